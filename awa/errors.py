@@ -1,0 +1,85 @@
+"""One tree of exceptions. Each docstring is what the exception means; whoever raises it says what happened and to what."""
+
+
+class AwaError(Exception):
+    """Something Awa was asked to do was not done. Base of every exception Awa raises on purpose."""
+
+
+# What a caller asked for
+
+
+class ValidationError(AwaError):
+    """A value is outside what Awa accepts; nothing was written. The text names the value, where it stood and the limits."""
+
+
+class SerializationError(AwaError):
+    """Stored data could not be turned into a Python value, or a value into stored data."""
+
+
+class UniqueConflict(AwaError):
+    """Another job holds the unique key (or a table of the application refused a duplicate: SQLSTATE 23505)."""
+
+
+class JobNotFound(AwaError):
+    """No job has this id: it never existed, or its retention has passed."""
+
+    def __init__(self, job_id: int) -> None:
+        super().__init__(f"job not found: {job_id}")
+        self.job_id = job_id
+
+    def __reduce__(self) -> tuple[type["JobNotFound"], tuple[int]]:
+        return JobNotFound, (self.job_id,)
+
+
+class StateConflict(AwaError):
+    """The job exists, but the state it is in does not allow this step."""
+
+
+class CallbackNotFound(AwaError):
+    """No job waits for this callback: the id is unknown, was used already, or has timed out."""
+
+
+# What a handler or an application did
+
+
+class TerminalError(AwaError):
+    """Raise this (or a subclass) in a handler to fail the job at once, whatever attempts remain."""
+
+
+class UnknownJobKind(AwaError):
+    """No handler is registered for this kind."""
+
+
+class AppLoadError(AwaError):
+    """The application named by `--app` could not be imported, or is not an `awa.Client`."""
+
+
+# What the database said
+
+
+class DatabaseError(AwaError):
+    """Postgres refused a statement or could not be reached. The driver's exception is the `__cause__`."""
+
+
+class SchemaNotMigrated(AwaError):
+    """The database has no Awa schema, or one older than this release needs. `awa migrate` brings it up to date."""
+
+
+class SchemaTooNew(AwaError):
+    """The database was migrated by a newer release than this one, which must not touch it. Install that release."""
+
+
+class StorageNotFinalized(AwaError):
+    """A change of the storage format has been started and not finished; this step has to wait for it."""
+
+
+class LiveRuntimesRequireExclusiveWindow(AwaError):
+    """A migration that must run alone found supervisors running. Stop them, or ask for it explicitly."""
+
+
+class RuntimeVersionFloorNotMet(AwaError):
+    """The database demands a newer release than this process runs."""
+
+
+class EmbeddedError(AwaError):
+    """The embedded Postgres server could not be found, initialised, started or stopped."""

@@ -1,0 +1,102 @@
+"""What a job looks like from outside: its states, and one frozen row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum
+from typing import Any
+
+from awa.kinds import derive_kind
+
+
+class JobState(IntEnum):
+    """Where a job stands. `str()` gives the snake_case name that SQL, logs and the command line use."""
+
+    Scheduled = 0
+    """Put aside until its `run_at`."""
+    Available = 1
+    """Due, and waiting for a worker."""
+    Running = 2
+    """In the lease of a worker: running, or next in line there."""
+    Completed = 3
+    """Ended: the handler returned."""
+    Retryable = 4
+    """The last attempt failed; the next one is set for `run_at`."""
+    Failed = 5
+    """Ended: attempts exhausted, or an error that no retry can mend."""
+    Cancelled = 6
+    """Ended: cancelled by a caller or by its own handler."""
+    WaitingExternal = 7
+    """Parked until somebody outside calls back."""
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the job has ended, and only a manual retry brings it back."""
+        return self in _TERMINAL
+
+    @classmethod
+    def parse(cls, name: str | JobState) -> JobState:
+        """Return the state called `name` ("waiting_external"). Raises ValueError that lists the names there are."""
+        if isinstance(name, JobState):
+            return name
+        try:
+            return _BY_NAME[name]
+        except KeyError:
+            raise ValueError(f"unknown job state {name!r}; expected one of: {', '.join(_BY_NAME)}") from None
+
+    def __str__(self) -> str:
+        return _NAMES[self]
+
+    def __repr__(self) -> str:
+        return f"JobState.{self.name}"
+
+    def __format__(self, spec: str) -> str:
+        # IntEnum would print the number here on 3.12 and later, and the name before.
+        return format(str(self), spec)
+
+
+_NAMES = {state: derive_kind(state.name) for state in JobState}
+_BY_NAME = {name: state for state, name in _NAMES.items()}
+_TERMINAL = frozenset({JobState.Completed, JobState.Failed, JobState.Cancelled})
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job as it stood when it was read. All times are timezone-aware."""
+
+    id: int
+    kind: str
+    queue: str
+    state: JobState
+    priority: int
+    """1 (most urgent) to 4."""
+    attempt: int
+    """How many attempts have been started."""
+    max_attempts: int
+    args: Any = None
+    """The decoded JSON; inside a handler, the type the task was registered with."""
+    tags: list[str] = field(default_factory=list)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    """One entry per failed attempt, oldest first: `error`, `type`, `attempt`, `at`, and `terminal` where it was."""
+    run_at: datetime | None = None
+    created_at: datetime | None = None
+    deadline: datetime | None = None
+    """When the current attempt will be stopped; only while running."""
+    finalized_at: datetime | None = None
+    """When the last attempt ended."""
+    progress: dict[str, Any] | None = None
+    result: Any = None
+    """What the handler returned, as JSON."""
+    traceparent: str | None = None
+    """The W3C trace context of whoever inserted the job."""
+
+    def __repr__(self) -> str:
+        return (
+            f"Job(id={self.id}, kind={self.kind!r}, queue={self.queue!r}, "
+            f"state={self.state.name}, attempt={self.attempt})"
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.id)

@@ -1,0 +1,213 @@
+"""What an attempt came to. A handler returns or raises; two pure functions turn that into a `Verdict`, one value.
+
+What a handler may return to steer its job is here too: `RetryAfter`, `Snooze`, `Cancel`. Everything else it returns is
+the job's result.
+
+A result that cannot be stored (not JSON, or too large) does not fail the job: its work is done, and running it again
+would do it twice. The job is completed and the reason stands where the result would be (see `result_refusal`).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+import traceback
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from types import TracebackType
+from typing import Any, Final, NamedTuple
+
+from awa import backoff, codec
+from awa.errors import TerminalError, ValidationError
+from awa.job import JobState
+
+RESULT_BYTES_MAX: Final = 1_000_000
+RESULT_NOT_STORED: Final = "awa:result_not_stored"
+"""The only key of the object that stands in for a result which could not be stored."""
+ERROR_MESSAGE_BYTES_MAX: Final = 12 * 1024
+ERROR_TRACEBACK_BYTES_MAX: Final = 4 * 1024
+TRACEBACK_LINES_MAX: Final = 10
+DELAY_SECONDS_MAX: Final = 100 * 366 * 86_400
+"""A hundred years: later than any run time somebody means, and far inside what Postgres can store."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAfter:
+    """Return this to have the job retried after exactly `seconds` (below zero: at once).
+
+    The attempt counts, no error is recorded. On the last attempt the job fails instead.
+    """
+
+    seconds: float
+
+    def __post_init__(self) -> None:
+        _check_seconds(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Snooze:
+    """Return this to have the job run again after exactly `seconds`, as if this attempt had not been."""
+
+    seconds: float
+
+    def __post_init__(self) -> None:
+        _check_seconds(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Return this to end the job as cancelled, for `reason`."""
+
+    reason: str = "cancelled by handler"
+
+
+class Verdict(NamedTuple):
+    """What becomes of a job after an attempt."""
+
+    state: JobState
+    """Completed, Retryable, Failed, Cancelled, or Scheduled (snoozed: the attempt is not consumed)."""
+    delay_us: int | None = None
+    """Microseconds until the next attempt, for Retryable and Scheduled."""
+    payload: bytes | None = None
+    """JSON: the result of a completed job, else the error entry, if there is one."""
+
+
+class Settlement(NamedTuple):
+    """One finished attempt on its way into the database. Times are microseconds since the Unix epoch."""
+
+    job_id: int
+    state: int
+    """A `JobState`, as in Verdict."""
+    started_us: int
+    finished_us: int
+    cpu_us: int
+    """Processor time the attempt used, user and system, in microseconds."""
+    peak_kb: int
+    """Peak resident memory of the process so far, in KiB."""
+    delay_us: int
+    """As in Verdict; -1 for none."""
+    payload: bytes | None
+
+
+def decide_result(value: object, attempt: int, max_attempts: int, *, now_us: int | None = None) -> Verdict:
+    """Return the verdict on an attempt whose handler returned `value`.
+
+    `attempt` counts from 1. `now_us` (microseconds since the epoch) stamps the error entry; left out, the clock does.
+    """
+    match value:
+        case None:
+            return Verdict(JobState.Completed)
+        case RetryAfter(seconds=seconds) if attempt < max_attempts:
+            return Verdict(JobState.Retryable, _microseconds(seconds))
+        case RetryAfter():
+            text = f"RetryAfter: no attempts left ({attempt} of {max_attempts})"
+            return Verdict(JobState.Failed, None, error_entry(text, "RetryAfter", attempt, now_us=now_us))
+        case Snooze(seconds=seconds):
+            return Verdict(JobState.Scheduled, _microseconds(seconds))
+        case Cancel(reason=reason):
+            return Verdict(
+                JobState.Cancelled, None, error_entry(f"cancelled: {reason}", "Cancel", attempt, now_us=now_us)
+            )
+        case _:
+            return Verdict(JobState.Completed, None, _encode_result(value))
+
+
+def decide_error(
+    exc: BaseException,
+    attempt: int,
+    max_attempts: int,
+    *,
+    terminal: bool = False,
+    uniform: float | None = None,
+    now_us: int | None = None,
+) -> Verdict:
+    """Return the verdict on an attempt that raised `exc`.
+
+    Retryable after the backoff while attempts remain, else failed. Failed at once for a `TerminalError`, or when the
+    caller knows that no retry can help (`terminal`: arguments that do not fit the handler's type). `uniform` is the
+    random number from [0, 1) behind the jitter and `now_us` the time of the entry; left out, they are drawn here.
+    """
+    terminal = terminal or isinstance(exc, TerminalError)
+    entry = error_entry(describe(exc), type(exc).__qualname__, attempt, terminal=terminal, now_us=now_us)
+    if terminal or attempt >= max_attempts:
+        return Verdict(JobState.Failed, None, entry)
+    jitter = random.random() if uniform is None else uniform
+    return Verdict(JobState.Retryable, backoff.delay_us(attempt, jitter), entry)
+
+
+def error_entry(
+    text: str, type_name: str, attempt: int, *, terminal: bool = False, now_us: int | None = None
+) -> bytes:
+    """Return one entry of a job's `errors` as JSON: `error`, `type`, `attempt`, `at`, and `terminal` if it was."""
+    at = datetime.fromtimestamp((time.time_ns() // 1000 if now_us is None else now_us) / 1e6, timezone.utc)
+    entry: dict[str, Any] = {"error": _storable(text), "type": _storable(type_name), "attempt": attempt, "at": at}
+    if terminal:
+        entry["terminal"] = True
+    return codec.encode(entry)
+
+
+def result_refusal(result: object) -> str | None:
+    """Return why a stored `result` is only a stand-in for one that could not be stored; None for a real one."""
+    if isinstance(result, dict) and result.keys() == {RESULT_NOT_STORED}:
+        return str(result[RESULT_NOT_STORED])
+    return None
+
+
+def describe(exc: BaseException) -> str:
+    """Return `QualName: message` and the last ten lines of the traceback, each within its limit and fit for jsonb."""
+    head = f"{type(exc).__qualname__}: {_message(exc)}"
+    trace = "".join(_last_frames(exc.__traceback__))
+    return f"{_cut(head, ERROR_MESSAGE_BYTES_MAX)}\n{_cut(trace, ERROR_TRACEBACK_BYTES_MAX)}".rstrip("\n")
+
+
+def _encode_result(value: object) -> bytes:
+    try:
+        return codec.encode(value, name="result", bytes_max=RESULT_BYTES_MAX)
+    except ValidationError as refused:
+        return codec.encode({RESULT_NOT_STORED: _storable(str(refused))})
+
+
+def _microseconds(seconds: float) -> int:
+    return max(0, round(seconds * backoff.SECOND_US))
+
+
+def _check_seconds(outcome: RetryAfter | Snooze) -> None:
+    seconds = outcome.seconds
+    if not isinstance(seconds, (int, float)) or not math.isfinite(seconds) or seconds > DELAY_SECONDS_MAX:
+        raise ValidationError(
+            f"{type(outcome).__name__}({seconds!r}): seconds must be a finite number, at most {DELAY_SECONDS_MAX}"
+        )
+
+
+def _message(exc: BaseException) -> str:
+    try:
+        return str(exc)
+    except Exception as broken:  # noqa: BLE001 - the user's __str__ may raise anything; say so in its place
+        return f"<no message: __str__ raised {type(broken).__qualname__}>"
+
+
+def _last_frames(trace: TracebackType | None) -> list[str]:
+    """Format the innermost frames, two lines each (place and source)."""
+    shown = TRACEBACK_LINES_MAX // 2
+    total = sum(1 for _ in traceback.walk_tb(trace))
+    note = [f"  [{total - shown} frames truncated]\n"] if total > shown else []
+    frames = traceback.extract_tb(trace, limit=-shown)
+    return note + [f"  {line}\n" for frame in frames for line in _frame_lines(frame)]
+
+
+def _frame_lines(frame: traceback.FrameSummary) -> list[str]:
+    place = f'File "{frame.filename}", line {frame.lineno}, in {frame.name}'
+    return [place, f"  {frame.line}"] if frame.line else [place]
+
+
+def _cut(text: str, bytes_max: int) -> str:
+    raw = _storable(text).encode()
+    if len(raw) <= bytes_max:
+        return raw.decode()
+    return f"{raw[:bytes_max].decode(errors='ignore')}… [cut: {len(raw)} bytes, the first {bytes_max} are kept]"
+
+
+def _storable(text: str) -> str:
+    """Write out what jsonb refuses: NUL and lone surrogates become visible escapes."""
+    return text.replace("\0", "\\x00").encode(errors="backslashreplace").decode()

@@ -1,0 +1,87 @@
+"""What happens, said once, to whoever listens. The core emits; edges (logs, OpenTelemetry) subscribe.
+
+An event is a name, "verb.noun", and fields. The verbs are those of a job's life and of the processes that carry it. With
+no subscriber an emit costs one function call. Subscribers run in the emitter's thread and must be quick.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Protocol
+
+logger = logging.getLogger("awa.telemetry")
+
+# insert
+INSERT_JOBS = "insert.jobs"
+# seal
+SEAL_BATCHES = "seal.batches"
+SEAL_RESTORED = "seal.restored"
+# claim
+CLAIM_LEASES = "claim.leases"
+CLAIM_EMPTY = "claim.empty"
+# run
+RUN_STARTED = "run.started"
+RUN_FINISHED = "run.finished"
+# settle
+SETTLE_JOBS = "settle.jobs"
+SETTLE_REFUSED = "settle.refused"
+# promote
+PROMOTE_JOBS = "promote.jobs"
+# rescue
+RESCUE_JOBS = "rescue.jobs"
+# retire
+RETIRE_SEGMENT = "retire.segment"
+RETIRE_HELD = "retire.held"
+# lead
+LEAD_ELECTED = "lead.elected"
+LEAD_LOST = "lead.lost"
+LEAD_DUTY = "lead.duty"
+# database
+DATABASE_CONNECTED = "database.connected"
+DATABASE_LOST = "database.lost"
+# worker
+WORKER_STARTED = "worker.started"
+WORKER_READY = "worker.ready"
+WORKER_DRAINED = "worker.drained"
+WORKER_EXITED = "worker.exited"
+WORKER_RECYCLED = "worker.recycled"
+# supervisor
+SUPERVISOR_STARTED = "supervisor.started"
+SUPERVISOR_READY = "supervisor.ready"
+SUPERVISOR_SIGNAL = "supervisor.signal"
+SUPERVISOR_RELOADED = "supervisor.reloaded"
+SUPERVISOR_DRAINING = "supervisor.draining"
+SUPERVISOR_STOPPED = "supervisor.stopped"
+SUPERVISOR_HEARTBEAT = "supervisor.heartbeat"
+
+
+class Subscriber(Protocol):
+    """Whatever can be called with an event's name and its fields."""
+
+    def __call__(self, event: str, fields: dict[str, Any], /) -> None: ...
+
+
+_subscribers: tuple[Subscriber, ...] = ()
+"""Replaced whole, never changed in place, so that emit may iterate it while another thread subscribes."""
+
+
+def emit(event: str, **fields: Any) -> None:
+    """Tell every subscriber that `event` happened. A subscriber that raises is logged and does not harm the emitter."""
+    for subscriber in _subscribers:
+        try:
+            subscriber(event, fields)
+        except Exception:  # noqa: BLE001 - the emitter's work matters more than any listener; the log has it
+            logger.exception("telemetry subscriber %r failed on event %r", subscriber, event)
+
+
+def subscribe(subscriber: Subscriber) -> Callable[[], None]:
+    """Call `subscriber(event, fields)` for every event from now on. Returns a function that ends it."""
+    global _subscribers
+    _subscribers = (*_subscribers, subscriber)
+
+    def unsubscribe() -> None:
+        global _subscribers
+        _subscribers = tuple(other for other in _subscribers if other is not subscriber)
+
+    return unsubscribe
