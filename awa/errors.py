@@ -1,4 +1,4 @@
-"""One tree of exceptions. Each docstring is what the exception means; whoever raises it says what happened and to what."""
+"""One tree of exceptions. The docstring is what one means; whoever raises it says what happened, and to what."""
 
 
 class AwaError(Exception):
@@ -9,7 +9,7 @@ class AwaError(Exception):
 
 
 class ValidationError(AwaError):
-    """A value is outside what Awa accepts; nothing was written. The text names the value, where it stood and the limits."""
+    """A value is outside what Awa accepts; nothing was written. The text names the value, its place and the limits."""
 
 
 class SerializationError(AwaError):

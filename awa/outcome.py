@@ -136,9 +136,7 @@ def decide_error(
     return Verdict(JobState.Retryable, backoff.delay_us(attempt, jitter), entry)
 
 
-def error_entry(
-    text: str, type_name: str, attempt: int, *, terminal: bool = False, now_us: int | None = None
-) -> bytes:
+def error_entry(text: str, type_name: str, attempt: int, *, terminal: bool = False, now_us: int | None = None) -> bytes:
     """Return one entry of a job's `errors` as JSON: `error`, `type`, `attempt`, `at`, and `terminal` if it was."""
     at = datetime.fromtimestamp((time.time_ns() // 1000 if now_us is None else now_us) / 1e6, timezone.utc)
     entry: dict[str, Any] = {"error": _storable(text), "type": _storable(type_name), "attempt": attempt, "at": at}
@@ -174,10 +172,14 @@ def _microseconds(seconds: float) -> int:
 
 def _check_seconds(outcome: RetryAfter | Snooze) -> None:
     seconds = outcome.seconds
-    if not isinstance(seconds, (int, float)) or not math.isfinite(seconds) or seconds > DELAY_SECONDS_MAX:
+    if not _is_number(seconds) or seconds > DELAY_SECONDS_MAX:
         raise ValidationError(
             f"{type(outcome).__name__}({seconds!r}): seconds must be a finite number, at most {DELAY_SECONDS_MAX}"
         )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def _message(exc: BaseException) -> str:

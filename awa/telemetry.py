@@ -1,7 +1,7 @@
 """What happens, said once, to whoever listens. The core emits; edges (logs, OpenTelemetry) subscribe.
 
-An event is a name, "verb.noun", and fields. The verbs are those of a job's life and of the processes that carry it. With
-no subscriber an emit costs one function call. Subscribers run in the emitter's thread and must be quick.
+An event is a name, "verb.noun", and fields. The verbs are those of a job's life and of the processes that carry it.
+With no subscriber an emit costs one function call. Subscribers run in the emitter's thread and must be quick.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def emit(event: str, **fields: Any) -> None:
     for subscriber in _subscribers:
         try:
             subscriber(event, fields)
-        except Exception:  # noqa: BLE001 - the emitter's work matters more than any listener; the log has it
+        except Exception:
             logger.exception("telemetry subscriber %r failed on event %r", subscriber, event)
 
 

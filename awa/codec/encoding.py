@@ -1,0 +1,148 @@
+"""Python to JSON.
+
+msgspec writes the bytes, but it is more generous than jsonb and than our promise: NaN becomes null, sets and bytes pass,
+`{1: 2}` becomes `{"1": 2}`, and none of it shows in the output. So a quick walk first looks for anything out of the
+ordinary; only then a second, slower one (`refusal.py`) decides whether it is acceptable and, if not, says where it
+stands. With the quick walk a dict of five fields takes about 2 µs, and 1,000 of them in a list 1 ms.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from types import NoneType
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from awa.codec.refusal import DEPTH_MAX, INT_MAX, INT_MIN, dump_model, refuse_unfit
+from awa.codec.shapes import shape_of
+from awa.errors import ValidationError
+
+BYTES_MAX = 1_000_000
+"""The default limit of one document."""
+
+_PLAIN = frozenset({str, bool, NoneType, datetime, date, time, timedelta, UUID})
+_STRINGS = frozenset({str})
+_MANY = 32
+"""From this length on, judging a list by the set of its types is quicker than by one element after the other."""
+_NUL = b"\\u0000"
+
+
+def encode(value: object, *, name: str = "args", bytes_max: int = BYTES_MAX) -> bytes:
+    """Return `value` as JSON (UTF-8, no whitespace) that Postgres stores and `decode` turns back.
+
+    `name` stands for the value in messages, `bytes_max` limits the JSON. Raises ValidationError, with the path of the
+    offending value, when `value` cannot be stored as it is.
+    """
+    if shape_of(type(value)).is_pydantic:
+        value = dump_model(value, name)
+    if not _is_plain((value,), DEPTH_MAX + 1):
+        refuse_unfit(value, name)
+    raw = _write(value, name)
+    if _NUL in raw:
+        refuse_unfit(value, name)
+    if len(raw) > bytes_max:
+        raise ValidationError(
+            f"{name} takes {len(raw):,} bytes as JSON, more than the limit of {bytes_max:,}; "
+            f"keep the data in a table or a file and pass a reference to it"
+        )
+    return raw
+
+
+def encode_args(args: object, *, bytes_max: int = BYTES_MAX) -> bytes:
+    """Return the arguments of a job as JSON. Raises ValidationError as `encode` does, and if they are not an object."""
+    raw = encode(args, bytes_max=bytes_max)
+    if raw[:1] != b"{":
+        raise ValidationError(
+            f"args of type {type(args).__qualname__} are not a JSON object; "
+            f"pass a dict, a dataclass, or an attrs, msgspec or pydantic instance"
+        )
+    return raw
+
+
+def _is_plain(values: Iterable[object], depth: int) -> bool:
+    """Whether msgspec writes each of `values` exactly as promised. False means: look closer, not: refuse."""
+    for value in values:
+        kind = type(value)
+        if kind in _PLAIN:
+            continue
+        if kind is int:
+            if not INT_MIN <= value <= INT_MAX:  # type: ignore[operator]
+                return False
+        elif kind is float:
+            if not math.isfinite(value):  # type: ignore[arg-type]
+                return False
+        elif not _is_plain_inside(value, kind, depth - 1):
+            return False
+    return True
+
+
+def _is_plain_inside(value: Any, kind: type, depth: int) -> bool:
+    if depth <= 0:
+        return False
+    if kind is dict:
+        return set(map(type, value)) <= _STRINGS and _is_plain(value.values(), depth)
+    if kind is list or kind is tuple:
+        return (len(value) >= _MANY and _is_plain_row(value)) or _is_plain(value, depth)
+    if kind is Decimal:
+        return bool(value.is_finite())
+    shape = shape_of(kind)
+    if shape.attributes is None or shape.lost:
+        return False
+    return _is_plain([getattr(value, name, None) for name in shape.attributes], depth)
+
+
+def _is_plain_row(values: Collection[Any]) -> bool:
+    """Whether a long row holds only text and the like, only integers in range, or only finite floats."""
+    kinds = set(map(type, values))
+    if kinds == {int}:
+        return bool(min(values) >= INT_MIN and max(values) <= INT_MAX)
+    if kinds == {float}:
+        return math.isfinite(sum(values))
+    return kinds <= _PLAIN
+
+
+def _write(value: object, name: str) -> bytes:
+    try:
+        return _encoder.encode(value)
+    except UnicodeEncodeError:
+        refuse_unfit(value, name)
+        raise
+    except ValidationError:
+        raise
+    except Exception as problem:
+        raise ValidationError(f"{name} cannot be written as JSON: {problem}") from problem
+
+
+def _convert(value: Any) -> Any:
+    """Turn what msgspec does not know, and `refusal.py` has let pass, into what it does."""
+    if shape_of(type(value)).is_pydantic:
+        return dump_model(value, "a model")
+    if isinstance(value, Mapping):
+        return dict(value)
+    for base in (str, int, float, datetime, date, time, timedelta, Decimal):
+        if isinstance(value, base):
+            return _plain_copy(value, base)
+    raise TypeError(f"objects of type {type(value).__qualname__} have no JSON form")
+
+
+def _plain_copy(value: Any, base: Any) -> Any:
+    """Strip a subclass (numpy.float64, markupsafe.Markup, pendulum.DateTime) down to its base, ignoring overrides."""
+    if base is str:
+        return str.__str__(value)
+    if base is int:
+        return int.__int__(value)
+    if base is float:
+        return float.__float__(value)
+    if base is Decimal:
+        return str(Decimal(value))
+    if base is timedelta:
+        return timedelta(value.days, value.seconds, value.microseconds)
+    return base.isoformat(value)
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_convert, decimal_format="string", uuid_format="canonical")
