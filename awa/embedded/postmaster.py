@@ -1,0 +1,152 @@
+"""The server process: seen through `postmaster.pid`, started, stopped, told from the traces of a killed one."""
+
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from awa.embedded import sockets
+from awa.embedded.account import Account
+from awa.embedded.binaries import Binaries
+from awa.embedded.failures import explain, memory_still_in_use, tail
+from awa.embedded.home import Home
+from awa.embedded.programs import run
+from awa.errors import EmbeddedError
+
+START_SECONDS_MAX = 300  # after a crash the server first replays its log
+STOP_SECONDS_MAX = 60
+ORPHANS_SECONDS_MAX = 15
+POLL_SECONDS = 0.01
+HAS_PROC = Path("/proc/self/cwd").exists()
+
+
+@dataclass(frozen=True)
+class Running:
+    """What a server says of itself in `postmaster.pid`."""
+
+    pid: int
+    port: int
+    sockets: Path
+    tcp: bool
+    status: str
+
+
+def read(data: Path) -> Running | None:
+    """The server's own note, or None when there is none or it is not complete yet."""
+    try:
+        lines = (data / "postmaster.pid").read_text().splitlines()
+    except FileNotFoundError:
+        return None
+    if len(lines) < 8:
+        return None
+    return Running(int(lines[0]), int(lines[3]), Path(lines[4]), bool(lines[5].strip()), lines[7].strip())
+
+
+def settled(home: Home) -> Running | None:
+    """The server which runs now, once it is ready; None when none runs. One that is stopping is waited for.
+
+    Raises:
+        EmbeddedError: it does not come to rest, or runs where its process cannot be seen.
+    """
+    deadline = time.monotonic() + START_SECONDS_MAX
+    while pid := _live_pid(home.data):
+        found = read(home.data)
+        if found and found.status == "ready":
+            return found
+        if time.monotonic() > deadline:
+            raise explain("Waiting for the running server", home.path, f"process {pid}\n{tail(home.log)}")
+        time.sleep(POLL_SECONDS)
+    found = read(home.data)
+    if found and sockets.accepts(found.sockets, found.port):
+        raise EmbeddedError(
+            f"A server uses {home.data}, but its process ({found.pid}) cannot be seen from here: it may run in another container. "
+            "Stop it there, or choose another directory."
+        )
+    return None
+
+
+def launch(home: Home, binaries: Binaries, account: Account) -> Running:
+    """Start the server and wait until it is ready. The caller has made sure that none runs.
+
+    Raises:
+        EmbeddedError: it does not start; the text says why.
+    """
+    _clear_traces(home)
+    command = [binaries.program("pg_ctl"), "start", "-D", str(home.data), "--wait", "-t", str(START_SECONDS_MAX), "--silent"]
+    deadline = time.monotonic() + ORPHANS_SECONDS_MAX
+    while True:
+        status, said = run(command, account, home.log)
+        found = read(home.data)
+        if status == 0 and found:
+            return found
+        if found := settled(home):  # begun by a process that was killed before it saw the end of it
+            return found
+        if not memory_still_in_use(said) or time.monotonic() > deadline:
+            raise explain("Starting the server", home.path, said)
+        time.sleep(POLL_SECONDS)
+
+
+def stop(home: Home, running: Running) -> None:
+    """Stop the server: connections are ended, everything committed is on the disk.
+
+    Raises:
+        EmbeddedError: it has not ended in time, not even at once and without care.
+    """
+    for request in (signal.SIGINT, signal.SIGQUIT):  # PostgreSQL's "fast" and "immediate"
+        if _live_pid(home.data) != running.pid:
+            break
+        os.kill(running.pid, request)
+        deadline = time.monotonic() + STOP_SECONDS_MAX
+        while _live_pid(home.data) == running.pid and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+    if _live_pid(home.data) == running.pid:
+        raise explain("Stopping the server", home.path, f"process {running.pid} does not end\n{tail(home.log)}")
+    sockets.discard(running.sockets, home)
+
+
+def is_alive(home: Home, running: Running) -> bool:
+    """Whether this very server still runs."""
+    return _live_pid(home.data) == running.pid
+
+
+def _clear_traces(home: Home) -> None:
+    """Remove the note of a killed server where PostgreSQL would not.
+
+    It does so itself, unless the process number now belongs to somebody else, or the note is not complete.
+    """
+    note = home.data / "postmaster.pid"
+    try:
+        pid = int(note.read_text().split("\n", 1)[0])
+        os.kill(pid, 0)
+    except (FileNotFoundError, ProcessLookupError):
+        return
+    except (ValueError, PermissionError):
+        pass  # half a note, or a stranger's process
+    if _live_pid(home.data) is None:
+        note.unlink()
+
+
+def _live_pid(data: Path) -> int | None:
+    """The process of the server of this data directory, or None: a number alone may long belong to another process."""
+    try:
+        pid = int((data / "postmaster.pid").read_text().split("\n", 1)[0])
+    except (FileNotFoundError, ValueError):
+        return None
+    return pid if (_works_in(pid, data) if HAS_PROC else _is_postgres(pid)) else None
+
+
+def _works_in(pid: int, data: Path) -> bool:
+    """Whether a process has the data directory as its working directory, as the server has from its first moment."""
+    try:
+        return os.readlink(f"/proc/{pid}/cwd") == os.path.realpath(data)
+    except OSError:
+        return False  # no such process, a zombie, or not ours to look at: not our server
+
+
+def _is_postgres(pid: int) -> bool:
+    """Where there is no /proc: whether a process is a PostgreSQL, and no zombie."""
+    command = ["ps", "-o", "stat=,command=", "-p", str(pid)]
+    told = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    return "postgres" in told and not told.lstrip().startswith("Z")

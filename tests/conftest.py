@@ -1,0 +1,3 @@
+"""Loads the fixtures, one plugin a subject."""
+
+pytest_plugins = ["tests.fixtures.postgres", "tests.fixtures.waiting"]
