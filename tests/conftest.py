@@ -1,3 +1,3 @@
-"""Loads the fixtures, one plugin a subject."""
+"""Loads the fixtures, one plugin a subject. A plugin stands before those which import it: pytest rewrites its assertions."""
 
-pytest_plugins = ["tests.fixtures.postgres", "tests.fixtures.waiting"]
+pytest_plugins = ["tests.fixtures.waiting", "tests.fixtures.postgres"]
