@@ -1,0 +1,10 @@
+"""What the supervisor and its workers share: memory, wake-ups, signals, and the life and death of processes.
+
+    supervisor ──start──▶ forkserver ──fork──▶ worker 0, worker 1, …
+        │  ▲  events         (forkserver/)          │  ▲
+        │  └────────────── exits, rusage ◀──────────┘  │
+        ├───────────────── board (shared memory) ◀────▶┤     board.py, slot.py, journal.py
+        └───────────────── wakes (one per slot)  ◀────▶┘     wakes.py
+
+Nothing here knows the database, the application or what a job does: it knows slots, process ids and bytes.
+"""

@@ -1,0 +1,123 @@
+"""The scoreboard: memory shared between one supervisor and its workers.
+
+It is made before the first fork and has a fixed number of slots. On Linux it is a memfd sealed against resizing (a file
+cut short under a mapping would kill every process that looks at it with SIGBUS); elsewhere an unlinked temporary file.
+Either way it has no name, and is gone when the last process that holds it is gone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import tempfile
+from struct import Struct
+
+from awa.errors import AwaError
+from awa.processes.journal import CAPACITY_MAX, CAPACITY_MIN
+from awa.processes.slot import FIXED_BYTES, Slot
+
+JOURNAL_BYTES = 128 * 1024
+"""Room for 2,000 plain successes. A page of it exists only once it has been written to."""
+
+_MAGIC = b"AWABOARD"
+_VERSION = 1
+_HEADER = Struct("=8sqqq")
+"""Magic, version, number of slots, bytes of a journal."""
+_PAGE = 4096
+
+
+class BoardError(AwaError):
+    """The file descriptor handed over is not a board this release can read."""
+
+
+class Board:
+    """Shared memory with one slot per worker. Make it with `create`, find it again in another process with `attach`."""
+
+    def __init__(self, fd: int, slots: int, journal_bytes: int) -> None:
+        """Map a board whose header says `slots` and `journal_bytes`. Takes over `fd`."""
+        self.fd = fd
+        self._map = mmap.mmap(fd, _total_bytes(slots, journal_bytes))
+        self._view = memoryview(self._map)
+        stride = _stride_bytes(journal_bytes)
+        self.slots = tuple(
+            Slot(index, self._view[start : start + FIXED_BYTES + journal_bytes])
+            for index, start in enumerate(range(_PAGE, _PAGE + slots * stride, stride))
+        )
+
+    @classmethod
+    def create(cls, slots: int, journal_bytes: int = JOURNAL_BYTES) -> Board:
+        """Make a board of `slots` vacant slots. Raises ValueError for a size out of range, OSError without memory."""
+        if slots < 1:
+            raise ValueError(f"a board needs at least one slot, not {slots}")
+        if not CAPACITY_MIN <= journal_bytes <= CAPACITY_MAX:
+            raise ValueError(f"journal_bytes must be from {CAPACITY_MIN} to {CAPACITY_MAX}, not {journal_bytes}")
+        fd = _anonymous_file(_total_bytes(slots, journal_bytes))
+        os.pwrite(fd, _HEADER.pack(_MAGIC, _VERSION, slots, journal_bytes), 0)
+        board = cls(fd, slots, journal_bytes)
+        for slot in board.slots:
+            slot.wipe()
+        return board
+
+    @classmethod
+    def attach(cls, fd: int) -> Board:
+        """Map the board behind an inherited `fd`. Raises BoardError when it is something else, and leaves `fd` open."""
+        header = _read_header(fd)
+        if len(header) < _HEADER.size or header[: len(_MAGIC)] != _MAGIC:
+            raise BoardError(f"file descriptor {fd} is not an Awa board; start workers through awa-supervisor only")
+        _, version, slots, journal_bytes = _HEADER.unpack(header)
+        if version != _VERSION:
+            raise BoardError(
+                f"the board behind file descriptor {fd} has version {version}, and this release of Awa reads version "
+                f"{_VERSION}: supervisor and workers run different releases; restart awa-supervisor"
+            )
+        size, expected = os.fstat(fd).st_size, _total_bytes(slots, journal_bytes)
+        if size != expected:
+            raise BoardError(
+                f"the board behind file descriptor {fd} has {size} bytes instead of {expected}: it is damaged"
+            )
+        os.set_inheritable(fd, False)
+        return cls(fd, slots, journal_bytes)
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+    def __getitem__(self, index: int) -> Slot:
+        return self.slots[index]
+
+    def close(self) -> None:
+        """Unmap the memory and close the file descriptor. Slots must not be used any more."""
+        for slot in self.slots:
+            slot.release()
+        self._view.release()
+        self._map.close()
+        os.close(self.fd)
+
+
+def _stride_bytes(journal_bytes: int) -> int:
+    """Return the distance between slots: whole pages, so that two workers never write to one page."""
+    return -(-(FIXED_BYTES + journal_bytes) // _PAGE) * _PAGE
+
+
+def _total_bytes(slots: int, journal_bytes: int) -> int:
+    return _PAGE + slots * _stride_bytes(journal_bytes)
+
+
+def _read_header(fd: int) -> bytes:
+    try:
+        return os.pread(fd, _HEADER.size, 0)
+    except OSError as error:
+        raise BoardError(f"file descriptor {fd} is not an Awa board: {error.strerror}") from error
+
+
+def _anonymous_file(size: int) -> int:
+    """Return the descriptor of a new nameless file of `size` zero bytes, closed on exec."""
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("awa-board", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(fd, size)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+        return fd
+    with tempfile.TemporaryFile(prefix="awa-board-") as file:
+        fd = os.dup(file.fileno())
+    os.ftruncate(fd, size)
+    return fd

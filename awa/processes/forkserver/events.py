@@ -1,0 +1,75 @@
+"""What a forkserver tells its supervisor. The names of the fields are the names on the wire."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Union
+
+
+class Ready(NamedTuple):
+    """The application is loaded; workers may be forked."""
+
+    info: dict[str, Any]
+    """What the boot function returned."""
+    warnings: list[str]
+    """What the application did at import that does not go well with forking."""
+
+
+class BootFailed(NamedTuple):
+    """The application could not be loaded. The forkserver exits with `ExitCode.BOOT_FAILED`."""
+
+    error: str
+    """One line."""
+    traceback: str
+
+
+class Forked(NamedTuple):
+    """A worker has started."""
+
+    slot: int
+    pid: int
+
+
+class ForkFailed(NamedTuple):
+    """The system refused to fork: no memory, or too many processes."""
+
+    slot: int
+    error: str
+
+
+class Exited(NamedTuple):
+    """A worker has ended and its process group is gone."""
+
+    slot: int
+    pid: int
+    code: int | None
+    """Exit code; None when a signal ended it."""
+    signal: int | None
+    max_rss_kb: int
+    user_s: float
+    system_s: float
+
+
+class ForkServerGone(NamedTuple):
+    """The forkserver itself has ended. Nothing comes after this."""
+
+    code: int | None
+    """Exit code; None when a signal ended it."""
+    signal: int | None
+    workers: dict[int, int]
+    """Slot to process id of the workers it had. They have been killed; nobody will learn their exit status."""
+
+
+Event = Union[Ready, BootFailed, Forked, ForkFailed, Exited, ForkServerGone]  # noqa: UP007 - evaluated on 3.10
+
+BY_NAME: dict[str, type[Event]] = {
+    "ready": Ready,
+    "boot_failed": BootFailed,
+    "forked": Forked,
+    "fork_failed": ForkFailed,
+    "exited": Exited,
+}
+
+
+def name_of(event: Event) -> str:
+    """Return the event's name on the wire."""
+    return next(name for name, kind in BY_NAME.items() if type(event) is kind)

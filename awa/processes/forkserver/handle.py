@@ -1,0 +1,151 @@
+"""The supervisor's side of a forkserver."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from awa.processes.board import Board
+from awa.processes.forkserver.events import BY_NAME, Event, Exited, Forked, ForkFailed, ForkServerGone
+from awa.processes.forkserver.wire import Message, Wire
+from awa.processes.wakes import Wakes
+
+_GONE_TIMEOUT_S = 2.0
+
+
+class ForkServer:
+    """A running forkserver. All methods return at once, except `stop`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], wire: Wire, board: Board) -> None:
+        """Use `ForkServer.start`."""
+        self._process = process
+        self._wire = wire
+        self._board = board
+        self._gone = False
+        self._asked: set[int] = set()
+        self.workers: dict[int, int] = {}
+        """Slot to process id of the workers known to live."""
+
+    @classmethod
+    def start(
+        cls,
+        boot: str,
+        child: str,
+        *,
+        board: Board,
+        wakes: Wakes,
+        message: Message | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+    ) -> ForkServer:
+        """Start a forkserver. Call it from the main thread: on Linux the boot dies with the thread that started it.
+
+        `boot` and `child` are "package.module:function". `boot(message)` runs once in the forkserver; it loads the
+        application and returns a dict that can be written as JSON, which comes back in `Ready`.
+        `child(slot: Slot, message: dict, wakes: WorkerWakes) -> int` runs in every worker and returns its exit code.
+        `message` travels over the socket: unlike arguments it cannot be seen in `ps`. Standard output and error are
+        inherited. Raises OSError when the process cannot be started.
+        """
+        ours, theirs = socket.socketpair()
+        with contextlib.ExitStack() as undo, theirs:
+            undo.callback(ours.close)
+            process = subprocess.Popen(
+                [sys.executable, "-m", __package__, str(theirs.fileno()), str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(), board.fd, *wakes.fds()),
+                start_new_session=True,  # Ctrl-C in the terminal is for the supervisor alone
+                env=None if env is None else dict(env),
+                cwd=cwd,
+            )
+            undo.pop_all()
+        server = cls(process, Wire(ours), board)
+        server._wire.send(
+            {"boot": boot, "child": child, "message": message or {}, "board": board.fd, "wakes": wakes.ends()}
+        )
+        return server
+
+    @property
+    def pid(self) -> int:
+        """The forkserver's process id."""
+        return self._process.pid
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable when `poll` has something to return."""
+        return self._wire.fileno()
+
+    def fork(self, slot: int, message: Message | None = None) -> None:
+        """Ask for a worker in `slot`, which is wiped: take what you need of the last one's remains first.
+
+        Answered by `Forked` or `ForkFailed`. Raises ValueError when a worker of this forkserver lives there.
+        """
+        if slot in self.workers or slot in self._asked:
+            holder = self.workers.get(slot, "about to start")
+            raise ValueError(f"slot {slot} is taken by a worker ({holder}); wait until it has exited")
+        self._asked.add(slot)
+        self._board[slot].wipe()
+        self._wire.send({"do": "fork", "slot": slot, "message": message or {}})
+
+    def kill(self, slot: int, number: signal.Signals = signal.SIGKILL, *, group: bool = True) -> None:
+        """Signal the worker in `slot`, by default with all it has started. Nothing happens when it has been reaped."""
+        self._wire.send({"do": "kill", "slot": slot, "signal": int(number), "group": group})
+
+    def poll(self) -> list[Event]:
+        """Return what happened since the last call. `ForkServerGone` is the last event there ever is."""
+        if self._gone:
+            return []
+        self._wire.flush()
+        events = [self._note(message) for message in self._wire.receive()]
+        if self._wire.closed:
+            events.append(self._bury())
+        return events
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Kill the workers that are left, end the forkserver and close everything. Let workers drain before."""
+        if not self._gone:
+            self._wire.send({"do": "stop"})
+            try:
+                self._process.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                self._kill_everything()
+            self._gone = True
+        self._wire.close()
+
+    def _note(self, message: Message) -> Event:
+        fields: dict[str, Any] = dict(message)
+        event = BY_NAME[fields.pop("event")](**fields)
+        if isinstance(event, (Forked, ForkFailed)):
+            self._asked.discard(event.slot)
+        if isinstance(event, Forked):
+            self.workers[event.slot] = event.pid
+        elif isinstance(event, Exited):
+            self.workers.pop(event.slot, None)
+        return event
+
+    def _bury(self) -> ForkServerGone:
+        """Reap a forkserver whose socket has closed, and end the workers it may have left."""
+        self._gone = True
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_GONE_TIMEOUT_S)
+        for slot in self._asked:  # forked, perhaps, and the news of it lost
+            if self._board[slot].pid:
+                self.workers[slot] = self._board[slot].pid
+        status = self._kill_everything()
+        workers, self.workers = self.workers, {}
+        return ForkServerGone(status if status >= 0 else None, -status if status < 0 else None, workers)
+
+    def _kill_everything(self) -> int:
+        """Kill the forkserver if it lives, then the groups of its workers. Returns the forkserver's status."""
+        self._process.kill()  # does nothing once it has been reaped
+        status = self._process.wait()
+        # The workers were not our children, so their ids could in theory belong to others by now. They have died within
+        # the last moments, and an id comes round again only after all the others have been used.
+        for pid in self.workers.values():
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # gone with all it had started
+                os.killpg(pid, signal.SIGKILL)
+        return status

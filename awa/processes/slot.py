@@ -1,0 +1,240 @@
+"""One worker's place on the board: 64-bit cells, a label and a journal, each field with exactly one writer.
+
+Worker and supervisor take no lock. A cell is stored and loaded whole, and where two values must agree they share one
+cell (a generation in the high bits, a length or position in the low ones). What spans several cells, the running job,
+is written in an order that leaves `job_id` last and cleared first, and numbered by `turn`, so that a reader can tell a
+mixture and look again.
+"""
+
+from __future__ import annotations
+
+import os
+from enum import IntEnum
+from struct import Struct
+from typing import NamedTuple
+
+from awa.outcome import Settlement
+from awa.processes.clock import monotonic_us
+from awa.processes.journal import LOW_BITS, LOW_MASK, JournalReader, JournalWriter
+
+# The worker's cells
+PID, WORKER_ID, STATE, BEAT, LEASE, LEASE_SIZE, EXPECTED, TURN, POSITION, JOB_ID, ATTEMPT, JOB_STARTED, JOURNAL = range(
+    13
+)
+# The supervisor's cells, on cache lines of their own: a store there must not slow the worker's next one
+STOP, CANCEL, LIMIT, FRONT, SETTLED = range(32, 37)
+
+CELLS = 48
+LABEL_OFFSET = CELLS * 8
+LABEL_BYTES = 128
+FIXED_BYTES = LABEL_OFFSET + LABEL_BYTES
+"""Size of everything in a slot but its journal."""
+
+_LABEL = Struct(f"{LABEL_BYTES}s")
+_LOOKS_MAX = 8
+
+
+class WorkerState(IntEnum):
+    """What a worker is doing."""
+
+    VACANT = 0
+    BOOTING = 1
+    IDLE = 2
+    CLAIMING = 3
+    RUNNING = 4
+    SETTLING = 5
+    EXITING = 6
+
+
+class Stop(IntEnum):
+    """What the supervisor asks of a worker. Killing is not asked for: it is done."""
+
+    NONE = 0
+    AFTER_LEASE = 1
+    """Claim nothing more; finish the lease and exit."""
+    AFTER_JOB = 2
+    """Finish the running job, hand back the rest of the lease and exit."""
+
+
+class Running(NamedTuple):
+    """The job a worker is in."""
+
+    turn: int
+    """Numbers the jobs started by this worker from 1: tells a job from the same job run again."""
+    job_id: int
+    attempt: int
+    lease: int
+    position: int
+    """Index in the lease."""
+    started_us: int
+    """Monotonic clock."""
+    expected_us: int
+    """How long jobs of this kind usually take; 0 when unknown."""
+
+
+class Remains(NamedTuple):
+    """What a worker that died left behind."""
+
+    finished: list[Settlement]
+    """Jobs that ended and were not settled."""
+    running: Running | None
+    """The job it died in: its attempt is spent."""
+
+
+class _Cell:
+    """A 64-bit field, as an attribute. `slot.cells[BEAT]` is the same for a fifth of the time."""
+
+    __slots__ = ("_index",)
+
+    def __init__(self, index: int) -> None:
+        self._index = index
+
+    def __get__(self, slot: Slot, owner: type[Slot]) -> int:
+        return slot.cells[self._index]
+
+    def __set__(self, slot: Slot, value: int) -> None:
+        slot.cells[self._index] = value
+
+
+class Slot:
+    """One worker's place. The worker calls `occupy` to `is_cancelled`, the supervisor the rest."""
+
+    __slots__ = ("_journal_bytes", "_label", "_label_text", "cells", "index", "journal")
+
+    pid = _Cell(PID)
+    worker_id = _Cell(WORKER_ID)
+    state = _Cell(STATE)
+    """A `WorkerState`."""
+    beat = _Cell(BEAT)
+    """When the worker last showed life: monotonic µs."""
+    lease = _Cell(LEASE)
+    """Numbers the leases of this worker from 1."""
+    lease_size = _Cell(LEASE_SIZE)
+    position = _Cell(POSITION)
+    job_id = _Cell(JOB_ID)
+    """0 when no job runs."""
+    stop = _Cell(STOP)
+    """A `Stop`."""
+    front = _Cell(FRONT)
+    """Rises when the worker should look for jobs from the very beginning of its lanes."""
+
+    def __init__(self, index: int, memory: memoryview) -> None:
+        self.index = index
+        self.cells = memory[:LABEL_OFFSET].cast("q")
+        self._label = memory[LABEL_OFFSET:FIXED_BYTES]
+        self._label_text: str | None = None
+        self._journal_bytes = memory[FIXED_BYTES:]
+        self.journal = JournalReader(self._journal_bytes, self.cells, JOURNAL, SETTLED)
+
+    # The worker's side
+
+    def occupy(self) -> None:
+        """Move in: the first thing a worker process does."""
+        self.pid = os.getpid()
+        self.enter(WorkerState.BOOTING)
+
+    def take(self, worker_id: int) -> JournalWriter:
+        """Be the worker `worker_id`. Returns the journal to append to."""
+        self.worker_id = worker_id
+        return JournalWriter(self._journal_bytes, self.cells, JOURNAL, SETTLED)
+
+    def enter(self, state: WorkerState) -> None:
+        """Show what the worker does from now on."""
+        self.cells[STATE] = state
+        self.cells[BEAT] = monotonic_us()
+
+    def begin_lease(self, size: int, expected_us: int, label: str) -> int:
+        """Show a new lease of `size` jobs. `label` names their kind and queue. Returns the number of the lease."""
+        cells = self.cells
+        cells[LEASE_SIZE] = size
+        cells[EXPECTED] = expected_us
+        cells[POSITION] = 0
+        cells[LEASE] += 1
+        if label != self._label_text:
+            self._label_text = label
+            _LABEL.pack_into(self._label, 0, label.encode())
+        return cells[LEASE]
+
+    def begin_job(self, position: int, job_id: int, attempt: int, now_us: int) -> None:
+        """Show the job about to run. `now_us` is on the monotonic clock."""
+        cells = self.cells
+        cells[TURN] += 1
+        cells[POSITION] = position
+        cells[ATTEMPT] = attempt
+        cells[JOB_STARTED] = cells[BEAT] = now_us
+        cells[STATE] = 4  # WorkerState.RUNNING: looking up the member would cost as much as two stores
+        cells[JOB_ID] = job_id
+
+    def end_job(self) -> None:
+        """Show that no job runs. First let the journal have the outcome: the job must never be in neither place."""
+        self.cells[JOB_ID] = 0
+
+    def may_run(self, position: int) -> bool:
+        """Whether the job at `position` of the current lease is still ours to start. If not, hand the rest back."""
+        word = self.cells[LIMIT]
+        return word == 0 or word >> LOW_BITS != self.cells[LEASE] or position < word & LOW_MASK
+
+    def is_cancelled(self) -> bool:
+        """Whether the running job has been cancelled."""
+        return self.cells[CANCEL] == self.cells[TURN] != 0
+
+    # The supervisor's side
+
+    def wipe(self) -> None:
+        """Make the slot ready for a new worker. Only when the last one is known to be dead."""
+        epoch = self.cells[JOURNAL] >> LOW_BITS
+        for index in range(CELLS):
+            self.cells[index] = 0
+        # Epochs go on: what a reader may hold of the last worker can never pass for the next one's.
+        self.cells[JOURNAL] = epoch + 1 << LOW_BITS
+        self._label[:] = bytes(LABEL_BYTES)
+
+    @property
+    def label(self) -> str:
+        """Kind and queue of the current lease, for people to read."""
+        return bytes(self._label).rstrip(b"\0").decode(errors="ignore")
+
+    def jobs_done(self) -> int:
+        """Return how many jobs this worker has ended."""
+        return max(0, self.cells[TURN] - (self.cells[JOB_ID] != 0))
+
+    def running(self) -> Running | None:
+        """Return the job the worker is in, or None between jobs."""
+        cells = self.cells
+        for _ in range(_LOOKS_MAX):
+            turn, job_id = cells[TURN], cells[JOB_ID]
+            if job_id == 0:
+                return None
+            seen = Running(
+                turn, job_id, cells[ATTEMPT], cells[LEASE], cells[POSITION], cells[JOB_STARTED], cells[EXPECTED]
+            )
+            if cells[TURN] == turn and cells[JOB_ID] == job_id:
+                return seen
+        return None  # jobs come and go faster than we look: none of them lasts
+
+    def remains(self) -> Remains:
+        """Return what the worker left behind. Only when it is known to be dead."""
+        finished = self.journal.read().settlements
+        running = self.running()
+        # It may have died between writing the outcome down and taking the job off the board.
+        if running is not None and any(settlement.job_id == running.job_id for settlement in finished):
+            running = None
+        return Remains(finished, running)
+
+    def cancel(self, running: Running) -> None:
+        """Ask the handler of exactly this run to stop. Harmless when it has ended meanwhile."""
+        self.cells[CANCEL] = running.turn
+
+    def set_limit(self, lease: int, position: int) -> None:
+        """Forbid the worker to start jobs of `lease` from `position` on.
+
+        The worker stores what it starts and then loads the limit; we store the limit and then look at what it started.
+        A CPU may let such a load overtake the store before it, for well under a microsecond. So look again a
+        millisecond later (`running().turn` unchanged) before giving those jobs to others.
+        """
+        self.cells[LIMIT] = lease << LOW_BITS | position
+
+    def release(self) -> None:
+        """Let go of the shared memory."""
+        for view in (self.cells, self._label, self._journal_bytes):
+            view.release()

@@ -1,0 +1,165 @@
+"""Wake-ups between a supervisor and its workers: one channel per slot, and one from all workers to the supervisor.
+
+A channel carries no message, only "look again": ringing it twice before the other side looks is ringing it once. What
+there is to see stands on the board or in the database. Channels are made before the forkserver, which inherits them
+all; a worker keeps its own and the supervisor's, and closes the others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import select
+import sys
+from collections.abc import Iterable
+from typing import Protocol
+
+_ONE = (1).to_bytes(8, sys.byteorder)
+_DRAIN_BYTES = 4096
+
+
+class HasFileno(Protocol):
+    """Anything a poll can wait for."""
+
+    def fileno(self) -> int: ...
+
+
+class Channel:
+    """A bell: an eventfd on Linux (both ends are one descriptor), a pipe elsewhere."""
+
+    __slots__ = ("reader", "writer")
+
+    def __init__(self, reader: int, writer: int) -> None:
+        """Take over two descriptors, which must be non-blocking."""
+        self.reader = reader
+        self.writer = writer
+
+    @classmethod
+    def create(cls) -> Channel:
+        """Make a channel whose descriptors are closed on exec. Raises OSError when there are no descriptors left."""
+        if hasattr(os, "eventfd"):
+            fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            return cls(fd, fd)
+        reader, writer = os.pipe()
+        os.set_blocking(reader, False)
+        os.set_blocking(writer, False)
+        return cls(reader, writer)
+
+    def fileno(self) -> int:
+        """Return the descriptor that becomes readable when the channel is rung."""
+        return self.reader
+
+    def ring(self) -> None:
+        """Wake whoever waits, now or as soon as it waits. Never blocks."""
+        with contextlib.suppress(BlockingIOError):  # full: it is ringing already
+            os.write(self.writer, _ONE)
+
+    def drain(self) -> bool:
+        """Stop the ringing. Returns whether there was any."""
+        rung = False
+        with contextlib.suppress(BlockingIOError):  # silent again
+            while os.read(self.reader, _DRAIN_BYTES):
+                rung = True
+                if self.reader == self.writer:
+                    break  # an eventfd gives its whole count at once
+        return rung
+
+    def wait(self, timeout_s: float | None, also: Iterable[HasFileno] = ()) -> bool:
+        """Wait until the channel is rung or one of `also` is readable; stop the ringing.
+
+        `timeout_s` None means for ever. Returns False when the time ran out.
+        """
+        poll = select.poll()
+        poll.register(self.reader, select.POLLIN)
+        for other in also:
+            poll.register(other.fileno(), select.POLLIN)
+        # Rounded up: rounding down would turn the last fraction of a millisecond into a busy loop.
+        ready = poll.poll(None if timeout_s is None else math.ceil(max(timeout_s, 0.0) * 1000))
+        if any(fd == self.reader for fd, _ in ready):
+            self.drain()
+        return bool(ready)
+
+    def fds(self) -> tuple[int, ...]:
+        """Return the descriptors this channel consists of."""
+        return (self.reader,) if self.reader == self.writer else (self.reader, self.writer)
+
+    def close(self) -> None:
+        """Close the descriptors."""
+        for fd in self.fds():
+            os.close(fd)
+
+
+class WorkerWakes:
+    """What a worker holds: its own channel and the way to its supervisor."""
+
+    __slots__ = ("_own", "_supervisor")
+
+    def __init__(self, own: Channel, supervisor: Channel) -> None:
+        self._own = own
+        self._supervisor = supervisor
+
+    def fileno(self) -> int:
+        """Return the descriptor that becomes readable when this worker is woken."""
+        return self._own.fileno()
+
+    def wait(self, timeout_s: float | None, also: Iterable[HasFileno] = ()) -> bool:
+        """Wait to be woken, or for one of `also` to be readable. Returns False when `timeout_s` ran out."""
+        return self._own.wait(timeout_s, also)
+
+    def wake_self(self) -> None:
+        """Make the next `wait` return at once. Safe in a signal handler."""
+        self._own.ring()
+
+    def wake_supervisor(self) -> None:
+        """Tell the supervisor to look at the board: idle, or more work than this worker can take."""
+        self._supervisor.ring()
+
+
+class Wakes:
+    """All channels of one supervisor."""
+
+    def __init__(self, workers: Iterable[Channel], supervisor: Channel) -> None:
+        self.workers = tuple(workers)
+        self.supervisor = supervisor
+
+    @classmethod
+    def create(cls, slots: int) -> Wakes:
+        """Make the channels for `slots` workers and their supervisor."""
+        return cls([Channel.create() for _ in range(slots)], Channel.create())
+
+    @classmethod
+    def inherit(cls, ends: list[list[int]]) -> Wakes:
+        """Find, in a new program, the channels another described with `ends`."""
+        channels = [Channel(reader, writer) for reader, writer in ends]
+        for channel in channels:
+            for fd in channel.fds():
+                os.set_inheritable(fd, False)
+        return cls(channels[:-1], channels[-1])
+
+    def ends(self) -> list[list[int]]:
+        """Return the descriptors by which `inherit` finds these channels."""
+        return [[channel.reader, channel.writer] for channel in self._channels()]
+
+    def fds(self) -> tuple[int, ...]:
+        """Return every descriptor, for `pass_fds`."""
+        return tuple(fd for channel in self._channels() for fd in channel.fds())
+
+    def wake(self, slot: int) -> None:
+        """Wake the worker in `slot`."""
+        self.workers[slot].ring()
+
+    def keep_only(self, slot: int) -> WorkerWakes:
+        """Become the worker in `slot`: close every other worker's channel."""
+        for index, channel in enumerate(self.workers):
+            if index != slot:
+                channel.close()
+        return WorkerWakes(self.workers[slot], self.supervisor)
+
+    def close(self) -> None:
+        """Close every channel."""
+        for channel in self._channels():
+            channel.close()
+
+    def _channels(self) -> tuple[Channel, ...]:
+        return (*self.workers, self.supervisor)
