@@ -30,9 +30,14 @@ SETTLE_REFUSED = "settle.refused"
 PROMOTE_JOBS = "promote.jobs"
 # rescue
 RESCUE_JOBS = "rescue.jobs"
+RESCUE_NODE = "rescue.node"
 # retire
 RETIRE_SEGMENT = "retire.segment"
-RETIRE_HELD = "retire.held"
+RETIRE_POSTPONED = "retire.postponed"
+RETIRE_REFUSED = "retire.refused"
+# control
+CONTROL_CANCELLED = "control.cancelled"
+CONTROL_RETRIED = "control.retried"
 # lead
 LEAD_ELECTED = "lead.elected"
 LEAD_LOST = "lead.lost"

@@ -1,0 +1,34 @@
+"""The life of a job, one module a verb: insert → seal → claim → settle → retire.
+
+A job's row in `job_log` is written once and never touched again. What moves is its id:
+
+    producer ──insert──▶ job_log           in the producer's own transaction
+                           │ seal           when it has committed
+             run_at later  ▼  due
+          deferred ◀───────┴───────▶ batch, ready        up to 128 ids of one queue, kind and priority
+              │                         ▲ │
+              └──────promote────────────┘ │ claim        FOR UPDATE SKIP LOCKED, whole or split
+              ▲                         ▲ ▼
+              │                 rescue  │ batch, leased   owned by one worker
+              │  retry, snooze  (owner  │ │
+              └──────settle──────died)──┘ │ settle        only ids still in the lease
+                                          ▼
+                                    attempt_log          one row an attempt; the last one is the job's end
+                                          │ retire
+                                          ▼
+                                  segment dropped         few survivors move to held
+
+Invariants, and what keeps each:
+
+* A committed job is in exactly one place: not yet sealed, in one batch, deferred, or ended. Every step moves ids within
+  one transaction.
+* Nothing is sealed twice, nothing is missed: the cursor is a snapshot, not an id, and one sealer runs at a time.
+* Nothing is settled twice: a settle accepts only ids in a lease of that worker, under the lease's row lock, and the
+  attempt's primary key is a second guard.
+* Producers wait for nobody: an insert takes no lock that another transaction wants.
+* A segment goes only when every id it could ever hold is accounted for: the transactions that held the id sequence when
+  it left the range have ended, a seal begun after that is done, and each job has ended or is moved.
+
+Rules of this package: a connection comes in, rows go out. No threads, no clock (times are the server's), no environment.
+`send_…` and `read_…` are the halves of a call that can share a round trip with others.
+"""

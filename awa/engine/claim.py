@@ -1,0 +1,151 @@
+"""Claim: lease ready batches, whole or in part, to one worker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import psycopg
+
+from awa.database.statements import statement
+from awa.engine.arrays import numbers
+
+FROM_THE_START: Final = "-infinity"
+"""The start of a lane that is to be read from its very beginning."""
+
+_LANES = statement("claim/lanes")
+_CLAIM = statement("claim/claim")
+_AWAIT = statement("claim/await")
+_BODIES = statement("claim/bodies")
+
+
+class Lane(NamedTuple):
+    """What the batches of a lane have in common."""
+
+    id: int
+    queue: str
+    kind: str
+    priority: int
+
+
+class Want(NamedTuple):
+    """How a worker would claim from one lane."""
+
+    lane: int
+    start: str
+    """Order key of the lane's last claimed batch, as the server wrote it, or `FROM_THE_START`."""
+    cost_us: float
+    """Expected microseconds a job."""
+
+
+class Lease(NamedTuple):
+    """Jobs of one batch that a worker owns from now on, in the order they are to run."""
+
+    lane: int
+    order_key: str
+    round: int
+    ids: list[int]
+    attempts: list[int] | None
+    """Attempts each job has behind it; None: none has any."""
+
+
+class Claimed(NamedTuple):
+    """What a claim brought."""
+
+    leases: list[Lease]
+    seen: list[int]
+    """Ready batches at the front, in order: with no leases, all of them were locked by others."""
+    registered: bool
+    """False: this worker has been declared dead and must sign in anew."""
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs the leases hold."""
+        return sum(len(lease.ids) for lease in self.leases)
+
+
+class Body(NamedTuple):
+    """What a job is, as it was inserted. JSON columns are raw bytes."""
+
+    id: int
+    created_at: datetime
+    run_at: datetime | None
+    priority: int
+    max_attempts: int
+    queue: str
+    kind: str
+    args: bytes
+    metadata: bytes | None
+    tags: list[str] | None
+
+
+def lanes(connection: psycopg.Connection[Any], kinds: Sequence[str], queues: Sequence[str] | None = None) -> list[Lane]:
+    """Return the lanes that hold (or have held) jobs of these kinds, in these queues (None: in any)."""
+    answer = connection.execute(
+        _LANES, {"queues": None if queues is None else list(queues), "kinds": list(kinds)}, prepare=True
+    )
+    return [Lane(*row) for row in answer]
+
+
+def send_claim(
+    connection: psycopg.Connection[Any],
+    worker: int,
+    wants: Sequence[Want],
+    *,
+    budget_us: float,
+    batches_max: int = 4,
+    depth: int | None = None,
+) -> psycopg.Cursor[Any]:
+    """Send a claim; `read_claim` reads the answer (apart, so that a pipeline can hold other statements too).
+
+    Takes batches in key order until they hold `budget_us` of expected work, at least one job, at most `batches_max`
+    batches. `depth` is how many batches to look at; the surplus is for those that other claimers hold.
+    """
+    wanted = {
+        "worker": worker,
+        "lanes": numbers(want.lane for want in wants),
+        "starts": "{" + ",".join(f'"{want.start}"' for want in wants) + "}",
+        "costs": numbers(max(want.cost_us, 1.0) for want in wants),
+        "budget": float(budget_us),
+        "depth": depth or batches_max + 16,
+        "batches_max": batches_max,
+    }
+    return connection.execute(_CLAIM, wanted, prepare=True)
+
+
+def read_claim(answer: psycopg.Cursor[Any]) -> Claimed:
+    """Read the answer to `send_claim`."""
+    rows = answer.fetchall()
+    seen, registered = rows[0][:2]
+    return Claimed([Lease(*row[2:]) for row in rows if row[2] is not None], seen or [], registered)
+
+
+def claim(
+    connection: psycopg.Connection[Any],
+    worker: int,
+    wants: Sequence[Want],
+    *,
+    budget_us: float,
+    batches_max: int = 4,
+    depth: int | None = None,
+) -> Claimed:
+    """Claim in a round trip of its own; see `send_claim`.
+
+    When every batch at the front is locked by another claimer, waits for the first of them and claims once more, instead
+    of calling the queue empty.
+    """
+    for _ in range(2):
+        claimed = read_claim(
+            send_claim(connection, worker, wants, budget_us=budget_us, batches_max=batches_max, depth=depth)
+        )
+        if claimed.leases or not claimed.seen:
+            break
+        connection.execute(_AWAIT, {"batch": claimed.seen[0]}, prepare=True)
+    return claimed
+
+
+def bodies(connection: psycopg.Connection[Any], ids: Sequence[int]) -> dict[int, Body]:
+    """Return the bodies of claimed jobs by id."""
+    wanted = {"ids": numbers(ids), "lo": min(ids), "hi": max(ids)}
+    return {row[0]: Body(*row) for row in connection.execute(_BODIES, wanted, prepare=True)}

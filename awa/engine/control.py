@@ -1,0 +1,152 @@
+"""Control: what operators do: look, list, count, cancel, retry, pause."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import psycopg
+from psycopg.rows import dict_row
+
+from awa import telemetry
+from awa.database.statements import statement
+from awa.engine.arrays import numbers
+from awa.engine.seal import seal_all
+from awa.errors import JobNotFound, StateConflict
+from awa.job import JobState
+from awa.outcome import error_entry
+
+LIST_MAX: Final = 1000
+TRIES_MAX: Final = 20
+"""Looks at a job that keeps moving (being split, claimed, sealed) before cancel gives up."""
+
+_GET = statement("control/get")
+_BY_IDS = statement("control/by_ids")
+_LIST = statement("control/list")
+_LIST_BATCHED = statement("control/list_batched")
+_LIST_DEFERRED = statement("control/list_deferred")
+_LIST_ENDED = statement("control/list_ended")
+_FIND = statement("control/find")
+_CANCEL = statement("control/cancel")
+_RETRY = statement("control/retry")
+_PAUSE = statement("control/pause")
+_RESUME = statement("control/resume")
+_QUEUE_STATS = statement("control/queue_stats")
+_ATTEMPTS = statement("control/attempts")
+
+
+class QueueStat(NamedTuple):
+    """How a queue stands."""
+
+    queue: str
+    total_queued: int
+    scheduled: int
+    available: int
+    retryable: int
+    running: int
+    failed: int
+    waiting_external: int
+    completed_last_hour: int
+    lag_seconds: float | None
+    """Age of the oldest job that could run now; None when there is none."""
+    paused: bool
+
+
+def get(connection: psycopg.Connection[Any], job_id: int) -> dict[str, Any]:
+    """Return the row of `awa.jobs`. Raises `JobNotFound`."""
+    row = _rows(connection, _GET, {"id": job_id})
+    if not row:
+        raise JobNotFound(job_id)
+    return row[0]
+
+
+def attempts(connection: psycopg.Connection[Any], job_id: int) -> list[dict[str, Any]]:
+    """Return the rows of `awa.attempts`, oldest first."""
+    return _rows(connection, _ATTEMPTS, {"id": job_id})
+
+
+def listing(
+    connection: psycopg.Connection[Any],
+    *,
+    state: JobState | None = None,
+    kind: str | None = None,
+    queue: str | None = None,
+    limit: int = 100,
+) -> list[dict[str, Any]]:
+    """Return rows of `awa.jobs`, newest first, at most `limit` (1 to 1000)."""
+    wanted = {"kind": kind, "queue": queue, "jobs_max": max(1, min(limit, LIST_MAX))}
+    match state:
+        case None:
+            found = connection.execute(_LIST, wanted)
+        case JobState.Available | JobState.Running:
+            if state is JobState.Available and connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
+                seal_all(connection)
+            found = connection.execute(_LIST_BATCHED, {**wanted, "leased": state is JobState.Running})
+        case JobState.Scheduled:
+            found = connection.execute(_LIST_DEFERRED, {**wanted, "why": ["scheduled", "snooze"]})
+        case JobState.Retryable:
+            found = connection.execute(_LIST_DEFERRED, {**wanted, "why": ["retry"]})
+        case _:
+            found = connection.execute(_LIST_ENDED, {**wanted, "outcome": int(state)})
+    return _rows(connection, _BY_IDS, {"ids": numbers(row[0] for row in found)})
+
+
+def queue_stats(connection: psycopg.Connection[Any]) -> list[QueueStat]:
+    """Return how every queue stands, by name."""
+    if connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
+        seal_all(connection)
+    return [QueueStat(*row) for row in connection.execute(_QUEUE_STATS)]
+
+
+def cancel(connection: psycopg.Connection[Any], job_id: int, reason: str = "cancelled by admin") -> bool:
+    """Cancel a job that has not ended; return whether it was in a worker's lease.
+
+    Raises `JobNotFound`, or `StateConflict` when it has ended. The connection must not be in a transaction.
+    """
+    for _ in range(TRIES_MAX):
+        row = get(connection, job_id)
+        state = JobState.parse(row["state"])
+        if state.is_terminal:
+            raise StateConflict(f"job {job_id} cannot be cancelled: it is {state} already")
+        cancelled = _cancel_where_it_is(connection, job_id, error_entry(f"cancelled: {reason}", "Cancel", row["attempt"]))
+        if cancelled is not None:
+            telemetry.emit(telemetry.CONTROL_CANCELLED, job=job_id, was_running=cancelled)
+            return cancelled
+        seal_all(connection)
+    raise StateConflict(f"job {job_id} could not be cancelled: it kept moving, or is not committed yet; try again")
+
+
+def retry(connection: psycopg.Connection[Any], job_id: int) -> None:
+    """Run a failed or cancelled job again, from attempt 0. Raises `JobNotFound` or `StateConflict`."""
+    try:
+        done = connection.execute(_RETRY, {"id": job_id}).rowcount == 1
+    except psycopg.errors.UniqueViolation:
+        raise StateConflict(f"job {job_id} cannot be retried: somebody else has just done it") from None
+    if not done:
+        state = get(connection, job_id)["state"]
+        raise StateConflict(f"job {job_id} cannot be retried: it is {state}; only failed and cancelled jobs can")
+    telemetry.emit(telemetry.CONTROL_RETRIED, job=job_id)
+
+
+def pause(connection: psycopg.Connection[Any], queue: str, paused_by: str | None = None) -> None:
+    """Stop claims from a queue, from the next claim on. Running jobs finish, inserts go on."""
+    connection.execute(_PAUSE, {"queue": queue, "paused_by": paused_by})
+
+
+def resume(connection: psycopg.Connection[Any], queue: str) -> None:
+    """Let a paused queue go on; nothing happens to one that is not paused."""
+    connection.execute(_RESUME, {"queue": queue})
+
+
+def _cancel_where_it_is(connection: psycopg.Connection[Any], job_id: int, error: bytes) -> bool | None:
+    """Take the job out of its batch or of deferred; None when it is in neither at this instant."""
+    with connection.transaction():
+        found = connection.execute(_FIND, {"id": job_id}).fetchone()
+        row = connection.execute(
+            _CANCEL, {"id": job_id, "batch": found[0] if found else None, "error": error.decode()}
+        ).fetchone()
+    return None if row is None else bool(row[1])
+
+
+def _rows(connection: psycopg.Connection[Any], sql: bytes, wanted: dict[str, Any]) -> list[dict[str, Any]]:
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(sql, wanted).fetchall()

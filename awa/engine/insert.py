@@ -1,0 +1,117 @@
+"""Insert: put jobs into the log, in the transaction the connection is in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from itertools import islice
+from typing import Any, Final, NamedTuple
+
+import psycopg
+
+from awa.database.statements import statement
+
+CHUNK_JOBS: Final = 10_000
+"""Jobs a bulk insert holds in memory at a time."""
+
+_INSERT = statement("insert/insert")
+_TAKE_IDS = statement("insert/take_ids")
+_COPY = statement("insert/copy")
+_WAKE = statement("insert/wake")
+
+
+class NewJob(NamedTuple):
+    """A job about to be inserted; every field has been validated."""
+
+    queue: str
+    kind: str
+    priority: int
+    max_attempts: int
+    run_at: datetime | None
+    args: bytes
+    """JSON, as are metadata."""
+    metadata: bytes | None
+    tags: list[str] | None
+
+
+class Inserted(NamedTuple):
+    """What the server added to a new job."""
+
+    id: int
+    created_at: datetime
+    run_at: datetime | None
+    later: bool | None
+    """Whether run_at lies in the future, by the server's clock; None without a run_at."""
+
+
+def insert(connection: psycopg.Connection[Any], job: NewJob) -> Inserted:
+    """Insert one job: one statement, no commit."""
+    row = connection.execute(
+        _INSERT,
+        {
+            **job._asdict(),
+            "args": job.args.decode(),
+            "metadata": None if job.metadata is None else job.metadata.decode(),
+        },
+    ).fetchone()
+    assert row is not None
+    return Inserted(*row[:4])
+
+
+def insert_many(connection: psycopg.Connection[Any], jobs: Iterable[NewJob]) -> list[int]:
+    """Insert any number of jobs by COPY, holding at most `CHUNK_JOBS` of them in memory; return their ids, in order.
+
+    The connection must be in a transaction: a part of the jobs is never committed alone.
+    """
+    ids: list[int] = []
+    remaining = iter(jobs)
+    while chunk := list(islice(remaining, CHUNK_JOBS)):
+        ids += _insert_chunk(connection, chunk)
+    if ids:
+        connection.execute(_WAKE)
+    return ids
+
+
+def _insert_chunk(connection: psycopg.Connection[Any], chunk: list[NewJob]) -> list[int]:
+    taken = connection.execute(_TAKE_IDS, {"jobs": len(chunk)}, binary=True).fetchone()
+    assert taken is not None
+    ids: list[int] = taken[0]
+    with connection.cursor().copy(_COPY) as copy:
+        copy.write(b"".join(_lines(ids, chunk)))
+    return ids
+
+
+def _lines(ids: list[int], chunk: list[NewJob]) -> Iterator[bytes]:
+    """Yield one COPY line a job. What comes before the arguments is mostly the same for all jobs, so it is kept."""
+    common: dict[tuple[Any, ...], bytes] = {}
+    for job_id, job in zip(ids, chunk, strict=True):
+        key = (job.queue, job.kind, job.priority, job.max_attempts, job.run_at, job.metadata, *(job.tags or ()))
+        middle = common.get(key)
+        if middle is None:
+            middle = common[key] = _middle(job)
+        yield b"%d\t%b\t%b\n" % (job_id, middle, job.args.replace(b"\\", b"\\\\"))
+
+
+def _middle(job: NewJob) -> bytes:
+    """Return the COPY columns from queue to tags."""
+    fields = (
+        job.queue,
+        job.kind,
+        str(job.priority),
+        str(job.max_attempts),
+        None if job.run_at is None else job.run_at.isoformat(),
+        None if job.metadata is None else job.metadata.decode(),
+        None if job.tags is None else _array(job.tags),
+    )
+    return "\t".join(map(_field, fields)).encode()
+
+
+def _field(text: str | None) -> str:
+    if text is None:
+        return r"\N"
+    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+
+
+def _array(texts: list[str]) -> str:
+    quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
+    return "{" + ",".join(f'"{text}"' for text in quoted) + "}"

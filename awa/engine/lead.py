@@ -1,0 +1,67 @@
+"""Lead: who is there (nodes, workers, heartbeats), who is idle, and who runs the leader's duties."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Final
+
+import psycopg
+
+from awa.database.statements import statement
+from awa.version import __version__
+
+STALE_PER_HEARTBEAT: Final = 3
+"""A node is presumed dead after this many heartbeats did not come."""
+
+_REGISTER_NODE = statement("lead/register_node")
+_REGISTER_WORKER = statement("lead/register_worker")
+_HEARTBEAT = statement("lead/heartbeat")
+_LEAVE_NODE = statement("lead/leave_node")
+_IDLE = statement("lead/idle")
+_BUSY = statement("lead/busy")
+_ELECT = statement("lead/elect")
+_RESIGN = statement("lead/resign")
+
+
+def register_node(connection: psycopg.Connection[Any], name: str) -> int:
+    """Sign a node in; return its id."""
+    row = connection.execute(_REGISTER_NODE, {"name": name, "pid": os.getpid(), "version": __version__}).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def register_worker(connection: psycopg.Connection[Any], node: int) -> int | None:
+    """Sign this process in as a worker of `node`; return its id, None when the node has been declared dead."""
+    row = connection.execute(_REGISTER_WORKER, {"node": node, "pid": os.getpid()}).fetchone()
+    return None if row is None else int(row[0])
+
+
+def heartbeat(connection: psycopg.Connection[Any], node: int) -> bool:
+    """Say that `node` lives. False: it has been declared dead and must sign in anew."""
+    return connection.execute(_HEARTBEAT, {"node": node}).rowcount == 1
+
+
+def leave_node(connection: psycopg.Connection[Any], node: int) -> None:
+    """Sign a node out, with its workers. Their leases must have been handed back or rescued."""
+    connection.execute(_LEAVE_NODE, {"node": node})
+
+
+def idle(connection: psycopg.Connection[Any], node: int) -> None:
+    """Ask producers to wake this node."""
+    connection.execute(_IDLE, {"node": node})
+
+
+def busy(connection: psycopg.Connection[Any], node: int) -> None:
+    """Ask producers to wake this node no more."""
+    connection.execute(_BUSY, {"node": node})
+
+
+def elect(connection: psycopg.Connection[Any], node: int, trust_s: float) -> int | None:
+    """Take or extend the leadership for `trust_s` seconds; return the term, None when another node leads."""
+    row = connection.execute(_ELECT, {"node": node, "trust_s": trust_s}).fetchone()
+    return None if row is None else int(row[0])
+
+
+def resign(connection: psycopg.Connection[Any], node: int) -> None:
+    """Give the leadership up, if this node has it."""
+    connection.execute(_RESIGN, {"node": node})

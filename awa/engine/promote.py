@@ -1,0 +1,46 @@
+"""Promote: bring back deferred jobs that are due, into ready batches."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import psycopg
+
+from awa import telemetry
+from awa.database.statements import statement
+from awa.engine.claim import FROM_THE_START
+from awa.engine.seal import BATCH_JOBS_MAX
+
+STEP_JOBS_MAX: Final = 4096
+
+_PROMOTE = statement("promote/promote")
+
+
+class Promoted(NamedTuple):
+    """What one step of promotion did."""
+
+    jobs: int
+    last: str
+    """Where the next step may start; see `promote`."""
+    more: bool
+
+
+def promote(
+    connection: psycopg.Connection[Any],
+    start: str = FROM_THE_START,
+    *,
+    jobs_max: int = STEP_JOBS_MAX,
+    batch_max: int = BATCH_JOBS_MAX,
+) -> Promoted:
+    """Promote at most `jobs_max` jobs that became due at or after `start`.
+
+    `start` spares the index entries of jobs promoted before; pass `FROM_THE_START` about once a second, for jobs put
+    aside meanwhile with an earlier time.
+    """
+    answer = connection.execute(_PROMOTE, {"start": start, "jobs_max": jobs_max, "batch_max": batch_max}, prepare=True)
+    row = answer.fetchone()
+    assert row is not None
+    jobs, last, batches = row
+    if jobs:
+        telemetry.emit(telemetry.PROMOTE_JOBS, jobs=jobs, batches=batches)
+    return Promoted(jobs, last or start, jobs >= jobs_max)

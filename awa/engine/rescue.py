@@ -1,0 +1,117 @@
+"""Rescue: take the leases of dead workers apart. The way back from lease to ready batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import psycopg
+
+from awa import telemetry
+from awa.database.pipeline import one_trip
+from awa.database.statements import statement
+from awa.engine.settle import read_settle, send_settle
+from awa.outcome import Settlement
+
+HEARTBEAT_STALE: Final = "heartbeat stale: node presumed dead"
+
+_LOCK = statement("settle/lock")
+_RESCUE = statement("rescue/rescue")
+_STALE = statement("rescue/stale_nodes")
+_ORPHANS = statement("rescue/orphans")
+_LEAVE_WORKER = statement("lead/leave_worker")
+_LEAVE_NODE = statement("lead/leave_node")
+
+
+class Death(NamedTuple):
+    """How a worker ended, as far as anybody saw."""
+
+    reason: str
+    """Stored as the error of the job that was running: "killed by SIGKILL"."""
+    running: int | None = None
+    """The job it died in; 0: in none; None: unknown, so the first unsettled job of its lease is taken to be it."""
+    started_us: int | None = None
+    """When that job had started, microseconds since the epoch."""
+    cpu_us: int | None = None
+    peak_kb: int | None = None
+    details: Mapping[str, Any] = {}
+    """What else to store with the error, e.g. `{"type": "WorkerDied", "signal": 9}`."""
+
+
+class Rescued(NamedTuple):
+    """What became of a dead worker's lease."""
+
+    settled: int
+    """Jobs that had finished; now settled."""
+    suspect: int | None
+    """The job whose attempt is spent."""
+    exhausted: bool
+    """That was its last attempt: it failed."""
+    returned: int
+    """Untouched jobs, ready again."""
+
+
+def rescue(
+    connection: psycopg.Connection[Any], worker: int, death: Death, finished: Sequence[Settlement] = ()
+) -> Rescued:
+    """Settle what a dead worker had finished, spend the attempt of the job it died in, return the rest.
+
+    One transaction, and the worker is signed out with it. Harmless when repeated or when two do it at once.
+    """
+    with one_trip(connection):
+        settled = send_settle(connection, worker, finished) if finished else None
+        answer = _send(connection, worker, death)
+        connection.execute(_LEAVE_WORKER, {"worker": worker})
+    return _read(worker, death, answer, settled)
+
+
+def rescue_stale(connection: psycopg.Connection[Any], stale_s: float) -> list[str]:
+    """Rescue every node whose heartbeat is older than `stale_s` seconds; return their names.
+
+    Also leases whose owner is not registered at all (a claim that was under way when its node was declared dead).
+    """
+    with connection.transaction():
+        nodes = connection.execute(_STALE, {"stale_s": stale_s}).fetchall()
+        for node, name, workers in nodes:
+            for worker in workers:
+                _take_apart(connection, worker, HEARTBEAT_STALE)
+            connection.execute(_LEAVE_NODE, {"node": node})
+            telemetry.emit(telemetry.RESCUE_NODE, node=name, workers=len(workers))
+    for (owner,) in connection.execute(_ORPHANS).fetchall():
+        with connection.transaction():
+            _take_apart(connection, owner, HEARTBEAT_STALE)
+    return [name for _, name, _ in nodes]
+
+
+def _take_apart(connection: psycopg.Connection[Any], worker: int, reason: str) -> None:
+    death = Death(reason, details={"type": "NodeLost"})
+    _read(worker, death, _send(connection, worker, death), None)
+
+
+def _send(connection: psycopg.Connection[Any], worker: int, death: Death) -> psycopg.Cursor[Any]:
+    connection.execute(_LOCK, {"worker": worker}, prepare=True)
+    return connection.execute(
+        _RESCUE,
+        {
+            "worker": worker,
+            "suspect": death.running,
+            "reason": death.reason,
+            "details": msgspec.json.encode(dict(death.details)).decode(),
+            "started": death.started_us,
+            "cpu": death.cpu_us,
+            "peak": death.peak_kb,
+        },
+    )
+
+
+def _read(
+    worker: int, death: Death, answer: psycopg.Cursor[Any], settled: psycopg.Cursor[Any] | None
+) -> Rescued:
+    row = answer.fetchone()
+    assert row is not None
+    suspect, exhausted, returned = row
+    rescued = Rescued(len(read_settle(settled)) if settled else 0, suspect, bool(exhausted), returned)
+    if any(rescued):
+        telemetry.emit(telemetry.RESCUE_JOBS, worker=worker, reason=death.reason, **rescued._asdict())
+    return rescued

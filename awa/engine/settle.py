@@ -1,0 +1,69 @@
+"""Settle: record the outcomes of a lease's jobs, and only of those still in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+
+from awa.database.pipeline import one_trip
+from awa.database.statements import statement
+from awa.engine.arrays import numbers
+from awa.outcome import Settlement
+
+_LOCK = statement("settle/lock")
+_SETTLE = statement("settle/settle")
+_RELEASE = statement("settle/release")
+
+
+def send_settle(
+    connection: psycopg.Connection[Any], worker: int, settlements: Sequence[Settlement]
+) -> psycopg.Cursor[Any]:
+    """Send a settle inside an open transaction; `read_settle` reads the answer."""
+    ids, states, started, finished, cpu, peak, delays, payloads = zip(*settlements, strict=True)
+    with_payload = [i for i, payload in enumerate(payloads) if payload is not None]
+    connection.execute(_LOCK, {"worker": worker}, prepare=True)
+    return connection.execute(
+        _SETTLE,
+        {
+            "worker": worker,
+            "ids": numbers(ids),
+            "outcomes": numbers(map(int, states)),
+            "started": numbers(started),
+            "finished": numbers(finished),
+            "cpu": numbers(cpu),
+            "peak": numbers(peak),
+            "delays": numbers(delays),
+            "payload_ids": numbers(ids[i] for i in with_payload),
+            "payloads": [payloads[i].decode() for i in with_payload],
+        },
+        prepare=True,
+    )
+
+
+def read_settle(answer: psycopg.Cursor[Any]) -> set[int]:
+    """Read the answer to `send_settle`: the ids that were accepted."""
+    row = answer.fetchone()
+    return set(row[0]) if row else set()
+
+
+def settle(connection: psycopg.Connection[Any], worker: int, settlements: Sequence[Settlement]) -> set[int]:
+    """Record the outcomes; return the ids accepted.
+
+    The others are no longer in a lease of this worker (cancelled, rescued, or settled before): their outcome is void.
+    """
+    if not settlements:
+        return set()
+    with one_trip(connection):
+        answer = send_settle(connection, worker, settlements)
+    return read_settle(answer)
+
+
+def release(connection: psycopg.Connection[Any], worker: int, keep: Sequence[int] = ()) -> int:
+    """Hand the jobs of a worker's lease back, but for those in `keep`; return how many. No attempt is spent."""
+    with one_trip(connection):
+        connection.execute(_LOCK, {"worker": worker}, prepare=True)
+        answer = connection.execute(_RELEASE, {"worker": worker, "keep": numbers(keep)})
+    row = answer.fetchone()
+    return row[0] if row else 0

@@ -1,0 +1,53 @@
+-- Lease ready batches, whole or in part, to one worker.
+--
+-- Parameters: worker; lanes int[], starts timestamptz[] (where the lane's last
+--   claim ended: the index entries before it are dead, and a pinned vacuum
+--   horizon would make every claim read them again), costs float8[] (expected
+--   microseconds a job), budget (microseconds of work to take, at least one
+--   job), depth (batches to look at), batches_max (batches to take).
+-- Index: batch_ready (lane, order_key, id). Each lane is read by itself and the
+-- fronts are merged by key: "lane = any(...) order by" would sort the backlog.
+-- The last batch taken may be split: its front becomes a lease of its own, the
+-- rest stays where it is. A worker that is no longer registered gets nothing.
+with front as materialized (
+  select b.id, b.order_key, l.cost
+  from unnest(%(lanes)s::int[], %(starts)s::timestamptz[], %(costs)s::float8[]) as l(lane, start, cost)
+  cross join lateral (
+    select b.id, b.order_key from awa.batch b
+    where b.lane = l.lane and b.owner is null and b.order_key >= l.start
+    order by b.order_key, b.id limit %(depth)s
+  ) b
+  where exists (select from awa.worker w where w.id = %(worker)s)
+    and not exists (select from awa.queue q join awa.lane p on p.queue = q.name
+                    where q.paused_at is not null and p.id = l.lane)
+  order by b.order_key, b.id limit %(depth)s
+), locked as materialized (
+  select b.id, b.order_key, b.lane, b.round, b.ids, b.attempts, f.cost
+  from front f join awa.batch b on b.id = f.id
+  where b.owner is null
+  order by f.order_key, f.id limit %(batches_max)s
+  for update of b skip locked
+), summed as (
+  select *, cardinality(ids) as jobs, row_number() over in_order as pos,
+         sum(cardinality(ids) * cost) over in_order - cardinality(ids) * cost as before
+  from locked window in_order as (order by order_key, id)
+), taken as materialized (
+  select *, least(jobs, case when pos = 1 then greatest(1, ceil((%(budget)s - before) / cost))
+                             else ceil((%(budget)s - before) / cost) end)::int as take
+  from summed where before < %(budget)s or pos = 1
+), whole as (
+  update awa.batch b set owner = %(worker)s, leased_at = now(), lease_pos = t.pos
+  from taken t where b.id = t.id and t.take = t.jobs
+), rest as (
+  update awa.batch b set ids = t.ids[t.take + 1 :], attempts = t.attempts[t.take + 1 :]
+  from taken t where b.id = t.id and t.take < t.jobs
+), split as (
+  insert into awa.batch (order_key, leased_at, owner, lane, round, lease_pos, ids, attempts)
+  select order_key, now(), %(worker)s, lane, round, pos, ids[: take], attempts[: take]
+  from taken where take < jobs
+)
+select (select array_agg(id order by order_key, id) from front) as seen,
+       exists (select from awa.worker w where w.id = %(worker)s) as registered,
+       t.lane, t.order_key::text, t.round, t.ids[: t.take] as ids, t.attempts[: t.take] as attempts
+from (select 1) one left join taken t on true
+order by t.pos;

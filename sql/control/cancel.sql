@@ -1,0 +1,23 @@
+-- Cancel a job that waits in deferred or in the (locked) batch. One that is being
+-- run is marked at once; its worker's settle will be refused.
+-- Parameters: id, batch (null: deferred), error (jsonb).
+with aside as (
+  delete from awa.deferred where job_id = %(id)s returning lane, round, attempt, null::timestamptz as leased_at
+), spot as materialized (
+  select id, lane, round, leased_at, array_position(ids, %(id)s) as pos, ids, attempts
+  from awa.batch where id = %(batch)s and %(id)s = any (ids)
+), shrunk as (
+  update awa.batch b set ids = array_remove(s.ids, %(id)s), attempts = s.attempts[: s.pos - 1] || s.attempts[s.pos + 1 :]
+  from spot s where b.id = s.id and cardinality(s.ids) > 1
+), emptied as (
+  delete from awa.batch b using spot s where b.id = s.id and cardinality(s.ids) = 1
+), found as materialized (
+  select lane, round, attempt, leased_at from aside
+  union all
+  select lane, round, coalesce(attempts[pos], 0), leased_at from spot
+), counted as (
+  insert into awa.tally (minute, lane, outcome, jobs) select date_trunc('minute', now()), lane, 6, 1 from found
+)
+insert into awa.attempt_log (job_id, started_at, finished_at, lane, round, attempt, outcome, error)
+select %(id)s, leased_at, clock_timestamp(), lane, round, attempt + 1, 6, %(error)s::jsonb from found
+returning job_id, started_at is not null as was_running;

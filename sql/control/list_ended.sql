@@ -1,0 +1,8 @@
+-- Newest jobs that ended with an outcome and were not retried since.
+-- Parameters: outcome, queue, kind, jobs_max.
+select a.job_id as id from awa.attempt_log a join awa.lane l on l.id = a.lane
+where a.outcome = %(outcome)s
+  and (%(queue)s::text is null or l.queue = %(queue)s) and (%(kind)s::text is null or l.kind = %(kind)s)
+  and not exists (select from awa.attempt_log n
+                  where n.job_id = a.job_id and (n.round, n.attempt) > (a.round, a.attempt))
+order by a.job_id desc limit %(jobs_max)s;

@@ -1,0 +1,33 @@
+-- Depth and progress per queue: sums over batches, not counts over jobs.
+with ready as (
+  select l.queue, sum(cardinality(b.ids)) filter (where b.owner is null) as available,
+         sum(cardinality(b.ids)) filter (where b.owner is not null) as running,
+         min(b.order_key - awa.ageing(l.priority, q.ageing_s)) filter (where b.owner is null) as oldest
+  from awa.batch b join awa.lane l on l.id = b.lane left join awa.queue q on q.name = l.queue
+  group by l.queue
+), aside as (
+  select l.queue, count(*) filter (where d.why <> 'retry') as scheduled, count(*) filter (where d.why = 'retry') as retryable
+  from awa.deferred d join awa.lane l on l.id = d.lane group by l.queue
+), failed as (
+  select l.queue, count(*) as failed
+  from awa.attempt_log a join awa.lane l on l.id = a.lane
+  where a.outcome = 5 and a.outcome <> 3
+    and not exists (select from awa.attempt_log n
+                    where n.job_id = a.job_id and (n.round, n.attempt) > (a.round, a.attempt))
+  group by l.queue
+), done as (
+  select l.queue, sum(t.jobs) as completed_last_hour
+  from awa.tally t join awa.lane l on l.id = t.lane
+  where t.outcome = 3 and t.minute > now() - interval '1 hour' group by l.queue
+)
+select q.name as queue,
+       (coalesce(available, 0) + coalesce(running, 0) + coalesce(scheduled, 0) + coalesce(retryable, 0))::bigint as total_queued,
+       coalesce(scheduled, 0)::bigint as scheduled, coalesce(available, 0)::bigint as available,
+       coalesce(retryable, 0)::bigint as retryable, coalesce(running, 0)::bigint as running,
+       coalesce(failed, 0)::bigint as failed, 0::bigint as waiting_external,
+       coalesce(completed_last_hour, 0)::bigint as completed_last_hour,
+       greatest(0, extract(epoch from now() - oldest))::float8 as lag_seconds, q.paused_at is not null as paused
+from awa.queue q
+left join ready on ready.queue = q.name left join aside on aside.queue = q.name
+left join failed on failed.queue = q.name left join done on done.queue = q.name
+order by q.name;

@@ -1,0 +1,4 @@
+-- Reserve ids for a bulk insert of the same transaction. Parameter: jobs.
+-- Taken in the transaction that uses them: the lock on the sequence, held until
+-- it ends, tells retire that ids of this range are still under way.
+select array_agg(nextval('awa.job_id')) as ids from generate_series(1, %(jobs)s);

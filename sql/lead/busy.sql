@@ -1,0 +1,2 @@
+-- Ask producers to stop sending wake-ups for this node. Parameter: node.
+delete from awa.idle where node_id = %(node)s;

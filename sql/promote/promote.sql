@@ -1,0 +1,25 @@
+-- Bring back deferred jobs that are due, into ready batches.
+--
+-- Parameters: start (run_at of the last one promoted; entries before it are dead
+--   and, with the vacuum horizon pinned, would be read again each time; now and
+--   then the caller passes -infinity), jobs_max, batch_max.
+-- Index: deferred_due (run_at, job_id). Two promoters share the work.
+with due as materialized (
+  select job_id, run_at, lane, round, attempt from awa.deferred
+  where run_at >= %(start)s::timestamptz and run_at <= now()
+  order by run_at, job_id limit %(jobs_max)s
+  for update skip locked
+), gone as (
+  delete from awa.deferred d using due where d.job_id = due.job_id
+), placed as (
+  select due.*, due.run_at + awa.ageing(l.priority, q.ageing_s) as order_key,
+         row_number() over (partition by due.lane, due.round order by due.run_at, due.job_id) - 1 as pos
+  from due join awa.lane l on l.id = due.lane left join awa.queue q on q.name = l.queue
+), batches as (
+  insert into awa.batch (lane, round, order_key, ids, attempts)
+  select lane, round, min(order_key), array_agg(job_id order by run_at, job_id), array_agg(attempt order by run_at, job_id)
+  from placed group by lane, round, pos / %(batch_max)s
+  order by min(order_key)
+  returning 1
+)
+select (select count(*)::int from due) as jobs, (select max(run_at)::text from due) as last, (select count(*)::int from batches) as batches;

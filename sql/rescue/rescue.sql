@@ -1,0 +1,53 @@
+-- Take the lease of a dead worker apart: the job that was running has spent its
+-- attempt and is retried (or failed, when that was its last), the untouched ones
+-- become ready again at their old place, with no attempt spent.
+--
+-- Parameters: worker; suspect (the job that was running; 0 = none was; null =
+--   unknown, then it is the first unsettled one, because a lease is worked in
+--   order); reason (text); details jsonb (signal, exit code, or {}); started
+--   (microseconds since the epoch, or null), cpu (microseconds), peak (KiB).
+-- A first death is retried at once, later ones after the usual back-off, so that
+-- a job that kills its process does not do so in a tight loop.
+-- Runs behind settle/lock.sql in one transaction.
+with lease as materialized (
+  select id, order_key, lane, round, lease_pos, leased_at, ids, attempts
+  from awa.batch where owner = %(worker)s
+), held as materialized (
+  select l.*, u.job_id, coalesce(u.attempt, 0)::smallint as attempt, u.pos
+  from lease l cross join lateral unnest(l.ids, l.attempts) with ordinality as u(job_id, attempt, pos)
+), suspect as materialized (
+  select h.*, b.max_attempts, h.attempt + 1 >= b.max_attempts as exhausted,
+         case when h.attempt = 0 then interval '0' else
+           least(interval '24 hours', make_interval(secs => power(2, least(h.attempt, 20)) * (1 + random() * 0.25))) end as delay
+  from held h join awa.body b on b.id = h.job_id
+  where h.job_id = %(suspect)s
+     or %(suspect)s::bigint is null and h.job_id = (select job_id from held order by lease_pos, id, pos limit 1)
+), spent as (
+  insert into awa.attempt_log (job_id, started_at, finished_at, worker, lane, cpu_s, peak_kb, round, attempt, outcome, error)
+  select job_id, coalesce(to_timestamp(%(started)s::bigint / 1e6), leased_at), clock_timestamp(), %(worker)s, lane,
+         %(cpu)s::bigint / 1e6, %(peak)s::int, round, attempt + 1, case when exhausted then 5 else 4 end,
+         %(details)s::jsonb || jsonb_build_object('error', %(reason)s::text, 'attempt', attempt + 1, 'at', to_char(
+           clock_timestamp() at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'))
+  from suspect
+), counted as (
+  insert into awa.tally (minute, lane, outcome, jobs)
+  select date_trunc('minute', now()), lane, case when exhausted then 5 else 4 end, 1 from suspect
+), at_once as (
+  insert into awa.batch (order_key, lane, round, ids, attempts)
+  select order_key, lane, round, array[job_id], array[(attempt + 1)::smallint] from suspect
+  where not exhausted and delay = interval '0'
+), put_aside as (
+  insert into awa.deferred (job_id, run_at, lane, round, attempt, why)
+  select job_id, now() + delay, lane, round, attempt + 1, 'retry' from suspect
+  where not exhausted and delay > interval '0'
+), rest as materialized (
+  select h.id, array_agg(h.job_id order by h.pos) as ids, array_agg(h.attempt order by h.pos) as attempts
+  from held h where not exists (select from suspect s where s.job_id = h.job_id) group by h.id
+), freed as (
+  update awa.batch b set owner = null, leased_at = null, lease_pos = null, ids = r.ids, attempts = r.attempts
+  from rest r where b.id = r.id
+), emptied as (
+  delete from awa.batch b using suspect s where b.id = s.id and not exists (select from rest r where r.id = s.id)
+)
+select (select job_id from suspect) as suspect, (select exhausted from suspect) as exhausted,
+       coalesce((select sum(cardinality(ids)) from rest), 0)::int as returned;

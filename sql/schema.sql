@@ -1,0 +1,385 @@
+-- Awa schema, version 1: all a fresh database gets, in the order a job meets it.
+--
+--   insert -> seal -> claim -> settle -> retire, with promote as the side channel
+--   (scheduled and retried jobs) and rescue as the way back (dead workers).
+--
+-- A job's row in job_log is written once and never touched again. What moves is
+-- its id: from a ready batch into a leased batch, and from there into attempt_log.
+-- README.md beside this file draws the life of one row and says who writes what.
+--
+-- Installed by "awa migrate" inside one transaction, by an ordinary database
+-- owner: no superuser, no extension. PostgreSQL 14 to 18.
+
+create schema awa;
+
+-- The numbers of awa.job.JobState are the positions in this list, from zero;
+-- attempt_log.outcome stores the number.
+create type awa.job_state as enum (
+  'scheduled', 'available', 'running', 'completed',
+  'retryable', 'failed', 'cancelled', 'waiting_external'
+);
+
+create table awa.schema_version (
+  version    integer primary key,
+  applied_at timestamptz not null default now()
+);
+
+-- ---------------------------------------------------------------- insert
+
+create sequence awa.job_id as bigint;
+
+-- One row a job, insert-only, range-partitioned by id into segments.
+-- xid is the producer's transaction: sealing finds new jobs by it, because ids
+-- are handed out before commit and so say nothing about commit order.
+-- statement_timestamp() is stable within a statement (so COPY stays in its fast
+-- multi-row path) and, unlike now(), not as old as a long transaction.
+create table awa.job_log (
+  id           bigint      not null default nextval('awa.job_id'),
+  xid          xid8        not null default pg_current_xact_id(),
+  created_at   timestamptz not null default statement_timestamp(),
+  run_at       timestamptz,
+  priority     smallint    not null default 2,
+  max_attempts smallint    not null default 25,
+  queue        text        not null default 'default',
+  kind         text        not null,
+  args         jsonb       not null default '{}',
+  metadata     jsonb,
+  tags         text[],
+  constraint job_log_pkey primary key (id),
+  constraint job_priority_range check (priority between 1 and 4),
+  constraint job_max_attempts_range check (max_attempts between 1 and 1000),
+  constraint job_queue_length check (char_length(queue) between 1 and 200),
+  constraint job_kind_length check (char_length(kind) between 1 and 200),
+  constraint job_tags_count check (tags is null or cardinality(tags) <= 20)
+) partition by range (id);
+
+create index job_log_xid on awa.job_log (xid, id);
+
+-- Catches ids beyond the last segment, so that running out of segments can
+-- never refuse an insert. The leader empties it into proper segments.
+create table awa.job_log_default partition of awa.job_log default;
+
+-- One row a segment: the id range [lo, hi) and how far it is on its way out.
+--   passed_at  the id sequence has left the range
+--   passed_by  transactions that then still held a lock on the sequence: only
+--              they can own an id of this range that is not committed yet
+--   closed_at  the last of them has ended
+--   closed_gen the seal generation seen after that; a seal begun two
+--              generations later has read everything the range will ever hold
+--   sealed     that seal has happened
+--   checked_at when the leader last looked whether it may go
+create table awa.segment (
+  no         integer generated always as identity primary key,
+  lo         bigint      not null unique,
+  hi         bigint      not null unique,
+  created_at timestamptz not null default now(),
+  opened_at  timestamptz,
+  passed_at  timestamptz,
+  passed_by  text[],
+  closed_at  timestamptz,
+  closed_gen bigint,
+  sealed     boolean     not null default false,
+  checked_at timestamptz not null default '-infinity',
+  check (lo < hi)
+);
+
+-- ------------------------------------------------------------------ seal
+
+-- The sealing ledger: append-only, the newest row is the cursor. Sealed are all
+-- jobs whose xid is visible in snap. A seal too large for one step leaves
+-- target (the snapshot it works towards) and the last (xid, id) it reached.
+-- system_id is the cluster the xids belong to.
+create table awa.seal (
+  gen       bigint      primary key,
+  base_gen  bigint      not null,
+  snap      pg_snapshot not null,
+  target    pg_snapshot,
+  cur_xid   xid8        not null default '0',
+  cur_id    bigint      not null default 0,
+  jobs      integer     not null,
+  sealed_at timestamptz not null default clock_timestamp(),
+  system_id bigint      not null
+);
+
+insert into awa.seal (gen, base_gen, snap, jobs, system_id)
+select 1, 1, pg_current_snapshot(), 0, system_identifier from pg_control_system();
+
+create table awa.queue (
+  name       text primary key,
+  ageing_s   integer     not null default 60 check (ageing_s >= 0),
+  paused_at  timestamptz,
+  paused_by  text,
+  created_at timestamptz not null default now()
+);
+create index queue_paused on awa.queue (name) where paused_at is not null;
+
+-- What a priority costs in order_key: one ageing interval a level, so that a job
+-- of priority 3 comes level with one of priority 1 enqueued two intervals later.
+-- An interval of 0 turns ageing off: a lower priority then never overtakes.
+create function awa.ageing(priority smallint, ageing_s integer) returns interval
+language sql immutable parallel safe as $$
+  select (priority - 1) * case when ageing_s = 0 then interval '1000 years'
+                               else make_interval(secs => coalesce(ageing_s, 60)) end
+$$;
+
+-- What a batch has in common: queue, kind and priority.
+create table awa.lane (
+  id       integer generated always as identity primary key,
+  queue    text     not null,
+  kind     text     not null,
+  priority smallint not null,
+  unique (queue, kind, priority)
+);
+
+-- The unit of dispatch. owner null: ready. owner set: leased by that worker.
+-- attempts[i] counts the attempts that ids[i] has behind it (null: none has
+-- any); round rises by one at each manual retry; lease_pos is the order in
+-- which the owner works through its batches.
+create table awa.batch (
+  id        bigint generated always as identity primary key,
+  order_key timestamptz not null,
+  leased_at timestamptz,
+  owner     integer,
+  lane      integer     not null,
+  round     smallint    not null default 0,
+  lease_pos smallint,
+  ids       bigint[]    not null check (cardinality(ids) > 0),
+  attempts  smallint[]
+) with (
+  -- Rows live for seconds; without these, dead ones pile up in front of claims.
+  autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
+  autovacuum_vacuum_cost_delay = 0
+);
+
+create index batch_ready on awa.batch (lane, order_key, id) where owner is null;
+create index batch_leased on awa.batch (owner) where owner is not null;
+
+-- --------------------------------------------------------------- promote
+
+-- Jobs put aside until a time. why: scheduled, retry or snooze.
+create table awa.deferred (
+  job_id  bigint      primary key,
+  run_at  timestamptz not null,
+  lane    integer     not null,
+  round   smallint    not null default 0,
+  attempt smallint    not null default 0,
+  why     text        not null check (why in ('scheduled', 'retry', 'snooze'))
+) with (
+  autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000,
+  autovacuum_vacuum_cost_delay = 0
+);
+
+create index deferred_due on awa.deferred (run_at, job_id);
+
+-- ---------------------------------------------------------------- settle
+
+-- One row an attempt, insert-only, partitioned like job_log. The primary key
+-- makes it impossible to settle an attempt twice. A job whose newest row (by
+-- round, attempt) has a terminal outcome is in that state. Two kinds of rows
+-- are not executions and have no started_at: outcome 'available' marks a manual
+-- retry (attempt 0 of a new round), and 'cancelled' without a start is a job
+-- cancelled before it ran.
+create table awa.attempt_log (
+  job_id      bigint      not null,
+  started_at  timestamptz,
+  finished_at timestamptz not null,
+  worker      integer,
+  lane        integer     not null,
+  cpu_s       real,
+  peak_kb     integer,
+  round       smallint    not null,
+  attempt     smallint    not null,
+  outcome     smallint    not null,
+  error       jsonb,
+  result      jsonb,
+  constraint attempt_log_pkey primary key (job_id, round, attempt)
+) partition by range (job_id);
+
+create index attempt_log_notable on awa.attempt_log (job_id) where outcome <> 3;
+
+-- Home of attempts whose segment is gone: those of jobs in awa.held.
+create table awa.attempt_log_default partition of awa.attempt_log default;
+
+-- Outcomes per lane and minute. Settling appends; the leader folds the rows of
+-- a minute into one (folded) so that reading an hour stays cheap.
+create table awa.tally (
+  minute  timestamptz not null,
+  lane    integer     not null,
+  outcome smallint    not null,
+  jobs    integer     not null,
+  folded  boolean     not null default false
+) with (autovacuum_vacuum_scale_factor = 0.05);
+
+create index tally_minute on awa.tally (minute);
+
+-- ---------------------------------------------------------------- retire
+
+-- Bodies that outlive their segment: jobs still waiting, being retried, or
+-- failed and within their retention.
+create table awa.held (like awa.job_log including defaults);
+alter table awa.held add primary key (id);
+
+-- Every body, wherever it is.
+create view awa.body as
+  select id, created_at, run_at, priority, max_attempts, queue, kind, args, metadata, tags from awa.job_log
+  union all
+  select id, created_at, run_at, priority, max_attempts, queue, kind, args, metadata, tags from awa.held;
+
+-- Creates segments ahead of the id sequence until p_ahead of them are unused.
+-- Partitions are made apart and then attached, which locks neither readers nor
+-- producers of job_log (SHARE UPDATE EXCLUSIVE); the default partitions are
+-- locked for an instant, so the caller sets lock_timeout and retries.
+-- Ids that fell into the default partition are moved into their segment first.
+create function awa.extend_log(p_segment_ids bigint, p_ahead integer) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_last  bigint;
+  v_lo    bigint;
+  v_stray bigint;
+  v_no    integer;
+  v_made  integer := 0;
+begin
+  perform pg_advisory_xact_lock(4715201);
+  loop
+    select case when is_called then last_value else last_value - 1 end into v_last from awa.job_id;
+    exit when (select count(*) from awa.segment where lo > v_last) >= p_ahead;
+    select coalesce(max(hi), 1) into v_lo from awa.segment;
+    insert into awa.segment (lo, hi) values (v_lo, v_lo + p_segment_ids) returning no into v_no;
+    execute format('create table awa.job_log_%s (like awa.job_log including all)', v_no);
+    execute format('create table awa.attempt_log_%s (like awa.attempt_log including all)', v_no);
+    select min(id) into v_stray from awa.job_log_default where id < v_lo + p_segment_ids;
+    if v_stray is not null then
+      lock table awa.job_log_default, awa.attempt_log_default in access exclusive mode;
+      execute format('with stray as (delete from awa.job_log_default where id < %s returning *)
+                      insert into awa.job_log_%s select * from stray', v_lo + p_segment_ids, v_no);
+      execute format('with stray as (delete from awa.attempt_log_default where job_id >= %s and job_id < %s returning *)
+                      insert into awa.attempt_log_%s select * from stray', v_lo, v_lo + p_segment_ids, v_no);
+    end if;
+    execute format('alter table awa.job_log attach partition awa.job_log_%s for values from (%s) to (%s)',
+                   v_no, v_lo, v_lo + p_segment_ids);
+    execute format('alter table awa.attempt_log attach partition awa.attempt_log_%s for values from (%s) to (%s)',
+                   v_no, v_lo, v_lo + p_segment_ids);
+    v_made := v_made + 1;
+  end loop;
+  return v_made;
+end $$;
+
+-- Drops a segment. The caller has verified that it is sealed and that every job
+-- in it has ended or is among p_survivors; those are moved, bodies to held and
+-- attempts to the default partition, in the same transaction. Jobs that were
+-- retried by hand or failed after p_since, when that was verified, are moved
+-- with them. Needs an
+-- exclusive lock on both logs for some milliseconds: the caller sets a short
+-- lock_timeout and retries, so nobody waits longer than that behind it.
+-- (DETACH ... CONCURRENTLY would not lock, but PostgreSQL refuses it on a table
+-- with a default partition, which we need more.)
+create function awa.drop_segment(p_no integer, p_survivors bigint[], p_since timestamptz) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_ids  bigint[];
+  v_held integer;
+begin
+  lock table only awa.job_log, only awa.attempt_log in access exclusive mode;
+  execute format('select array(select unnest($1) union
+                               select job_id from awa.attempt_log_%s where outcome <> 3 and finished_at >= $2)', p_no)
+    into v_ids using p_survivors, p_since;
+  execute format('insert into awa.held select * from awa.job_log_%s where id = any($1)', p_no) using v_ids;
+  get diagnostics v_held = row_count;
+  execute format('alter table awa.attempt_log detach partition awa.attempt_log_%s', p_no);
+  execute format('insert into awa.attempt_log select * from awa.attempt_log_%s where job_id = any($1)', p_no)
+    using v_ids;
+  execute format('drop table awa.job_log_%s, awa.attempt_log_%s', p_no, p_no);
+  delete from awa.segment where no = p_no;
+  return v_held;
+end $$;
+
+revoke execute on function awa.extend_log, awa.drop_segment from public;
+
+-- ------------------------------------------------------------------ lead
+
+-- One row a supervisor; its heartbeat stands for all its workers.
+create table awa.node (
+  id           integer generated always as identity primary key,
+  name         text        not null,
+  pid          integer     not null,
+  version      text        not null,
+  started_at   timestamptz not null default now(),
+  heartbeat_at timestamptz not null default now()
+) with (fillfactor = 50);
+
+-- One row a worker process; its id is the owner of leases.
+create table awa.worker (
+  id         integer generated always as identity primary key,
+  node_id    integer     not null references awa.node on delete cascade,
+  pid        integer     not null,
+  started_at timestamptz not null default now()
+);
+create index worker_node on awa.worker (node_id);
+
+-- Nodes with idle workers. Producers send a wake-up only while there is one.
+create table awa.idle (
+  node_id integer primary key references awa.node on delete cascade
+);
+
+-- Who may run the leader's duties, until when. A lease in a row, not a session
+-- lock, so that transaction poolers do not break it.
+create table awa.leader (
+  only_row boolean primary key default true check (only_row),
+  node_id  integer,
+  term     bigint      not null default 0,
+  until    timestamptz not null default '-infinity'
+);
+insert into awa.leader default values;
+
+-- ------------------------------------------------------------------ read
+
+-- The public read surface: one row a job, with its state.
+create view awa.jobs as
+select
+  b.id, b.kind, b.queue, b.args,
+  case
+    when last.outcome in (3, 5, 6) then (enum_range(null::awa.job_state))[last.outcome + 1]
+    when d.why = 'retry' then 'retryable'::awa.job_state
+    when d.why is not null then 'scheduled'::awa.job_state
+    when lease.owner is not null then 'running'::awa.job_state
+    when b.run_at > now() and last.outcome is null then 'scheduled'::awa.job_state
+    else 'available'::awa.job_state
+  end as state,
+  b.priority,
+  -- A leased job is in the attempt after its last one; a snoozed or a never
+  -- started one is not.
+  (case
+    when last.outcome in (3, 5, 6) then last.attempt - (last.started_at is null)::int
+    when lease.owner is not null then lease.attempt + 1
+    else coalesce(last.attempt, 0)
+  end)::smallint as attempt,
+  b.max_attempts,
+  coalesce(d.run_at, b.run_at, b.created_at) as run_at,
+  case when lease.owner is not null then lease.leased_at else last.started_at end as attempted_at,
+  case when last.outcome in (3, 5, 6) then last.finished_at end as finalized_at,
+  b.created_at,
+  coalesce(b.metadata, '{}'::jsonb) as metadata,
+  coalesce(b.tags, '{}'::text[]) as tags,
+  case when last.outcome = 3 then last.result end as result,
+  array(select a.error from awa.attempt_log a
+        where a.job_id = b.id and a.error is not null order by a.round, a.attempt) as errors
+from awa.body b
+left join lateral (
+  select a.outcome, a.attempt, a.started_at, a.finished_at, a.result
+  from awa.attempt_log a where a.job_id = b.id order by a.round desc, a.attempt desc limit 1
+) last on true
+left join awa.deferred d on d.job_id = b.id
+left join lateral (
+  select w.owner, w.leased_at, coalesce(w.attempts[array_position(w.ids, b.id)], 0) as attempt
+  from awa.batch w where w.owner is not null and b.id = any (w.ids) limit 1
+) lease on true;
+
+-- Every attempt of every job, readable.
+create view awa.attempts as
+select job_id, round, attempt, (enum_range(null::awa.job_state))[outcome + 1] as outcome,
+       started_at, finished_at, worker, cpu_s, peak_kb, error, result
+from awa.attempt_log
+where started_at is not null;
+
+select awa.extend_log(1000000, 4);
+insert into awa.schema_version (version) values (1);

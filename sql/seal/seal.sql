@@ -1,0 +1,99 @@
+-- Route newly committed jobs: due ones into batches, future ones to deferred.
+--
+-- Parameters: floor (no job below this id can still be unsealed), jobs_max (of
+--   one step), batch_max (jobs a batch), force (write a ledger row even when
+--   nothing was found, so that the cursor moves on).
+-- Index: job_log_xid (xid, id).
+-- With S the sealed snapshot and T the one worked towards, the fresh jobs are
+-- those visible in T whose xid is >= xmax(S), an index range, or in xip(S), a
+-- few index probes. Ids would not do: they are taken before commit.
+-- Reading in (xid, id) order lets a step stop after jobs_max and the next one
+-- go on behind it, however large the transaction.
+-- A ledger from another cluster, or from this one's future (a restored dump),
+-- is reported and left alone: its xids mean nothing here.
+with head as materialized (
+  select gen, base_gen, snap, target, cur_xid, cur_id,
+         pg_snapshot_xmax(snap) > pg_snapshot_xmax(pg_current_snapshot())
+           or system_id <> (select system_identifier from pg_control_system()) as foreign_cluster
+  from awa.seal order by gen desc limit 1
+), aim as materialized (
+  select gen + 1 as gen, snap, cur_xid, cur_id,
+         case when target is null then gen + 1 else base_gen end as base_gen,
+         target is not null as going_on,
+         coalesce(target, pg_current_snapshot()) as target
+  from head where current_setting('awa.sealer', true) = 'true' and not foreign_cluster
+), fresh as materialized (
+  select * from (
+    (select xid, id, created_at, run_at, queue, kind, priority
+     from awa.job_log
+     where id >= %(floor)s
+       and xid >= (select pg_snapshot_xmax(snap) from aim)
+       and xid < (select pg_snapshot_xmax(target) from aim)
+       and (xid, id) > ((select cur_xid from aim), (select cur_id from aim))
+       and pg_visible_in_snapshot(xid, (select target from aim))
+     order by xid, id limit %(jobs_max)s)
+    union all
+    (select late.*
+     from unnest(array(select pg_snapshot_xip(snap) from aim)) as open(xid)
+     cross join lateral (
+       select j.xid, j.id, j.created_at, j.run_at, j.queue, j.kind, j.priority
+       from awa.job_log j
+       where j.id >= %(floor)s and j.xid = open.xid
+         and (j.xid, j.id) > ((select cur_xid from aim), (select cur_id from aim))
+         and pg_visible_in_snapshot(j.xid, (select target from aim))
+       order by j.xid, j.id limit %(jobs_max)s
+     ) late)
+  ) found order by xid, id limit %(jobs_max)s
+), total as materialized (
+  select count(*)::int as jobs, count(*) >= %(jobs_max)s as more from fresh
+), last as materialized (
+  select xid, id from fresh order by xid desc, id desc limit 1
+), new_queue as (
+  insert into awa.queue (name) select distinct queue from fresh f
+  where not exists (select from awa.queue q where q.name = f.queue)
+  on conflict do nothing
+), new_lane as (
+  -- do update, so that a lane made meanwhile by somebody else is returned too
+  insert into awa.lane (queue, kind, priority)
+  select distinct queue, kind, priority from fresh f
+  where not exists (select from awa.lane l
+                    where l.queue = f.queue and l.kind = f.kind and l.priority = f.priority)
+  on conflict (queue, kind, priority) do update set queue = excluded.queue
+  returning id, queue, kind, priority
+), lanes as materialized (
+  select id, queue, kind, priority from awa.lane union select id, queue, kind, priority from new_lane
+), placed as materialized (
+  select f.id, f.xid, f.run_at, l.id as lane,
+         greatest(f.created_at, f.run_at) + awa.ageing(f.priority, q.ageing_s) as order_key,
+         f.run_at is null or f.run_at <= now() as due,
+         row_number() over (partition by l.id, f.run_at is null or f.run_at <= now() order by f.xid, f.id) - 1 as pos
+  from fresh f
+  join lanes l on l.queue = f.queue and l.kind = f.kind and l.priority = f.priority
+  left join awa.queue q on q.name = f.queue
+), batches as (
+  insert into awa.batch (lane, order_key, ids)
+  select lane, min(order_key), array_agg(id order by xid, id)
+  from placed where due
+  group by lane, pos / %(batch_max)s
+  order by min(order_key), lane, pos / %(batch_max)s
+  returning 1
+), later as (
+  insert into awa.deferred (job_id, run_at, lane, why)
+  select id, run_at, lane, 'scheduled' from placed where not due
+), ledger as (
+  insert into awa.seal (gen, base_gen, snap, target, cur_xid, cur_id, jobs, system_id)
+  select a.gen, a.base_gen,
+         case when t.more then a.snap else a.target end,
+         case when t.more then a.target end,
+         case when t.more then (select xid from last) else '0' end,
+         case when t.more then (select id from last) else 0 end,
+         t.jobs, (select system_identifier from pg_control_system())
+  from aim a, total t
+  where t.jobs > 0 or a.going_on or %(force)s
+)
+select current_setting('awa.sealer', true) = 'true' as locked,
+       coalesce((select foreign_cluster from head), true) as foreign_cluster,
+       (select jobs from total) as jobs,
+       (select more from total) as more,
+       (select count(*) from batches) as batches,
+       coalesce((select min(lo) from awa.segment where not sealed), (select coalesce(max(hi), 1) from awa.segment)) as floor;

@@ -1,0 +1,54 @@
+-- Record outcomes of leased jobs. Only ids still in a lease of this worker are
+-- accepted; the rest were cancelled, rescued or settled before, and the caller
+-- learns which by their absence from the answer.
+--
+-- Parameters, parallel arrays but for the last two: worker; ids bigint[];
+--   outcomes smallint[] (JobState numbers; 0 = snoozed, which leaves no attempt);
+--   started, finished bigint[] (microseconds since the epoch); cpu bigint[]
+--   (microseconds); peak int[] (KiB); delays bigint[] (microseconds until the
+--   next run of a retryable or snoozed job); payload_ids bigint[] with payloads
+--   jsonb[]: result or error of the few that have one.
+-- Runs behind settle/lock.sql in one transaction. Index: batch_leased (owner). An attempt's primary key is the second guard.
+with lease as materialized (
+  select id, lane, round, ids, attempts from awa.batch where owner = %(worker)s
+), held as materialized (
+  select l.id as batch, l.lane, l.round, u.job_id, coalesce(u.attempt, 0)::smallint as attempt, u.pos
+  from lease l cross join lateral unnest(l.ids, l.attempts) with ordinality as u(job_id, attempt, pos)
+), given as materialized (
+  select * from unnest(%(ids)s::bigint[], %(outcomes)s::smallint[], %(started)s::bigint[], %(finished)s::bigint[],
+                       %(cpu)s::bigint[], %(peak)s::int[], %(delays)s::bigint[])
+    as g(job_id, outcome, started, finished, cpu, peak, delay)
+), payload as materialized (
+  select * from unnest(%(payload_ids)s::bigint[], %(payloads)s::jsonb[]) as p(job_id, payload)
+), accepted as materialized (
+  select h.*, g.outcome, g.started, g.finished, g.cpu, g.peak, g.delay from held h join given g using (job_id)
+), touched as materialized (
+  select distinct batch from accepted
+), remaining as materialized (
+  select h.batch, array_agg(h.job_id order by h.pos) as ids, array_agg(h.attempt order by h.pos) as attempts
+  from held h join touched using (batch)
+  where not exists (select from accepted a where a.job_id = h.job_id)
+  group by h.batch
+), shrunk as (
+  update awa.batch b set ids = r.ids, attempts = r.attempts from remaining r where b.id = r.batch
+), ended as (
+  delete from awa.batch b using touched t
+  where b.id = t.batch and not exists (select from remaining r where r.batch = t.batch)
+), attempted as (
+  insert into awa.attempt_log (job_id, started_at, finished_at, worker, lane, cpu_s, peak_kb,
+                               round, attempt, outcome, error, result)
+  select a.job_id, to_timestamp(a.started / 1e6), to_timestamp(a.finished / 1e6), %(worker)s, a.lane,
+         a.cpu / 1e6, a.peak, a.round, a.attempt + 1, a.outcome,
+         case when a.outcome <> 3 then p.payload end, case when a.outcome = 3 then p.payload end
+  from accepted a left join payload p using (job_id)
+  where a.outcome <> 0
+), put_aside as (
+  insert into awa.deferred (job_id, run_at, lane, round, attempt, why)
+  select job_id, now() + delay * interval '1 microsecond', lane, round,
+         attempt + (outcome = 4)::int, case outcome when 4 then 'retry' else 'snooze' end
+  from accepted where outcome in (0, 4)
+), counted as (
+  insert into awa.tally (minute, lane, outcome, jobs)
+  select date_trunc('minute', now()), lane, outcome, count(*) from accepted where outcome <> 0 group by lane, outcome
+)
+select array(select job_id from accepted) as accepted;
