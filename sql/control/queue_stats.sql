@@ -1,4 +1,5 @@
 -- Depth and progress per queue: sums over batches, not counts over jobs.
+-- waiting_external has its place in the answer and no way in yet.
 with ready as (
   select l.queue, sum(cardinality(b.ids)) filter (where b.owner is null) as available,
          sum(cardinality(b.ids)) filter (where b.owner is not null) as running,
@@ -26,7 +27,7 @@ select q.name as queue,
        coalesce(retryable, 0)::bigint as retryable, coalesce(running, 0)::bigint as running,
        coalesce(failed, 0)::bigint as failed, 0::bigint as waiting_external,
        coalesce(completed_last_hour, 0)::bigint as completed_last_hour,
-       greatest(0, extract(epoch from now() - oldest))::float8 as lag_seconds, q.paused_at is not null as paused
+       case when oldest is not null then greatest(0, extract(epoch from now() - oldest))::float8 end as lag_seconds, q.paused_at is not null as paused
 from awa.queue q
 left join ready on ready.queue = q.name left join aside on aside.queue = q.name
 left join failed on failed.queue = q.name left join done on done.queue = q.name

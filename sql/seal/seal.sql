@@ -3,7 +3,9 @@
 -- Parameters: floor (no job below this id can still be unsealed), jobs_max (of
 --   one step), batch_max (jobs a batch), force (write a ledger row even when
 --   nothing was found, so that the cursor moves on).
--- Index: job_log_xid (xid, id).
+-- Index: job_log_xid (xid, id), by row comparison alone: beside "xid >=" a btree
+-- may start at the row bound, from the index's beginning; and ordered by both
+-- columns, because "xid = ... order by id" invites the primary key.
 -- With S the sealed snapshot and T the one worked towards, the fresh jobs are
 -- those visible in T whose xid is >= xmax(S), an index range, or in xip(S), a
 -- few index probes. Ids would not do: they are taken before commit.
@@ -18,6 +20,8 @@ with head as materialized (
   from awa.seal order by gen desc limit 1
 ), aim as materialized (
   select gen + 1 as gen, snap, cur_xid, cur_id,
+         greatest(cur_xid, pg_snapshot_xmax(snap)) as from_xid,
+         case when cur_xid >= pg_snapshot_xmax(snap) then cur_id else 0 end as from_id,
          case when target is null then gen + 1 else base_gen end as base_gen,
          target is not null as going_on,
          coalesce(target, pg_current_snapshot()) as target
@@ -27,19 +31,19 @@ with head as materialized (
     (select xid, id, created_at, run_at, queue, kind, priority
      from awa.job_log
      where id >= %(floor)s
-       and xid >= (select pg_snapshot_xmax(snap) from aim)
-       and xid < (select pg_snapshot_xmax(target) from aim)
-       and (xid, id) > ((select cur_xid from aim), (select cur_id from aim))
+       and (xid, id) > ((select from_xid from aim), (select from_id from aim))
+       and (xid, id) < ((select pg_snapshot_xmax(target) from aim), 0)
        and pg_visible_in_snapshot(xid, (select target from aim))
      order by xid, id limit %(jobs_max)s)
     union all
     (select late.*
-     from unnest(array(select pg_snapshot_xip(snap) from aim)) as open(xid)
+     from (select xip as xid, case when xip = cur_xid then cur_id else 0 end as past
+           from aim cross join lateral pg_snapshot_xip(snap) as xip where xip >= cur_xid) open
      cross join lateral (
        select j.xid, j.id, j.created_at, j.run_at, j.queue, j.kind, j.priority
        from awa.job_log j
-       where j.id >= %(floor)s and j.xid = open.xid
-         and (j.xid, j.id) > ((select cur_xid from aim), (select cur_id from aim))
+       where j.id >= %(floor)s
+         and (j.xid, j.id) > (open.xid, open.past) and (j.xid, j.id) <= (open.xid, 9223372036854775807)
          and pg_visible_in_snapshot(j.xid, (select target from aim))
        order by j.xid, j.id limit %(jobs_max)s
      ) late)
