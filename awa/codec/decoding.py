@@ -64,7 +64,7 @@ def _guarded(read: Callable[[bytes | str], Any], into: Any) -> Callable[[bytes |
         except (msgspec.DecodeError, UnicodeDecodeError) as problem:
             raise SerializationError(f"stored document of {len(raw)} bytes is not JSON: {problem}") from problem
         except Exception as problem:
-            raise TypeError(f"args do not fit {_name(into)}: {_listed(problem)}") from problem
+            raise TypeError(f"args do not fit {_name(into)}: {_listed(problem, 'args')}") from problem
 
     return decode_into
 
@@ -90,7 +90,11 @@ def _with_floats(value: Any) -> Any:
 def _restore(into: Any, value: Any) -> Any:
     """Build what msgspec does not know inside what it does: a pydantic model in a dataclass."""
     if isinstance(into, type) and shape_of(into).is_pydantic:
-        return into.model_validate(value)  # type: ignore[attr-defined]
+        try:
+            return into.model_validate(value)  # type: ignore[attr-defined]
+        except Exception as problem:
+            # msgspec adds to a ValueError where in the whole the model stands.
+            raise ValueError(_listed(problem, "")) from problem
     raise TypeError(f"fields of type {_name(into)} cannot be decoded from JSON")
 
 
@@ -115,19 +119,19 @@ def _with_path(message: str) -> str:
     return message.replace("`$", "`args")
 
 
-def _listed(problem: Exception) -> str:
+def _listed(problem: Exception, root: str) -> str:
     """Render pydantic's list of errors on one line; any other exception by its name and text."""
     errors = getattr(problem, "errors", None)
     if type(problem).__name__ != "ValidationError" or not callable(errors):
         return f"{type(problem).__qualname__}: {problem}"
     found = errors()
-    shown = [f"{error['msg']} - at `{_path(error['loc'])}`" for error in found[:_ERRORS_SHOWN_MAX]]
+    shown = [f"{error['msg']} - at `{root}{_path(error['loc'])}`" for error in found[:_ERRORS_SHOWN_MAX]]
     more = [f"and {len(found) - _ERRORS_SHOWN_MAX} more"] if len(found) > _ERRORS_SHOWN_MAX else []
     return "; ".join(shown + more)
 
 
 def _path(steps: tuple[str | int, ...]) -> str:
-    return "args" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
 
 
 def _name(into: Any) -> str:

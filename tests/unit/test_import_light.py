@@ -1,0 +1,41 @@
+"""`import awa` in a web process stays light: what only the supervisor or the command line needs is not loaded."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+HEAVY = (
+    "click",
+    "opentelemetry",
+    "croniter",
+    "setproctitle",
+    "awa.supervisor",
+    "awa.worker.loop",
+    "awa.cli",
+    "awa.embedded",
+)
+MODULES_MAX = 450
+"""Generous: psycopg, its pool, msgspec and the standard library they use. Measured with the whole client: about 300."""
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Return the modules a fresh interpreter has after `statement` that it had not before."""
+    code = (
+        f"import sys, json\nbefore = set(sys.modules)\n{statement}\nprint(json.dumps([*sys.modules.keys() - before]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout))
+
+
+def test_the_heavy_parts_are_not_loaded() -> None:
+    loaded = loaded_by("import awa")
+    assert [name for name in sorted(loaded) if name.startswith(HEAVY)] == []
+    assert len(loaded) < MODULES_MAX, sorted(loaded)
+
+
+def test_nor_are_they_when_the_client_is_used() -> None:
+    loaded = loaded_by("import awa\nfor name in dir(awa): getattr(awa, name)")
+    assert [name for name in sorted(loaded) if name.startswith(HEAVY)] == []
+    assert len(loaded) < MODULES_MAX, sorted(loaded)
