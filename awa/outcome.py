@@ -14,7 +14,7 @@ import random
 import time
 import traceback
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from types import TracebackType
 from typing import Any, Final, NamedTuple
 
@@ -30,6 +30,7 @@ ERROR_TRACEBACK_BYTES_MAX: Final = 4 * 1024
 TRACEBACK_LINES_MAX: Final = 10
 DELAY_SECONDS_MAX: Final = 100 * 366 * 86_400
 """A hundred years: later than any run time somebody means, and far inside what Postgres can store."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ def decide_error(
 
 def error_entry(text: str, type_name: str, attempt: int, *, terminal: bool = False, now_us: int | None = None) -> bytes:
     """Return one entry of a job's `errors` as JSON: `error`, `type`, `attempt`, `at`, and `terminal` if it was."""
-    at = datetime.fromtimestamp((time.time_ns() // 1000 if now_us is None else now_us) / 1e6, timezone.utc)
+    at = _EPOCH + timedelta(microseconds=time.time_ns() // 1000 if now_us is None else now_us)
     entry: dict[str, Any] = {"error": _storable(text), "type": _storable(type_name), "attempt": attempt, "at": at}
     if terminal:
         entry["terminal"] = True
