@@ -1,3 +1,6 @@
-"""Loads the fixtures, one plugin a subject. A plugin stands before those which import it: pytest rewrites its assertions."""
+"""Loads the fixtures, one plugin a subject.
 
-pytest_plugins = ["tests.fixtures.waiting", "tests.fixtures.postgres"]
+A plugin stands before those which import it: pytest rewrites its assertions while importing.
+"""
+
+pytest_plugins = ["tests.fixtures.waiting", "tests.fixtures.postgres", "tests.fixtures.processes"]
