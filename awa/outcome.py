@@ -11,26 +11,19 @@ from __future__ import annotations
 
 import math
 import random
-import time
-import traceback
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
-from types import TracebackType
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from awa import backoff, codec
 from awa.errors import TerminalError, ValidationError
+from awa.failure import describe, error_entry, storable
 from awa.job import JobState
 
 RESULT_BYTES_MAX: Final = 1_000_000
 RESULT_NOT_STORED: Final = "awa:result_not_stored"
 """The only key of the object that stands in for a result which could not be stored."""
-ERROR_MESSAGE_BYTES_MAX: Final = 12 * 1024
-ERROR_TRACEBACK_BYTES_MAX: Final = 4 * 1024
-TRACEBACK_LINES_MAX: Final = 10
 DELAY_SECONDS_MAX: Final = 100 * 366 * 86_400
 """A hundred years: later than any run time somebody means, and far inside what Postgres can store."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,15 +130,6 @@ def decide_error(
     return Verdict(JobState.Retryable, backoff.delay_us(attempt, jitter), entry)
 
 
-def error_entry(text: str, type_name: str, attempt: int, *, terminal: bool = False, now_us: int | None = None) -> bytes:
-    """Return one entry of a job's `errors` as JSON: `error`, `type`, `attempt`, `at`, and `terminal` if it was."""
-    at = _EPOCH + timedelta(microseconds=time.time_ns() // 1000 if now_us is None else now_us)
-    entry: dict[str, Any] = {"error": _storable(text), "type": _storable(type_name), "attempt": attempt, "at": at}
-    if terminal:
-        entry["terminal"] = True
-    return codec.encode(entry)
-
-
 def result_refusal(result: object) -> str | None:
     """Return why a stored `result` is only a stand-in for one that could not be stored; None for a real one."""
     if isinstance(result, dict) and result.keys() == {RESULT_NOT_STORED}:
@@ -153,18 +137,11 @@ def result_refusal(result: object) -> str | None:
     return None
 
 
-def describe(exc: BaseException) -> str:
-    """Return `QualName: message` and the last ten lines of the traceback, each within its limit and fit for jsonb."""
-    head = f"{type(exc).__qualname__}: {_message(exc)}"
-    trace = "".join(_last_frames(exc.__traceback__))
-    return f"{_cut(head, ERROR_MESSAGE_BYTES_MAX)}\n{_cut(trace, ERROR_TRACEBACK_BYTES_MAX)}".rstrip("\n")
-
-
 def _encode_result(value: object) -> bytes:
     try:
         return codec.encode(value, name="result", bytes_max=RESULT_BYTES_MAX)
     except ValidationError as refused:
-        return codec.encode({RESULT_NOT_STORED: _storable(str(refused))})
+        return codec.encode({RESULT_NOT_STORED: storable(str(refused))})
 
 
 def _microseconds(seconds: float) -> int:
@@ -181,36 +158,3 @@ def _check_seconds(outcome: RetryAfter | Snooze) -> None:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and math.isfinite(value)
-
-
-def _message(exc: BaseException) -> str:
-    try:
-        return str(exc)
-    except Exception as broken:  # noqa: BLE001 - the user's __str__ may raise anything; say so in its place
-        return f"<no message: __str__ raised {type(broken).__qualname__}>"
-
-
-def _last_frames(trace: TracebackType | None) -> list[str]:
-    """Format the innermost frames, two lines each (place and source)."""
-    shown = TRACEBACK_LINES_MAX // 2
-    total = sum(1 for _ in traceback.walk_tb(trace))
-    note = [f"  [{total - shown} frames truncated]\n"] if total > shown else []
-    frames = traceback.extract_tb(trace, limit=-shown)
-    return note + [f"  {line}\n" for frame in frames for line in _frame_lines(frame)]
-
-
-def _frame_lines(frame: traceback.FrameSummary) -> list[str]:
-    place = f'File "{frame.filename}", line {frame.lineno}, in {frame.name}'
-    return [place, f"  {frame.line}"] if frame.line else [place]
-
-
-def _cut(text: str, bytes_max: int) -> str:
-    raw = _storable(text).encode()
-    if len(raw) <= bytes_max:
-        return raw.decode()
-    return f"{raw[:bytes_max].decode(errors='ignore')}… [cut: {len(raw)} bytes, the first {bytes_max} are kept]"
-
-
-def _storable(text: str) -> str:
-    """Write out what jsonb refuses: NUL and lone surrogates become visible escapes."""
-    return text.replace("\0", "\\x00").encode(errors="backslashreplace").decode()
