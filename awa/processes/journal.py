@@ -14,7 +14,8 @@ could see the commit word before the record it announces. Python offers no barri
 seeded with its epoch, and a reader stops at the first record that does not agree; it will agree at the next look. For a
 worker that has died nothing is in flight any more: the kernel has been entered on its CPU since.
 
-Cost of an append, on the machine the design was measured on: 0.45 µs, of which the checksum is 0.13 µs.
+Cost of an append (2 cores of a cloud server, CPython 3.11): 0.44 µs, with a payload of 30 bytes 0.63 µs. The checksum
+is 0.13 µs of it.
 """
 
 from __future__ import annotations

@@ -63,6 +63,20 @@ def boot_hanging(message: Message) -> Message:
     return {}
 
 
+def boot_forking(message: Message) -> Message:
+    """An application that forks a process when it is imported, which keeps all it has inherited."""
+    pid = os.fork()
+    if pid == 0:
+        signal.pause()
+    return {"helper": pid}
+
+
+def boot_without_waitid(message: Message) -> Message:
+    """An ordinary application, on a system that cannot show an ended child without reaping it."""
+    del os.waitid
+    return {}
+
+
 def boot_threaded(message: Message) -> Message:
     """An application that starts a thread when it is imported."""
     threading.Thread(target=threading.Event().wait, name="metrics", daemon=True).start()
@@ -136,6 +150,7 @@ def write(slot: Slot, message: Message, wakes: WorkerWakes) -> int:
         "oom": int(Path("/proc/self/oom_score_adj").read_text()),
         "descriptors": _descriptors(),
         "handlers": [int(s) for s in signal.Signals if callable(signal.getsignal(s))],
+        "inheritable": [fd for fd in range(3, 100) if _is_open(fd) and os.get_inheritable(fd)],
         "blocked": [int(s) for s in signal.pthread_sigmask(signal.SIG_BLOCK, [])],
         "wake": wakes.fileno(),
         "pid_on_board": slot.pid,
@@ -143,6 +158,10 @@ def write(slot: Slot, message: Message, wakes: WorkerWakes) -> int:
     }
     Path(message["path"]).write_text(f"{facts!r}\n")
     return 0
+
+
+def _is_open(fd: int) -> bool:
+    return os.path.exists(f"/proc/self/fd/{fd}")
 
 
 def _descriptors() -> list[str]:

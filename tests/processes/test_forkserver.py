@@ -81,6 +81,13 @@ def test_a_forkserver_that_never_finishes_loading_can_be_stopped(family: Make, t
     assert not is_alive(made.server.pid)
 
 
+def test_the_end_is_noticed_although_the_socket_is_held_open(family: Make, doomed: list[int]) -> None:
+    made = family("tests.processes.children:boot_forking", CHILD)
+    doomed.append(made.ready().info["helper"])
+    os.kill(made.server.pid, signal.SIGKILL)
+    assert made.next(ForkServerGone) == ForkServerGone(None, signal.SIGKILL, {})
+
+
 def test_threads_started_at_import_are_named(family: Make) -> None:
     (warning,) = family("tests.processes.children:boot_threaded", CHILD).ready().warnings
     assert "starts threads when it is imported (metrics)" in warning
@@ -118,6 +125,7 @@ def test_a_worker_holds_its_own_descriptors_and_no_others(family: Make, tmp_path
         "anon_inode:[eventfd]",
         "anon_inode:[eventfd]",
     ]
+    assert facts["inheritable"] == []
 
 
 @pytest.mark.parametrize(
@@ -226,14 +234,17 @@ def test_killing_a_worker_takes_what_it_started(family: Make, tmp_path: Path) ->
     until_dead(*pids)
 
 
+@pytest.mark.parametrize("boot", ["boot", "boot_without_waitid"])
 @pytest.mark.parametrize("how", ["leaves", "is killed alone"])
-def test_what_a_worker_started_does_not_outlive_it(family: Make, tmp_path: Path, how: str) -> None:
-    made = start(family)
+def test_what_a_worker_started_does_not_outlive_it(family: Make, tmp_path: Path, how: str, boot: str) -> None:
+    made = family(f"tests.processes.children:{boot}", CHILD)
+    made.ready()
     pid = made.fork(0, {"do": "stubborn", "path": str(tmp_path / "pids"), "leave": how == "leaves"})
     helper = int(until_file(tmp_path / "pids").split()[1])
     if how == "is killed alone":
         os.kill(pid, signal.SIGKILL)
-    made.next(Exited)
+    exited = made.next(Exited)
+    assert exited.pid == pid
     until_dead(helper)
 
 

@@ -29,6 +29,7 @@ def main(socket_fd: int, parent: int) -> int:
     title = Title("forkserver")
     title.show("loading the application")
     sock = socket.socket(fileno=socket_fd)
+    sock.set_inheritable(False)
     orders = _first_message(sock)
     wire = Wire(sock)
     try:

@@ -100,8 +100,11 @@ class ForkServer:
         if self._gone:
             return []
         self._wire.flush()
+        # Asked first, so that its last words are received below. An open stream alone is no proof of life: a process
+        # that the application forked while it was imported may hold the socket.
+        ended = self._process.poll() is not None
         events = [self._note(message) for message in self._wire.receive()]
-        if self._wire.closed:
+        if ended or self._wire.closed:
             events.append(self._bury())
         return events
 
