@@ -9,7 +9,8 @@ RESOLVERS = {"embedded": "awa.embedded"}
 def resolve(dsn: str) -> str:
     """The libpq connection string or URL which a DSN stands for.
 
-    `embedded://` starts or joins an embedded server and keeps it until the process ends. Everything else comes back unchanged.
+    `embedded://` starts or joins an embedded server and keeps it until the process ends. Everything else comes back
+    unchanged.
 
     Raises:
         EmbeddedError: the embedded server cannot be had.

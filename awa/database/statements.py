@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.abc import Traversable  # moved to importlib.resources.abc in 3.11, and gone from here in 3.14
 
 
 @cache

@@ -18,6 +18,7 @@ _LANES = statement("claim/lanes")
 _CLAIM = statement("claim/claim")
 _AWAIT = statement("claim/await")
 _BODIES = statement("claim/bodies")
+_READY = statement("claim/ready")
 
 
 class Lane(NamedTuple):
@@ -86,6 +87,12 @@ def lanes(connection: psycopg.Connection[Any], kinds: Sequence[str], queues: Seq
         _LANES, {"queues": None if queues is None else list(queues), "kinds": list(kinds)}, prepare=True
     )
     return [Lane(*row) for row in answer]
+
+
+def ready(connection: psycopg.Connection[Any], lane_ids: Sequence[int], jobs_max: int) -> int:
+    """Return how many jobs of these lanes could be claimed now; stops counting soon after `jobs_max`."""
+    row = connection.execute(_READY, {"lanes": numbers(lane_ids), "jobs_max": jobs_max}, prepare=True).fetchone()
+    return row[0] if row else 0
 
 
 def send_claim(

@@ -12,8 +12,8 @@ from awa.database.statements import statement
 from awa.engine.arrays import numbers
 from awa.engine.seal import seal_all
 from awa.errors import JobNotFound, StateConflict
+from awa.failure import error_entry
 from awa.job import JobState
-from awa.outcome import error_entry
 
 LIST_MAX: Final = 1000
 TRIES_MAX: Final = 20
@@ -78,8 +78,8 @@ def listing(
         case None:
             found = connection.execute(_LIST, wanted)
         case JobState.Available | JobState.Running:
-            if state is JobState.Available and connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
-                seal_all(connection)
+            if state is JobState.Available:
+                _seal_if_free(connection)
             found = connection.execute(_LIST_BATCHED, {**wanted, "leased": state is JobState.Running})
         case JobState.Scheduled:
             found = connection.execute(_LIST_DEFERRED, {**wanted, "why": ["scheduled", "snooze"]})
@@ -92,8 +92,7 @@ def listing(
 
 def queue_stats(connection: psycopg.Connection[Any]) -> list[QueueStat]:
     """Return how every queue stands, by name."""
-    if connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
-        seal_all(connection)
+    _seal_if_free(connection)
     return [QueueStat(*row) for row in connection.execute(_QUEUE_STATS)]
 
 
@@ -107,11 +106,13 @@ def cancel(connection: psycopg.Connection[Any], job_id: int, reason: str = "canc
         state = JobState.parse(row["state"])
         if state.is_terminal:
             raise StateConflict(f"job {job_id} cannot be cancelled: it is {state} already")
-        cancelled = _cancel_where_it_is(connection, job_id, error_entry(f"cancelled: {reason}", "Cancel", row["attempt"]))
+        cancelled = _cancel_where_it_is(
+            connection, job_id, error_entry(f"cancelled: {reason}", "Cancel", row["attempt"])
+        )
         if cancelled is not None:
             telemetry.emit(telemetry.CONTROL_CANCELLED, job=job_id, was_running=cancelled)
             return cancelled
-        seal_all(connection)
+        _seal_if_free(connection)
     raise StateConflict(f"job {job_id} could not be cancelled: it kept moving, or is not committed yet; try again")
 
 
@@ -145,6 +146,12 @@ def _cancel_where_it_is(connection: psycopg.Connection[Any], job_id: int, error:
             _CANCEL, {"id": job_id, "batch": found[0] if found else None, "error": error.decode()}
         ).fetchone()
     return None if row is None else bool(row[1])
+
+
+def _seal_if_free(connection: psycopg.Connection[Any]) -> None:
+    """Seal, so that jobs committed a moment ago are found. Not inside the caller's transaction: it may have inserted."""
+    if connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
+        seal_all(connection)
 
 
 def _rows(connection: psycopg.Connection[Any], sql: bytes, wanted: dict[str, Any]) -> list[dict[str, Any]]:

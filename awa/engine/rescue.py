@@ -105,9 +105,7 @@ def _send(connection: psycopg.Connection[Any], worker: int, death: Death) -> psy
     )
 
 
-def _read(
-    worker: int, death: Death, answer: psycopg.Cursor[Any], settled: psycopg.Cursor[Any] | None
-) -> Rescued:
+def _read(worker: int, death: Death, answer: psycopg.Cursor[Any], settled: psycopg.Cursor[Any] | None) -> Rescued:
     row = answer.fetchone()
     assert row is not None
     suspect, exhausted, returned = row

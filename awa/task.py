@@ -1,0 +1,93 @@
+"""Tasks: which function handles which kind of job, and what type its arguments have."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from awa.codec import decoder_for
+from awa.errors import ValidationError
+from awa.kinds import derive_kind
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+NAME_LENGTH_MAX = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One kind of job and the function that handles it."""
+
+    kind: str
+    queue: str
+    handler: Callable[..., Any]
+    args_type: Any
+    decode: Callable[[bytes], Any]
+    """From the stored JSON straight into `args_type`."""
+    is_async: bool
+
+    @property
+    def name(self) -> str:
+        """Where the handler is defined: "shop.tasks.send_invoice"."""
+        return f"{self.handler.__module__}.{self.handler.__qualname__}"
+
+
+class Registry:
+    """The tasks of one application, by kind."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, Task] = {}
+
+    def add(self, handler: Callable[..., Any], args_type: Any, kind: str | None, queue: str) -> Task:
+        """Register `handler`; the last one registered for a kind wins. Raises ValidationError."""
+        if not callable(handler):
+            raise ValidationError(f"a task's handler must be a function, not {handler!r}")
+        chosen = kind or (
+            derive_kind(args_type.__name__) if _names_a_kind(args_type) else derive_kind(handler.__name__)
+        )
+        check_name("kind", chosen)
+        check_name("queue", queue)
+        try:
+            decode = decoder_for(args_type)
+        except TypeError as error:
+            raise ValidationError(f"task {chosen!r} cannot take its arguments: {error}") from error
+        self._tasks[chosen] = task = Task(
+            chosen, queue, handler, args_type, decode, inspect.iscoroutinefunction(handler)
+        )
+        return task
+
+    def get(self, kind: str) -> Task | None:
+        """Return the task for `kind`, None where there is none."""
+        return self._tasks.get(kind)
+
+    def __iter__(self) -> Iterator[Task]:
+        return iter(self._tasks.values())
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    @property
+    def kinds(self) -> list[str]:
+        """Every kind that has a handler."""
+        return sorted(self._tasks)
+
+    @property
+    def queues(self) -> list[str]:
+        """The queues of all tasks."""
+        return sorted({task.queue for task in self})
+
+
+def check_name(what: str, name: object) -> None:
+    """Raise ValidationError unless `name` can name a queue or a kind: 1 to 200 printable characters."""
+    if not isinstance(name, str) or not 0 < len(name) <= NAME_LENGTH_MAX or not name.isprintable():
+        shown = (
+            repr(name) if not isinstance(name, str) or len(name) <= 60 else f"{name[:60]!r}… ({len(name)} characters)"
+        )
+        raise ValidationError(
+            f"{what} {shown} is not a name: it must be text of 1 to {NAME_LENGTH_MAX} printable characters"
+        )
+
+
+def _names_a_kind(args_type: Any) -> bool:
+    return isinstance(args_type, type) and args_type is not dict

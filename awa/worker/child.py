@@ -1,0 +1,148 @@
+"""The life of a worker process, from fork to exit code."""
+
+from __future__ import annotations
+
+import faulthandler
+import random
+import signal
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import psycopg
+
+from awa import telemetry
+from awa.database.connections import connect
+from awa.engine import lead
+from awa.errors import DatabaseError
+from awa.processes.death import parent_gone
+from awa.processes.exitcodes import ExitCode
+from awa.processes.slot import Slot, Stop, WorkerState
+from awa.processes.title import Title
+from awa.processes.wakes import WorkerWakes
+from awa.worker.app import loaded
+from awa.worker.loop import Fenced, Loop
+
+IDLE_WAIT_S: Final = 2.0
+"""An idle worker is woken when there is work; it looks by itself this often all the same."""
+RETRY_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""Waits between tries to reach the database, each with up to half of it more."""
+
+Result = TypeVar("Result")
+
+
+def main(slot: Slot, message: dict[str, Any], wakes: WorkerWakes) -> int:
+    """Work until asked to stop. `message` holds dsn, node, and queues (or None)."""
+    worker = _Worker(slot, message, wakes)
+    try:
+        return worker.live()
+    except (Fenced, _NodeGone):
+        return ExitCode.FENCED
+    except _Stopped:
+        return ExitCode.OK
+
+
+class _NodeGone(Exception):
+    """The node this worker belongs to has been declared dead."""
+
+
+class _Stopped(Exception):
+    """Asked to stop while the database could not be reached."""
+
+
+class _Worker:
+    def __init__(self, slot: Slot, message: dict[str, Any], wakes: WorkerWakes) -> None:
+        self._slot = slot
+        self._wakes = wakes
+        self._dsn: str = message["dsn"]
+        self._node: int = message["node"]
+        self._queues: list[str] | None = message["queues"]
+        self._title = Title(f"worker {slot.index}")
+        self._terminated = False
+
+    def live(self) -> int:
+        self._title.show("starting")
+        self._take_signals()
+        loop = self._persist(self._start)
+        telemetry.emit(telemetry.WORKER_READY, slot=self._slot.index, pid=self._slot.pid)
+        while not self._must_stop():
+            self._step(loop)
+        self._slot.enter(WorkerState.EXITING)
+        self._title.show("leaving")
+        self._guarded(loop, loop.close)
+        return ExitCode.OK
+
+    def _step(self, loop: Loop) -> None:
+        """Work, or wait for work."""
+        if self._guarded(loop, loop.step):
+            return
+        if self._must_stop():
+            return
+        self._slot.enter(WorkerState.IDLE)
+        self._title.show("idle")
+        self._wakes.wake_supervisor()
+        self._wakes.wait(IDLE_WAIT_S)
+        self._title.show("working")
+
+    def _must_stop(self) -> bool:
+        return self._terminated or self._slot.stop != Stop.NONE or parent_gone()
+
+    def _take_signals(self) -> None:
+        """Ctrl-C and reloads are the supervisor's business; a TERM of our own ends us between two jobs."""
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU):
+            signal.signal(number, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, self._on_term)
+        faulthandler.register(signal.SIGUSR1, all_threads=True, chain=False)
+
+    def _on_term(self, number: int, frame: Any) -> None:
+        self._terminated = True
+        self._wakes.wake_self()
+
+    # The database, which may be away
+
+    def _start(self) -> Loop:
+        """Sign in and get ready to claim."""
+        connection = connect(self._dsn, role=f"worker {self._slot.index}")
+        worker = lead.register_worker(connection, self._node)
+        if worker is None:
+            raise _NodeGone
+        journal = self._slot.take(worker)
+        return Loop(
+            connection,
+            worker,
+            self._slot,
+            journal,
+            loaded().registry,
+            self._queues,
+            may_claim=lambda: not self._terminated,
+        )
+
+    def _guarded(self, loop: Loop, step: Callable[[], Result]) -> Result:
+        """Do a step; when the connection breaks, get another, tell the server again what we had finished, and go on."""
+        while True:
+            try:
+                return step()
+            except psycopg.OperationalError as error:
+                self._lost(error)
+                self._persist(lambda: self._reconnect(loop))
+
+    def _reconnect(self, loop: Loop) -> None:
+        loop.connection.close()
+        loop.recover(connect(self._dsn, role=f"worker {self._slot.index}"))
+
+    def _persist(self, attempt: Callable[[], Result]) -> Result:
+        """Try until it works; back off with jitter, so that a fleet does not come back in step."""
+        tries = 0
+        while True:
+            try:
+                return attempt()
+            except (psycopg.OperationalError, DatabaseError) as error:
+                self._lost(error)
+            wait_s = RETRY_S[min(tries, len(RETRY_S) - 1)] * (1 + random.random() / 2)
+            tries += 1
+            self._wakes.wait(wait_s)
+            if self._must_stop():
+                raise _Stopped
+
+    def _lost(self, error: Exception) -> None:
+        self._title.show("waiting for the database")
+        telemetry.emit(telemetry.DATABASE_LOST, who=f"worker {self._slot.index}", error=" ".join(str(error).split()))

@@ -1,0 +1,48 @@
+"""What a handler sees: its job, alive."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from awa.engine.claim import Body
+from awa.job import Job, JobState
+from awa.processes.slot import Slot
+
+_set = object.__setattr__
+
+
+class RunningJob(Job):
+    """A `Job` while its handler runs."""
+
+    __slots__ = ("_slot",)
+    _slot: Slot
+
+    def __init__(self, body: Body, attempt: int, args: Any, slot: Slot) -> None:
+        for name, value in (
+            ("id", body.id),
+            ("kind", body.kind),
+            ("queue", body.queue),
+            ("state", JobState.Running),
+            ("priority", body.priority),
+            ("attempt", attempt),
+            ("max_attempts", body.max_attempts),
+            ("args", args),
+            ("tags", body.tags or []),
+            ("metadata", msgspec.json.decode(body.metadata) if body.metadata else {}),
+            ("errors", []),
+            ("run_at", body.run_at or body.created_at),
+            ("created_at", body.created_at),
+            ("deadline", None),
+            ("finalized_at", None),
+            ("progress", None),
+            ("result", None),
+            ("traceparent", None),
+            ("_slot", slot),
+        ):
+            _set(self, name, value)
+
+    def is_cancelled(self) -> bool:
+        """Whether this job has been cancelled meanwhile. Reads shared memory: cheap enough for an inner loop."""
+        return self._slot.is_cancelled()

@@ -1,0 +1,100 @@
+"""Run jobs in the calling process, for tests and scripts: what `Client.work` does."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Sequence
+from time import sleep
+from typing import Any, Final
+
+import psycopg
+
+from awa.database import schema
+from awa.database.connections import connect
+from awa.engine import lead, promote, rescue
+from awa.engine.rescue import Death
+from awa.processes.board import Board
+from awa.processes.slot import WorkerState
+from awa.task import Registry
+from awa.worker.loop import Loop
+from awa.worker.pace import LEASE_JOBS_MAX
+
+HEARTBEAT_S: Final = 5.0
+POLL_S: Final = 0.1
+
+
+def work(
+    dsn: str, registry: Registry, queues: Sequence[str] | None, *, until_idle: bool = True, limit: int | None = None
+) -> int:
+    """Claim and run jobs here; return how many ran.
+
+    Stops when nothing is due (`until_idle`), or after `limit` jobs; without either, runs until interrupted. A job
+    interrupted by an exception (Ctrl-C) has spent its attempt; the jobs behind it are handed back.
+    """
+    with connect(dsn, role="inline worker") as connection:
+        schema.check(connection)
+        node = lead.register_node(connection, f"{socket.gethostname()} (inline)")
+        with _Heartbeat(dsn, node):
+            try:
+                return _work(connection, node, registry, queues, until_idle, limit)
+            finally:
+                lead.leave_node(connection, node)
+
+
+def _work(
+    connection: psycopg.Connection[Any],
+    node: int,
+    registry: Registry,
+    queues: Sequence[str] | None,
+    until_idle: bool,
+    limit: int | None,
+) -> int:
+    worker = lead.register_worker(connection, node)
+    assert worker is not None, "this process's node, registered a moment ago, is gone"
+    board = Board.create(1)
+    slot = board[0]
+    loop = Loop(connection, worker, slot, slot.take(worker), registry, queues)
+    try:
+        while limit is None or loop.jobs_done < limit:
+            left = LEASE_JOBS_MAX if limit is None else limit - loop.jobs_done
+            if loop.step(left) or promote.promote(connection).jobs:
+                continue
+            if until_idle:
+                break
+            slot.enter(WorkerState.IDLE)
+            sleep(POLL_S)
+        return loop.jobs_done
+    finally:
+        _leave(connection, worker, loop)
+        board.close()
+
+
+def _leave(connection: psycopg.Connection[Any], worker: int, loop: Loop) -> None:
+    """Settle what ran, spend the attempt of a job that was interrupted, hand back the rest."""
+    remains = loop.remains()
+    running = remains.running.job_id if remains.running else 0
+    rescue.rescue(connection, worker, Death("interrupted", running, details={"type": "Interrupted"}), remains.finished)
+    loop.close()
+
+
+class _Heartbeat:
+    """Keeps the node alive in a thread: its jobs may run for longer than a heartbeat is trusted."""
+
+    def __init__(self, dsn: str, node: int) -> None:
+        self._dsn = dsn
+        self._node = node
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="awa-heartbeat", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        while not self._done.wait(HEARTBEAT_S):
+            with connect(self._dsn, role="inline heartbeat") as connection:
+                lead.heartbeat(connection, self._node)

@@ -1,0 +1,68 @@
+"""What a worker has finished and not yet settled: in its memory and, for the case of its death, on the board."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import psycopg
+
+from awa import telemetry
+from awa.engine import settle
+from awa.outcome import Settlement
+from awa.processes.clock import monotonic_us
+from awa.processes.journal import JournalWriter
+
+AGE_MAX_US: Final = 10_000
+"""A finished job is settled about this much later at the most, microseconds …"""
+COST_RATIO: Final = 30
+"""… or thirty times what a settle takes, if that is more: settling then costs at most some 3 % of the time."""
+
+
+class Pending:
+    """Finished jobs on their way into the database."""
+
+    def __init__(self, worker: int, journal: JournalWriter) -> None:
+        self.worker = worker
+        self.jobs: list[Settlement] = []
+        self._journal = journal
+        self._oldest_us = 0
+        self._settle_us = 1_000.0
+
+    def add(self, settlement: Settlement, now_us: int) -> bool:
+        """Keep an outcome. False when the board is full: settle before the next job. `now_us` is monotonic."""
+        if not self.jobs:
+            self._oldest_us = now_us
+        self.jobs.append(settlement)
+        return self._journal.append(settlement)
+
+    def is_due(self, now_us: int, next_job_us: float, rest_us: float) -> bool:
+        """Whether to settle before the next job, expected to take `next_job_us`, the rest of the lease `rest_us`."""
+        if not self.jobs:
+            return False
+        age_max = max(AGE_MAX_US, COST_RATIO * self._settle_us)
+        return now_us - self._oldest_us + next_job_us > age_max and rest_us > AGE_MAX_US
+
+    def outstanding(self) -> list[Settlement]:
+        """Return what has not been settled, neither by this worker nor by the supervisor on its behalf."""
+        done = self._journal.settled_count()
+        return self.jobs[done:]
+
+    def settle(self, connection: psycopg.Connection[Any]) -> None:
+        """Settle everything, in a round trip of its own."""
+        if not self.jobs:
+            return
+        outstanding = self.outstanding()
+        began = monotonic_us()
+        accepted = settle.settle(connection, self.worker, outstanding)
+        self._settle_us = self._settle_us * 0.8 + 0.2 * (monotonic_us() - began)
+        self.settled(outstanding, accepted)
+
+    def settled(self, outstanding: list[Settlement], accepted: set[int]) -> None:
+        """Forget what has been settled; say what was refused."""
+        self.jobs.clear()
+        self._journal.reset()
+        if len(accepted) < len(outstanding):
+            refused = [job.job_id for job in outstanding if job.job_id not in accepted]
+            telemetry.emit(telemetry.SETTLE_REFUSED, worker=self.worker, jobs=refused)
+        if accepted:
+            telemetry.emit(telemetry.SETTLE_JOBS, worker=self.worker, jobs=len(accepted))
