@@ -19,6 +19,7 @@ from awa.processes.clock import monotonic_us
 from awa.processes.exitcodes import ExitCode
 from awa.processes.signals import SignalQueue
 from awa.processes.slot import Slot, Stop, WorkerState
+from awa.processes.title import Title
 from awa.processes.wakes import WorkerWakes
 
 Message = dict[str, Any]
@@ -177,6 +178,7 @@ def wait(slot: Slot, message: Message, wakes: WorkerWakes) -> int:
     """Idle until asked to stop, as a worker does; note signals."""
     signals = SignalQueue([signal.SIGTERM])
     slot.enter(WorkerState.IDLE)
+    Title(f"worker {slot.index}").show("idle")
     wakes.wake_supervisor()
     while slot.stop == Stop.NONE:
         wakes.wait(None, [signals])

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from awa.processes import death
-from awa.processes.forkserver import ForkServerGone
+from awa.processes.forkserver import Exited, ForkServerGone
 from awa.processes.slot import WorkerState
 from tests.fixtures.processes import ROOT, Family, is_alive, until_dead, until_file
 from tests.fixtures.waiting import until
@@ -99,8 +99,13 @@ def test_stop_leaves_nothing_behind(family: Callable[..., Family], tmp_path: Pat
     made.ready()
     made.fork(0, {"do": "stubborn", "path": str(tmp_path / "pids")})
     pids = [int(pid) for pid in until_file(tmp_path / "pids").split()]
-    made.server.stop()
+    (exited,) = made.server.stop()
+    assert isinstance(exited, Exited)
+    assert (exited.slot, exited.pid, exited.signal) == (0, pids[0], signal.SIGKILL)
     until_dead(made.server.pid, *pids)
+    made.server.kill(0)
+    made.server.fork(0)
+    assert made.server.poll() == made.server.stop() == []
 
 
 def test_a_stopped_forkserver_is_killed_in_the_end(family: Callable[..., Family], doomed: list[int]) -> None:

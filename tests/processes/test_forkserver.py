@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from awa.processes.exitcodes import ExitCode
@@ -196,9 +197,11 @@ def test_the_next_worker_finds_a_clean_slot(family: Make) -> None:
 
 def test_a_worker_stops_when_asked_over_board_and_wake(family: Make) -> None:
     made = start(family)
-    made.fork(1, {"do": "wait"})
+    pid = made.fork(1, {"do": "wait"})
     assert made.wakes.supervisor.wait(10)
     assert made.board[1].state == WorkerState.IDLE
+    assert psutil.Process(pid).cmdline()[0] == "awa: worker 1 idle"
+    assert psutil.Process(made.server.pid).cmdline()[0] == "awa: forkserver"
     made.board[1].stop = Stop.AFTER_LEASE
     made.wakes.wake(1)
     assert made.next(Exited).code == ExitCode.OK

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple
 
 
 class Ready(NamedTuple):
@@ -59,7 +59,7 @@ class ForkServerGone(NamedTuple):
     """Slot to process id of the workers it had. They have been killed; nobody will learn their exit status."""
 
 
-Event = Union[Ready, BootFailed, Forked, ForkFailed, Exited, ForkServerGone]  # noqa: UP007 - evaluated on 3.10
+Event = Ready | BootFailed | Forked | ForkFailed | Exited | ForkServerGone
 
 BY_NAME: dict[str, type[Event]] = {
     "ready": Ready,

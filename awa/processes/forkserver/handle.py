@@ -20,7 +20,7 @@ _GONE_TIMEOUT_S = 2.0
 
 
 class ForkServer:
-    """A running forkserver. All methods return at once, except `stop`."""
+    """A running forkserver. All methods return at once, except `stop`. To one that has gone, orders mean nothing."""
 
     def __init__(self, process: subprocess.Popen[bytes], wire: Wire, board: Board) -> None:
         """Use `ForkServer.start`."""
@@ -87,13 +87,15 @@ class ForkServer:
         if slot in self.workers or slot in self._asked:
             holder = self.workers.get(slot, "about to start")
             raise ValueError(f"slot {slot} is taken by a worker ({holder}); wait until it has exited")
+        if self._gone:
+            return
         self._asked.add(slot)
         self._board[slot].wipe()
-        self._wire.send({"do": "fork", "slot": slot, "message": message or {}})
+        self._order({"do": "fork", "slot": slot, "message": message or {}})
 
     def kill(self, slot: int, number: signal.Signals = signal.SIGKILL, *, group: bool = True) -> None:
         """Signal the worker in `slot`, by default with all it has started. Nothing happens when it has been reaped."""
-        self._wire.send({"do": "kill", "slot": slot, "signal": int(number), "group": group})
+        self._order({"do": "kill", "slot": slot, "signal": int(number), "group": group})
 
     def poll(self) -> list[Event]:
         """Return what happened since the last call. `ForkServerGone` is the last event there ever is."""
@@ -108,16 +110,26 @@ class ForkServer:
             events.append(self._bury())
         return events
 
-    def stop(self, timeout_s: float = 5.0) -> None:
-        """Kill the workers that are left, end the forkserver and close everything. Let workers drain before."""
+    def stop(self, timeout_s: float = 5.0) -> list[Event]:
+        """Kill the workers that are left, end the forkserver, killing it after `timeout_s`, and close everything.
+
+        Let workers drain before. Returns what happened since the last `poll`, such as the workers' exits.
+        """
+        events: list[Event] = []
         if not self._gone:
-            self._wire.send({"do": "stop"})
-            try:
+            self._order({"do": "stop"})
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout_s)
-            except subprocess.TimeoutExpired:
-                self._kill_everything()
+            events = [self._note(message) for message in self._wire.receive()]
+            self._kill_everything()
+            self.workers.clear()
             self._gone = True
         self._wire.close()
+        return events
+
+    def _order(self, message: Message) -> None:
+        if not self._gone:  # or nobody is there to obey, and `ForkServerGone` says so
+            self._wire.send(message)
 
     def _note(self, message: Message) -> Event:
         fields: dict[str, Any] = dict(message)
