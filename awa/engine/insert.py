@@ -89,7 +89,7 @@ def _lines(ids: list[int], chunk: list[NewJob]) -> Iterator[bytes]:
         middle = common.get(key)
         if middle is None:
             middle = common[key] = _middle(job)
-        yield b"%d\t%b\t%b\n" % (job_id, middle, job.args.replace(b"\\", b"\\\\"))
+        yield b"%d\t%b\t%b\n" % (job_id, middle, _escaped(job.args))
 
 
 def _middle(job: NewJob) -> bytes:
@@ -103,13 +103,16 @@ def _middle(job: NewJob) -> bytes:
         None if job.metadata is None else job.metadata.decode(),
         None if job.tags is None else _array(job.tags),
     )
-    return "\t".join(map(_field, fields)).encode()
+    return b"\t".join(map(_field, fields))
 
 
-def _field(text: str | None) -> str:
-    if text is None:
-        return r"\N"
-    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+def _field(text: str | None) -> bytes:
+    return rb"\N" if text is None else _escaped(text.encode())
+
+
+def _escaped(text: bytes) -> bytes:
+    # JSON that was embedded raw may have line breaks and tabs between its tokens.
+    return text.replace(b"\\", rb"\\").replace(b"\t", rb"\t").replace(b"\n", rb"\n").replace(b"\r", rb"\r")
 
 
 def _array(texts: list[str]) -> str:

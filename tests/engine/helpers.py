@@ -1,0 +1,167 @@
+"""What the tests of the engine say again and again: insert jobs, sign a worker in, claim, settle, ask where a job is."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from awa.database.statements import statement
+from awa.engine import lead, retire
+from awa.engine.claim import FROM_THE_START, Claimed, Want, claim, lanes
+from awa.engine.insert import NewJob, insert, insert_many
+from awa.engine.seal import seal_all
+from awa.job import JobState
+from awa.outcome import Settlement
+
+Connection = psycopg.Connection[Any]
+
+KIND = "work"
+COST_US = 1000.0
+"""What these tests pretend that a job costs: a budget of n jobs is n times this."""
+EPOCH_US = 1_700_000_000_000_000
+
+
+def new(**fields: Any) -> NewJob:
+    """A job of kind "work" in queue "default", but for the fields given."""
+    usual = {"queue": "default", "kind": KIND, "priority": 2, "max_attempts": 25, "run_at": None, "args": b"{}"}
+    return NewJob(**{**usual, "metadata": None, "tags": None, **fields})
+
+
+def add(connection: Connection, jobs: int = 1, **fields: Any) -> list[int]:
+    """Insert jobs in a transaction of their own (or the one that is open); return their ids."""
+    if jobs == 1:
+        return [insert(connection, new(**fields)).id]
+    with connection.transaction():
+        return insert_many(connection, [new(**fields)] * jobs)
+
+
+def add_sealed(connection: Connection, jobs: int = 1, **fields: Any) -> list[int]:
+    """Insert jobs and seal them."""
+    ids = add(connection, jobs, **fields)
+    seal_all(connection)
+    return ids
+
+
+def sign_in(connection: Connection, name: str = "node") -> int:
+    """Sign a node with one worker in; return the worker."""
+    worker = lead.register_worker(connection, lead.register_node(connection, name))
+    assert worker is not None
+    return worker
+
+
+def wants(connection: Connection, *kinds: str, queues: Sequence[str] | None = None) -> list[Want]:
+    """How a worker would claim from the very beginning of every lane of these kinds (none given: of "work")."""
+    return [Want(lane.id, FROM_THE_START, COST_US) for lane in lanes(connection, kinds or (KIND,), queues)]
+
+
+def take(connection: Connection, worker: int, jobs: int = 10_000, *kinds: str, **options: Any) -> Claimed:
+    """Claim up to about `jobs` jobs, from however many batches."""
+    options = {"batches_max": 64, **options}
+    return claim(connection, worker, wants(connection, *kinds), budget_us=jobs * COST_US, **options)
+
+
+def ids_of(claimed: Claimed) -> list[int]:
+    """The jobs claimed, in the order they are to run."""
+    return [job for lease in claimed.leases for job in lease.ids]
+
+
+def outcome(job: int, state: JobState = JobState.Completed, *, delay_us: int = -1, payload: Any = None) -> Settlement:
+    """What came of one job."""
+    raw = None if payload is None else json.dumps(payload).encode()
+    return Settlement(job, state, EPOCH_US, EPOCH_US + 2_500_000, 1_500_000, 4096, delay_us, raw)
+
+
+def outcomes(jobs: Iterable[int], state: JobState = JobState.Completed) -> list[Settlement]:
+    """The same outcome for several jobs."""
+    return [outcome(job, state) for job in jobs]
+
+
+def state(connection: Connection, job: int) -> str | None:
+    """The state `awa.jobs` shows; None where it shows no such job."""
+    row = connection.execute("select state::text from awa.jobs where id = %s", [job]).fetchone()
+    return row[0] if row else None
+
+
+def places(connection: Connection) -> dict[int, list[str]]:
+    """Every place a committed job is in: "ready", "leased", "deferred", "ended", "unsealed". More than one is a bug."""
+    rows = connection.execute(
+        """
+        with spot as (
+          select unnest(ids) as id, case when owner is null then 'ready' else 'leased' end as place from awa.batch
+          union all select job_id, 'deferred' from awa.deferred
+          union all select job_id, 'ended' from (
+            select distinct on (job_id) job_id, outcome from awa.attempt_log
+            order by job_id, round desc, attempt desc) last where outcome in (3, 5, 6)
+        )
+        select b.id, coalesce(array_agg(s.place) filter (where s.place is not null), '{unsealed}')
+        from awa.body b left join spot s using (id) group by b.id
+        """
+    )
+    return dict(rows.fetchall())
+
+
+def all_in(connection: Connection, place: str, ids: Iterable[int]) -> bool:
+    """Whether each of these jobs is in this place, and in no other."""
+    where = places(connection)
+    return all(where[job] == [place] for job in ids)
+
+
+def batches(connection: Connection) -> list[tuple[Any, ...]]:
+    """Every batch: (owner, ids, attempts), in the order they would be claimed."""
+    return connection.execute("select owner, ids, attempts from awa.batch order by order_key, id").fetchall()
+
+
+def small_segments(connection: Connection, ids: int = 100, ahead: int = 3) -> None:
+    """Replace the segments of a fresh database by small ones."""
+    for (no,) in connection.execute("delete from awa.segment returning no").fetchall():
+        connection.execute(sql.SQL("drop table awa.{}, awa.{}").format(
+            sql.Identifier(f"job_log_{no}"), sql.Identifier(f"attempt_log_{no}")))  # fmt: skip
+    assert retire.extend(connection, ids, ahead) == ahead
+
+
+def explain(connection: Connection, name: str, wanted: dict[str, Any], *, generic: bool) -> dict[str, Any]:
+    """Run the statement `name` of sql/ under EXPLAIN (ANALYZE, BUFFERS), and return the plan.
+
+    `generic`: with the plan made once for all parameters, which is what a prepared statement ends up with.
+    """
+    numbered: dict[str, int] = {}
+    text = re.sub(
+        r"%\((\w+)\)s", lambda match: f"${numbered.setdefault(match[1], len(numbered) + 1)}", statement(name).decode()
+    )
+    values = sql.SQL(", ").join(sql.Literal(wanted[each]) for each in numbered)
+    mode = "force_generic_plan" if generic else "force_custom_plan"
+    connection.execute("select set_config('plan_cache_mode', %s, false)", [mode])
+    connection.execute(b"prepare looked_at as " + text.encode())
+    try:
+        row = connection.execute(
+            sql.SQL("explain (analyze, buffers, format json) execute looked_at({})").format(values)
+        ).fetchone()
+    finally:
+        if connection.info.transaction_status != psycopg.pq.TransactionStatus.INERROR:
+            connection.execute("deallocate looked_at")
+            connection.execute("reset plan_cache_mode")
+    assert row is not None
+    plan: dict[str, Any] = (json.loads(row[0]) if isinstance(row[0], bytes) else row[0])[0]["Plan"]
+    return plan
+
+
+def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    """A plan node and all those below it."""
+    return [plan, *(node for child in plan.get("Plans", ()) for node in nodes(child))]
+
+
+def buffers(plan: dict[str, Any]) -> int:
+    """Pages of shared memory a plan looked at."""
+    return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+
+
+def scans(plan: dict[str, Any], table: str) -> set[tuple[str, str | None]]:
+    """How a plan reads a table (or its partitions), of what it executed: (node type, index)."""
+    return {
+        (node["Node Type"], node.get("Index Name"))
+        for node in nodes(plan)
+        if re.fullmatch(rf"{table}(_\d+|_default)?", node.get("Relation Name", "")) and node["Actual Loops"] > 0
+    }

@@ -1,0 +1,195 @@
+"""Insert: one job, and many by COPY; what arrives is what was given."""
+
+import json
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import psycopg
+import pytest
+
+from awa.engine import lead
+from awa.engine.insert import CHUNK_JOBS, NewJob, insert, insert_many
+from tests.engine.helpers import Connection, add, new
+from tests.fixtures.postgres import both_servers
+
+AWKWARD = [
+    "plain",
+    "back\\slash",
+    "trailing\\",
+    "tab\there",
+    "line\nbreak\r\nand another",
+    'double "quotes"',
+    "single 'quotes'",
+    "braces {a,b} and , commas",
+    r"\N",
+    r"\.",
+    "NULL",
+    "null",
+    " spaces around ",
+    "Māori ☂ 𝄞",
+    "%s %(name)s %%",
+    "\b\f\v\x7f",
+    "\x85\u2028\u2029",
+]
+
+
+def stored(connection: Connection, job: int) -> dict[str, Any]:
+    cursor = connection.cursor(row_factory=psycopg.rows.dict_row)
+    row = cursor.execute("select * from awa.job_log where id = %s", [job]).fetchone()
+    assert row is not None
+    return row
+
+
+def put(connection: Connection, how: str, job: NewJob) -> int:
+    """Insert one job by one of the two ways."""
+    if how == "one":
+        return insert(connection, job).id
+    with connection.transaction():
+        (job_id,) = insert_many(connection, [job])
+    return job_id
+
+
+@both_servers
+@pytest.mark.parametrize("how", ["one", "copy"])
+def test_every_column_arrives(db: Connection, how: str) -> None:
+    run_at = datetime(2031, 5, 6, 7, 8, 9, 123456, timezone(timedelta(hours=12)))
+    row = stored(db, put(db, how, NewJob("mail", "send", 1, 7, run_at, b'{"a":[1,null]}', b'{"b":true}', ["x", "y"])))
+    assert (row["queue"], row["kind"], row["priority"], row["max_attempts"]) == ("mail", "send", 1, 7)
+    assert row["run_at"] == run_at
+    assert json.loads(row["args"]) == {"a": [1, None]}
+    assert json.loads(row["metadata"]) == {"b": True}
+    assert row["tags"] == ["x", "y"]
+
+
+@pytest.mark.parametrize("how", ["one", "copy"])
+def test_what_is_left_out_is_null(db: Connection, how: str) -> None:
+    row = stored(db, put(db, how, new()))
+    assert (row["run_at"], row["metadata"], row["tags"]) == (None, None, None)
+
+
+@pytest.mark.parametrize("how", ["one", "copy"])
+@pytest.mark.parametrize("text", AWKWARD)
+def test_awkward_text_survives_in_every_column(db: Connection, how: str, text: str) -> None:
+    raw = json.dumps({text: [text, {"deep": text}]}).encode()
+    as_is = json.dumps({text: text}, ensure_ascii=False).encode()
+    row = stored(db, put(db, how, new(queue=text, kind=text, args=raw, metadata=as_is, tags=[text, "", text])))
+    assert (row["queue"], row["kind"]) == (text, text)
+    assert json.loads(row["args"]) == {text: [text, {"deep": text}]}
+    assert json.loads(row["metadata"]) == {text: text}
+    assert row["tags"] == [text, "", text]
+
+
+@pytest.mark.parametrize("how", ["one", "copy"])
+def test_json_with_whitespace_between_its_tokens_is_json(db: Connection, how: str) -> None:
+    raw = b'{\r\n\t"a" :\t1\n}'
+    row = stored(db, put(db, how, new(args=raw, metadata=raw)))
+    assert (json.loads(row["args"]), json.loads(row["metadata"])) == ({"a": 1}, {"a": 1})
+
+
+@pytest.mark.parametrize("how", ["one", "copy"])
+def test_text_survives_a_connection_with_another_encoding(db: Connection, how: str) -> None:
+    db.execute("set client_encoding to latin1")
+    job = put(db, how, new(queue="crème", args='{"é":"ß"}'.encode(), tags=["ü"]))
+    db.execute("set client_encoding to utf8")
+    row = stored(db, job)
+    assert (row["queue"], json.loads(row["args"]), row["tags"]) == ("crème", {"é": "ß"}, ["ü"])
+
+
+def test_a_thousand_jobs_that_differ_in_one_field_each_stay_apart(db: Connection) -> None:
+    """The COPY lines share what comes before the arguments, by a key; the key must tell them apart."""
+    kinds = [
+        new(),
+        new(queue="a"),
+        new(kind="a"),
+        new(priority=1),
+        new(max_attempts=1),
+        new(metadata=b'{"a":1}'),
+        new(tags=["a"]),
+        new(tags=["a", "b"]),
+        new(tags=["a,b"]),
+        new(run_at=datetime(2030, 1, 1, tzinfo=timezone.utc)),
+    ]
+    with db.transaction():
+        ids = insert_many(db, kinds * 100)
+    for job, given in zip(ids[:10] + ids[-10:], kinds * 2, strict=True):
+        row = stored(db, job)
+        assert row["metadata"] is None or json.loads(row["metadata"]) == json.loads(given.metadata or b"0")
+        for column in ("queue", "kind", "priority", "max_attempts", "run_at", "tags"):
+            assert row[column] == getattr(given, column), column
+
+
+def test_ids_come_back_in_the_order_of_the_jobs(db: Connection) -> None:
+    with db.transaction():
+        ids = insert_many(db, (new(args=b'{"n":%d}' % n) for n in range(2_500)))
+    assert len(set(ids)) == 2_500
+    rows = db.execute("select id, (args->>'n')::int from awa.job_log order by 2").fetchall()
+    assert [job for job, _ in rows] == ids
+
+
+def test_many_jobs_go_in_chunks_but_commit_as_one(db: Connection) -> None:
+    class Stop(Exception):
+        pass
+
+    def jobs_then_trouble() -> Any:
+        for _ in range(CHUNK_JOBS + 1):
+            yield new()
+        raise Stop
+
+    with pytest.raises(Stop), db.transaction():
+        insert_many(db, jobs_then_trouble())
+    assert db.execute("select count(*) from awa.job_log").fetchone() == (0,)
+
+
+def test_inserting_no_jobs_is_no_error(db: Connection) -> None:
+    with db.transaction():
+        assert insert_many(db, []) == []
+
+
+def test_insert_tells_what_the_server_added(db: Connection) -> None:
+    early = datetime.now(timezone.utc)
+    now, later, past = (insert(db, new(run_at=at)) for at in (None, early + timedelta(hours=1), early))
+    assert abs((now.created_at - early).total_seconds()) < 60
+    assert (now.later, later.later, past.later) == (None, True, False)
+    assert later.run_at == early + timedelta(hours=1)
+
+
+def test_created_at_is_the_statements_time_not_the_transactions(db: Connection) -> None:
+    with db.transaction():
+        db.execute("select now()")
+        first = insert(db, new())
+        second = insert(db, new())
+    assert first.created_at < second.created_at
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"priority": 0}, {"priority": 5}, {"max_attempts": 0}, {"queue": ""}, {"kind": "x" * 201}, {"tags": ["t"] * 21}],
+)
+def test_the_table_refuses_what_validation_let_through(db: Connection, fields: dict[str, Any]) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation):
+        insert(db, new(**fields))
+    with pytest.raises(psycopg.errors.CheckViolation), db.transaction():
+        insert_many(db, [new(), new(**fields)])
+    assert db.execute("select count(*) from awa.job_log").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_a_wake_up_is_sent_only_while_a_node_is_idle(db: Connection, connect: Any, jobs: int) -> None:
+    listener = connect()
+    listener.execute('listen "awa:wake"')
+    node = lead.register_node(db, "n")
+    add(db, jobs)
+    assert list(listener.notifies(timeout=0)) == []
+    lead.idle(db, node)
+    add(db, jobs)
+    assert len(list(listener.notifies(timeout=5, stop_after=1))) == 1
+    lead.busy(db, node)
+    add(db, jobs)
+    listener.execute("select 1")
+    assert list(listener.notifies(timeout=0)) == []
+
+
+def test_ids_beyond_the_last_segment_are_accepted(db: Connection) -> None:
+    db.execute("select setval('awa.job_id', (select max(hi) + 10 from awa.segment))")
+    job = add(db)[0]
+    assert db.execute("select id from awa.job_log_default").fetchall() == [(job,)]
