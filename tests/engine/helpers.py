@@ -163,5 +163,7 @@ def scans(plan: dict[str, Any], table: str) -> set[tuple[str, str | None]]:
     return {
         (node["Node Type"], node.get("Index Name"))
         for node in nodes(plan)
-        if re.fullmatch(rf"{table}(_\d+|_default)?", node.get("Relation Name", "")) and node["Actual Loops"] > 0
+        if re.fullmatch(rf"{table}(_\d+|_default)?", node.get("Relation Name", ""))
+        and node["Node Type"] != "ModifyTable"
+        and node["Actual Loops"] > 0
     }
