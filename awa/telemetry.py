@@ -41,7 +41,7 @@ CONTROL_RETRIED = "control.retried"
 # lead
 LEAD_ELECTED = "lead.elected"
 LEAD_LOST = "lead.lost"
-LEAD_DUTY = "lead.duty"
+LEAD_UNKNOWN_KIND = "lead.unknown_kind"
 # database
 DATABASE_CONNECTED = "database.connected"
 DATABASE_LOST = "database.lost"
@@ -58,7 +58,10 @@ SUPERVISOR_SIGNAL = "supervisor.signal"
 SUPERVISOR_RELOADED = "supervisor.reloaded"
 SUPERVISOR_DRAINING = "supervisor.draining"
 SUPERVISOR_STOPPED = "supervisor.stopped"
-SUPERVISOR_HEARTBEAT = "supervisor.heartbeat"
+SUPERVISOR_WARNING = "supervisor.warning"
+SUPERVISOR_FENCED = "supervisor.fenced"
+SUPERVISOR_SERVICE_FAILED = "supervisor.service_failed"
+SUPERVISOR_RELOAD_FAILED = "supervisor.reload_failed"
 
 
 class Subscriber(Protocol):

@@ -297,12 +297,15 @@ revoke execute on function awa.extend_log, awa.drop_segment from public;
 
 -- ------------------------------------------------------------------ lead
 
--- One row a supervisor; its heartbeat stands for all its workers.
+-- One row a supervisor; its heartbeat stands for all its workers. kinds: what it
+-- has handlers for; queues: the ones it works on (null: all).
 create table awa.node (
   id           integer generated always as identity primary key,
   name         text        not null,
   pid          integer     not null,
   version      text        not null,
+  kinds        text[]      not null default '{}',
+  queues       text[],
   started_at   timestamptz not null default now(),
   heartbeat_at timestamptz not null default now()
 ) with (fillfactor = 50);

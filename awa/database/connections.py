@@ -32,7 +32,7 @@ def connect(dsn: str, *, role: str, autocommit: bool = True) -> psycopg.Connecti
 
 
 def options(dsn: str, role: str) -> dict[str, Any]:
-    """Return connection parameters the DSN does not set itself: name, time-out, and keepalives that notice a dead peer."""
+    """Return parameters the DSN does not set itself: name, time-out, and keepalives that notice a dead peer."""
     wanted: dict[str, Any] = {
         "application_name": f"awa {role}",
         "connect_timeout": CONNECT_TIMEOUT_S,

@@ -48,7 +48,7 @@ def migrate(connection: psycopg.Connection[Any]) -> list[int]:
     """
     if connection.info.server_version < SERVER_VERSION_MIN:
         raise DatabaseError(
-            f"PostgreSQL {connection.info.server_version // 10000} is too old: Awa needs 14 or newer. Nothing was changed."
+            f"PostgreSQL {connection.info.server_version // 10000} is too old: Awa needs 14 or newer; nothing was changed"
         )
     with translated("migrate the database"), connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", [LOCK])

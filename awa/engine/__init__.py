@@ -29,6 +29,7 @@ Invariants, and what keeps each:
 * A segment goes only when every id it could ever hold is accounted for: the transactions that held the id sequence when
   it left the range have ended, a seal begun after that is done, and each job has ended or is moved.
 
-Rules of this package: a connection comes in, rows go out. No threads, no clock (times are the server's), no environment.
+Rules of this package: a connection comes in, rows go out. No threads, no clock (times are the server's), no
+environment.
 `send_…` and `read_…` are the halves of a call that can share a round trip with others.
 """

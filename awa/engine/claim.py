@@ -139,8 +139,8 @@ def claim(
 ) -> Claimed:
     """Claim in a round trip of its own; see `send_claim`.
 
-    When every batch at the front is locked by another claimer, waits for the first of them and claims once more, instead
-    of calling the queue empty.
+    When every batch at the front is locked by another claimer, waits for the first of them and claims once more,
+    instead of calling the queue empty.
     """
     for _ in range(2):
         claimed = read_claim(

@@ -149,7 +149,7 @@ def _cancel_where_it_is(connection: psycopg.Connection[Any], job_id: int, error:
 
 
 def _seal_if_free(connection: psycopg.Connection[Any]) -> None:
-    """Seal, so that jobs committed a moment ago are found. Not inside the caller's transaction: it may have inserted."""
+    """Seal, so that jobs just committed are found. Not inside the caller's transaction: it may have inserted."""
     if connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
         seal_all(connection)
 

@@ -68,8 +68,13 @@ def insert_many(connection: psycopg.Connection[Any], jobs: Iterable[NewJob]) -> 
     while chunk := list(islice(remaining, CHUNK_JOBS)):
         ids += _insert_chunk(connection, chunk)
     if ids:
-        connection.execute(_WAKE)
+        wake(connection)
     return ids
+
+
+def wake(connection: psycopg.Connection[Any]) -> None:
+    """Wake nodes with idle workers, when the connection's transaction commits. Costs nothing while all are busy."""
+    connection.execute(_WAKE)
 
 
 def _insert_chunk(connection: psycopg.Connection[Any], chunk: list[NewJob]) -> list[int]:

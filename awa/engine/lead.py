@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any, Final
 
 import psycopg
@@ -20,12 +21,24 @@ _LEAVE_NODE = statement("lead/leave_node")
 _IDLE = statement("lead/idle")
 _BUSY = statement("lead/busy")
 _ELECT = statement("lead/elect")
+_UNKNOWN_KINDS = statement("lead/unknown_kinds")
 _RESIGN = statement("lead/resign")
 
 
-def register_node(connection: psycopg.Connection[Any], name: str) -> int:
-    """Sign a node in; return its id."""
-    row = connection.execute(_REGISTER_NODE, {"name": name, "pid": os.getpid(), "version": __version__}).fetchone()
+def register_node(
+    connection: psycopg.Connection[Any], name: str, kinds: Sequence[str] = (), queues: Sequence[str] | None = None
+) -> int:
+    """Sign a node in that has handlers for `kinds` and works on `queues` (None: all); return its id."""
+    row = connection.execute(
+        _REGISTER_NODE,
+        {
+            "name": name,
+            "pid": os.getpid(),
+            "version": __version__,
+            "kinds": list(kinds),
+            "queues": None if queues is None else list(queues),
+        },
+    ).fetchone()
     assert row is not None
     return int(row[0])
 
@@ -54,6 +67,11 @@ def idle(connection: psycopg.Connection[Any], node: int) -> None:
 def busy(connection: psycopg.Connection[Any], node: int) -> None:
     """Ask producers to wake this node no more."""
     connection.execute(_BUSY, {"node": node})
+
+
+def unknown_kinds(connection: psycopg.Connection[Any]) -> list[tuple[str, str, int]]:
+    """Return kind, queue and number of jobs that are ready and that no live node can run."""
+    return [(kind, queue, jobs) for kind, queue, jobs in connection.execute(_UNKNOWN_KINDS)]
 
 
 def elect(connection: psycopg.Connection[Any], node: int, trust_s: float) -> int | None:

@@ -92,6 +92,6 @@ def _refuse_nested(registry: Registry) -> None:
     for task in registry:
         if "<locals>" in task.handler.__qualname__ or "<lambda>" in task.handler.__qualname__:
             raise AppLoadError(
-                f"the handler of {task.kind!r}, {task.name}, cannot be imported: it is defined inside another function. "
-                "Move it to module level"
+                f"the handler of {task.kind!r}, {task.name}, cannot be imported: it is defined inside another "
+                "function. Move it to module level"
             )

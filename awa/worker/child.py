@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 
-from awa import telemetry
+from awa import logs, telemetry
 from awa.database.connections import connect
 from awa.engine import lead
 from awa.errors import DatabaseError
@@ -31,7 +31,8 @@ Result = TypeVar("Result")
 
 
 def main(slot: Slot, message: dict[str, Any], wakes: WorkerWakes) -> int:
-    """Work until asked to stop. `message` holds dsn, node, and queues (or None)."""
+    """Work until asked to stop. `message` holds dsn, node, queues (or None), log_format and log_level."""
+    logs.setup(message["log_format"], message["log_level"], f"worker {slot.index}")
     worker = _Worker(slot, message, wakes)
     try:
         return worker.live()
@@ -81,7 +82,6 @@ class _Worker:
         self._title.show("idle")
         self._wakes.wake_supervisor()
         self._wakes.wait(IDLE_WAIT_S)
-        self._title.show("working")
 
     def _must_stop(self) -> bool:
         return self._terminated or self._slot.stop != Stop.NONE or parent_gone()
@@ -114,6 +114,7 @@ class _Worker:
             loaded().registry,
             self._queues,
             may_claim=lambda: not self._terminated,
+            show=self._title.show,
         )
 
     def _guarded(self, loop: Loop, step: Callable[[], Result]) -> Result:

@@ -34,7 +34,7 @@ def work(
     """
     with connect(dsn, role="inline worker") as connection:
         schema.check(connection)
-        node = lead.register_node(connection, f"{socket.gethostname()} (inline)")
+        node = lead.register_node(connection, f"{socket.gethostname()} (inline)", registry.kinds, queues)
         with _Heartbeat(dsn, node):
             try:
                 return _work(connection, node, registry, queues, until_idle, limit)

@@ -52,8 +52,9 @@ class Loop:
         queues: Sequence[str] | None,
         *,
         may_claim: Callable[[], bool] = lambda: True,
+        show: Callable[[str], None] = lambda doing: None,
     ) -> None:
-        """`may_claim` says whether to take on more work (recycling, a limit, a signal)."""
+        """`may_claim` says whether to take on more work (a signal says no); `show` is told what this worker does."""
         self.connection = connection
         self.pending = Pending(worker, journal)
         self.jobs_done = 0
@@ -64,6 +65,7 @@ class Loop:
         self._pace = Pace()
         self._runner = Runner(slot)
         self._may_claim = may_claim
+        self._show = show
         self._floor = 0
         self._sealed_us = 0
         self._front = slot.front
@@ -174,7 +176,9 @@ class Loop:
     def _run_lease(self, items: list[_Item], jobs_max: int) -> int:
         """Run the jobs of a lease in order, for as long as they are ours to start; hand back the rest."""
         rest_us = sum(self._pace.expected_us(item.body.kind) for item in items)
-        self._slot.begin_lease(len(items), int(rest_us / len(items)), _label(items[0].body))
+        label = _label(items[0].body)
+        self._slot.begin_lease(len(items), int(rest_us / len(items)), label)
+        self._show(f"running {label}")
         ran = 0
         for position, item in enumerate(items):
             expected_us = self._pace.expected_us(item.body.kind)

@@ -1,2 +1,4 @@
--- A supervisor (or a process working inline) enters. Parameters: name, pid, version.
-insert into awa.node (name, pid, version) values (%(name)s, %(pid)s, %(version)s) returning id;
+-- A supervisor (or a process working inline) enters. Parameters: name, pid, version,
+-- kinds text[], queues text[] or null.
+insert into awa.node (name, pid, version, kinds, queues)
+values (%(name)s, %(pid)s, %(version)s, %(kinds)s::text[], %(queues)s::text[]) returning id;

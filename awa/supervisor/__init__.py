@@ -1,0 +1,15 @@
+"""The supervisor: keeps workers, and runs the duties of the leader when it is that.
+
+It never imports the application: a forkserver does, and forks the workers. Its threads each have one service and one
+connection (`service.py`); the main thread only moves signals, exits and the board along (`loop.py`).
+
+    main thread   signals → pool                      loop.py, pool.py
+    heart         this node's heartbeat               heart.py
+    waker         LISTEN, poll, wake idle workers      waker.py
+    proxy         settles for stuck and dead workers   proxy.py
+    leader        elect; promote, rescue, retire       leader.py, duties/
+"""
+
+from awa.supervisor.start import run
+
+__all__ = ["run"]

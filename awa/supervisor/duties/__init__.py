@@ -1,0 +1,22 @@
+"""The leader's duties, one a file: each a class with `interval_s` and `run_once(connection)`.
+
+Duties have no loop of their own, and each is guarded by row locks or keys, so two leaders at once do no harm.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import psycopg
+
+
+class Duty(Protocol):
+    """Something only the leader does, again and again."""
+
+    name: str
+    interval_s: float
+    """Seconds between two rounds."""
+
+    def run_once(self, connection: psycopg.Connection[Any]) -> None:
+        """Do it once."""
+        ...

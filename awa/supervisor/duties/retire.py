@@ -1,0 +1,34 @@
+"""Retire: segments ahead, old segments gone."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import psycopg
+
+from awa.engine import retire
+from awa.engine.retire import Retention
+from awa.settings import Settings
+
+AHEAD: Final = 8
+"""Unused segments kept ahead of the id sequence. Producers can fill them all between two rounds and still not wait."""
+
+
+class Retire:
+    """Looks after the log."""
+
+    name = "retire"
+    interval_s = 5.0
+
+    def __init__(self, settings: Settings) -> None:
+        self._segment_ids = settings.segment_ids
+        self._age_s = settings.segment_age_h * 3600
+        self._retention = Retention(settings.retention_completed_h * 3600, settings.retention_failed_h * 3600)
+
+    def run_once(self, connection: psycopg.Connection[Any]) -> None:
+        """Extend the log, note what became of its segments, drop those that may go."""
+        retire.extend(connection, self._segment_ids, AHEAD)
+        retire.watch(connection)
+        retire.rotate(connection, self._age_s)
+        retire.retire(connection, self._retention)
+        retire.prune(connection, self._retention)

@@ -1,0 +1,58 @@
+"""Leader: one node at a time runs the duties that need doing once, not once a node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import monotonic
+from typing import Any, Final
+
+import psycopg
+
+from awa import telemetry
+from awa.engine import lead
+from awa.supervisor.duties import Duty
+from awa.supervisor.node import Node
+from awa.supervisor.service import Service
+
+TRUST_ELECTIONS: Final = 2
+"""The leadership lasts for this many election intervals without being confirmed."""
+
+
+class Leader(Service):
+    """Stands for election; when elected, runs each duty when it is due."""
+
+    name = "leader"
+
+    def __init__(self, node: Node, duties: Sequence[Duty]) -> None:
+        super().__init__(node.dsn)
+        self._node = node
+        self._duties = duties
+        self._due = dict.fromkeys((duty.name for duty in duties), 0.0)
+        self._elect_at = 0.0
+        self.leads = False
+
+    def step(self, connection: psycopg.Connection[Any]) -> float:
+        """Stand for election when that is due, then do what is due."""
+        now = monotonic()
+        interval_s = self._node.settings.leader_interval_s
+        if now >= self._elect_at:
+            term = lead.elect(connection, self._node.id, interval_s * TRUST_ELECTIONS)
+            self._note(term)
+            self._elect_at = now + interval_s
+        if self.leads:
+            for duty in self._duties:
+                self._do(connection, duty)
+        next_at = min(self._elect_at, *self._due.values()) if self.leads else self._elect_at
+        return max(0.0, next_at - monotonic())
+
+    def _do(self, connection: psycopg.Connection[Any], duty: Duty) -> None:
+        now = monotonic()
+        if now >= self._due[duty.name]:
+            self._due[duty.name] = now + duty.interval_s
+            duty.run_once(connection)
+
+    def _note(self, term: int | None) -> None:
+        if (term is not None) != self.leads:
+            self.leads = term is not None
+            event = telemetry.LEAD_ELECTED if self.leads else telemetry.LEAD_LOST
+            telemetry.emit(event, node=self._node.id, term=term)

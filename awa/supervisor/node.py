@@ -1,0 +1,40 @@
+"""What the services of one node share."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+
+from awa.processes.board import Board
+from awa.processes.slot import WorkerState
+from awa.processes.wakes import Wakes
+from awa.settings import Settings
+
+
+@dataclass
+class Node:
+    """This supervisor, as the database and its own threads know it."""
+
+    settings: Settings
+    dsn: str
+    """Resolved: what libpq understands."""
+    board: Board
+    wakes: Wakes
+    kinds: list[str]
+    queues: list[str]
+    id: int
+    """Its row in awa.node; another one after it had been declared dead."""
+
+    @property
+    def name(self) -> str:
+        """How logs and other nodes call it."""
+        return socket.gethostname()
+
+    def slots_in(self, state: WorkerState) -> list[int]:
+        """Return the slots whose worker is in `state`."""
+        return [slot.index for slot in self.board.slots if slot.state == state]
+
+    def look_back(self) -> None:
+        """Have every worker read its lanes from the beginning: jobs came back in front of where it claims."""
+        for slot in self.board.slots:
+            slot.front += 1

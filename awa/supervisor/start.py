@@ -1,0 +1,160 @@
+"""Start and end a supervisor: everything before and after the loop."""
+
+from __future__ import annotations
+
+import select
+import sys
+from collections.abc import Callable
+from time import monotonic, sleep
+from typing import Any, Final
+
+from awa import logs, telemetry
+from awa.database import schema
+from awa.database.connections import connect, describe
+from awa.database.dsn import resolve
+from awa.engine import lead
+from awa.errors import AwaError
+from awa.processes.board import Board
+from awa.processes.cpus import available_cpus
+from awa.processes.exitcodes import ExitCode
+from awa.processes.forkserver import BootFailed, ForkServer, ForkServerGone, Ready
+from awa.processes.signals import SignalQueue
+from awa.processes.title import Title
+from awa.processes.wakes import Wakes
+from awa.settings import Settings
+from awa.supervisor.duties.promote import Promote
+from awa.supervisor.duties.report import Report
+from awa.supervisor.duties.rescue import Rescue
+from awa.supervisor.duties.retire import Retire
+from awa.supervisor.heart import Heart
+from awa.supervisor.leader import Leader
+from awa.supervisor.loop import SIGNALS, Loop
+from awa.supervisor.node import Node
+from awa.supervisor.pool import Pool
+from awa.supervisor.proxy import Proxy
+from awa.supervisor.waker import Waker
+
+BOOT: Final = "awa.worker.app:boot"
+CHILD: Final = "awa.worker.child:main"
+BURIAL_WAIT_S: Final = 5.0
+
+
+def run(settings: Settings) -> int:
+    """Run a supervisor until it is told to stop; return the exit code.
+
+    0: drained. 1: the database cannot be used. 3: the application cannot be loaded; starting again would not help.
+    """
+    logs.setup(settings.log_format, settings.log_level, "supervisor")  # type: ignore[arg-type]
+    Title("supervisor").show("starting")
+    signals = SignalQueue(SIGNALS)
+    processes = settings.processes or available_cpus()
+    board, wakes = _shared(processes)
+
+    def start_server() -> ForkServer:
+        return ForkServer.start(BOOT, CHILD, board=board, wakes=wakes, message={"app": settings.app})
+
+    server = start_server()
+    booted = _await_boot(server, signals)
+    if not isinstance(booted, Ready):
+        server.stop()
+        return _boot_failed(booted)
+    try:
+        node = _enter(settings, booted.info, board, wakes)
+    except AwaError as error:
+        server.stop()
+        return _refused(str(error))
+    for warning in booted.warnings:
+        telemetry.emit(telemetry.SUPERVISOR_WARNING, warning=warning)
+    telemetry.emit(
+        telemetry.SUPERVISOR_READY, processes=processes, kinds=",".join(node.kinds), database=describe(node.dsn)
+    )
+    return _serve(node, server, start_server, signals, processes)
+
+
+def _shared(processes: int) -> tuple[Board, Wakes]:
+    """Make board and wake-ups with room for as many workers again: a reload has old and new ones side by side."""
+    slots = max(2 * processes, processes + 8)
+    return Board.create(slots), Wakes.create(slots)
+
+
+def _await_boot(server: ForkServer, signals: SignalQueue) -> Ready | BootFailed | ForkServerGone | None:
+    """Wait until the application is loaded, or cannot be; None: we were told to stop meanwhile."""
+    poll = select.poll()
+    poll.register(server.fileno(), select.POLLIN)
+    poll.register(signals.fileno(), select.POLLIN)
+    while True:
+        poll.poll()
+        for event in server.poll():
+            if isinstance(event, (Ready, BootFailed, ForkServerGone)):
+                return event
+        if signals.take():
+            return None
+
+
+def _boot_failed(event: BootFailed | ForkServerGone | None) -> int:
+    match event:
+        case None:
+            return ExitCode.OK
+        case BootFailed(error=error, traceback=trace):
+            if not error.startswith("AppLoadError"):  # their code's error, not ours: show where it happened
+                sys.stderr.write(trace)
+            sys.stderr.write(f"error: the application cannot be loaded: {error.removeprefix('AppLoadError: ')}\n")
+        case ForkServerGone(code=code, signal=signal):
+            how = f"signal {signal}" if signal is not None else f"exit code {code}"
+            sys.stderr.write(f"error: the application ended the process that loaded it ({how})\n")
+    return ExitCode.BOOT_FAILED
+
+
+def _refused(text: str) -> int:
+    sys.stderr.write(f"error: {text}\n")
+    return 1
+
+
+def _enter(settings: Settings, info: dict[str, Any], board: Board, wakes: Wakes) -> Node:
+    """Check the database and sign in."""
+    dsn = settings.database_url or info["dsn"]
+    if not dsn:
+        raise AwaError("no database: give --database-url, set DATABASE_URL, or construct the client with one")
+    queues = list(settings.queues) if settings.queues else info["queues"]
+    node = Node(settings, resolve(dsn), board, wakes, info["kinds"], queues, 0)
+    with connect(node.dsn, role="supervisor") as connection:
+        schema.check(connection)
+        node.id = lead.register_node(connection, node.name, node.kinds, node.queues)
+    return node
+
+
+def _serve(
+    node: Node, server: ForkServer, start_server: Callable[[], ForkServer], signals: SignalQueue, processes: int
+) -> int:
+    """Run the services and the loop; leave in order."""
+    settings = node.settings
+    proxy, heart, waker = Proxy(node), Heart(node), Waker(node)
+    leader = Leader(
+        node,
+        [
+            Promote(settings.promote_interval_ms / 1000),
+            Rescue(settings.heartbeat_stale_s),
+            Retire(settings),
+            Report(),
+        ],
+    )
+    services = (waker, leader, proxy, heart)
+    for service in services:
+        service.start()
+    loop = Loop(node, server, start_server, signals, Pool(node, server, proxy, processes), waker, leader)
+    try:
+        loop.run()
+    finally:
+        loop.stop_servers()
+        _await_burials(proxy)
+        for service in services:
+            service.stop()
+    telemetry.emit(telemetry.SUPERVISOR_STOPPED, node=node.id)
+    return ExitCode.OK
+
+
+def _await_burials(proxy: Proxy) -> None:
+    """Let the jobs of the last workers go back before we leave; their rescue by another node would take longer."""
+    deadline = monotonic() + BURIAL_WAIT_S
+    while not proxy.is_done and monotonic() < deadline:
+        sleep(0.01)

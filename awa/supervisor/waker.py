@@ -1,0 +1,92 @@
+"""Waker: finds out that there is work, and wakes as many idle workers as there is work for.
+
+NOTIFY at every insert would serialise the commits of all producers, so producers send it only while `awa.idle` has a
+row. That leaves a race (an insert that looked just before the row came), which the poll catches; it also serves where
+LISTEN does not work, behind a transaction pooler.
+"""
+
+from __future__ import annotations
+
+import select
+from time import monotonic
+from typing import Any, Final
+
+import psycopg
+
+from awa.engine import claim, lead, seal
+from awa.processes.slot import WorkerState
+from awa.supervisor.node import Node
+from awa.supervisor.service import Service
+
+BUSY_FOR_S: Final = 1.0
+"""So long no worker must have been idle before wake-ups are cancelled: the row must not come and go with every job."""
+POLL_GROWTH_MAX: Final = 5
+"""A node that stays idle polls ever more slowly, down to a fifth of the rate."""
+
+
+class Waker(Service):
+    """Listens and polls for idle workers; asleep while there are none."""
+
+    name = "waker"
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(node.dsn)
+        self._node = node
+        self._lanes: list[int] = []
+        self._floor = 0
+        self._announced: int | None = None
+        self._idle_at = 0.0
+        self._rounds_idle = 0
+
+    def opened(self, connection: psycopg.Connection[Any]) -> None:
+        """Listen."""
+        self._announced = None
+        self._lanes = []
+        connection.execute('listen "awa:wake"')
+
+    def step(self, connection: psycopg.Connection[Any]) -> float:
+        """Look for work if a worker is idle; wake it."""
+        idle = self._node.slots_in(WorkerState.IDLE)
+        poll_s = self._node.settings.poll_interval_ms / 1000
+        if not idle:
+            self._rounds_idle = 0
+            self._withdraw(connection)
+            return poll_s
+        self._announce(connection)
+        woken = self._wake(connection, idle)
+        self._rounds_idle = 0 if woken else self._rounds_idle + 1
+        return poll_s * min(POLL_GROWTH_MAX, 1 + self._rounds_idle / 50)
+
+    def pause(self, connection: psycopg.Connection[Any], wait_s: float) -> None:
+        """Wait for a notification, for the bell, or until the poll is due."""
+        poll = select.poll()
+        poll.register(connection.fileno(), select.POLLIN)
+        poll.register(self._bell.fileno(), select.POLLIN)
+        poll.poll(max(1, round(wait_s * 1000)))
+        self._bell.drain()
+        for _ in connection.notifies(timeout=0):
+            self._rounds_idle = 0
+
+    def _wake(self, connection: psycopg.Connection[Any], idle: list[int]) -> int:
+        """Wake one idle worker per job there is to claim; return how many."""
+        sealed = seal.seal(connection, self._floor)
+        self._floor = sealed.floor
+        if sealed.jobs or not self._lanes:
+            self._lanes = [lane.id for lane in claim.lanes(connection, self._node.kinds, self._node.queues)]
+        if not self._lanes:
+            return 0
+        jobs = claim.ready(connection, self._lanes, len(idle))
+        for slot in idle[:jobs]:
+            self._node.wakes.wake(slot)
+        return min(jobs, len(idle))
+
+    def _announce(self, connection: psycopg.Connection[Any]) -> None:
+        self._idle_at = monotonic()
+        if self._announced != self._node.id:
+            lead.idle(connection, self._node.id)
+            self._announced = self._node.id
+
+    def _withdraw(self, connection: psycopg.Connection[Any]) -> None:
+        if self._announced is not None and monotonic() - self._idle_at > BUSY_FOR_S:
+            lead.busy(connection, self._announced)
+            self._announced = None
