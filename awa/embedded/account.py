@@ -62,7 +62,7 @@ class Account:
         return done.returncode == 0
 
     def first_closed(self, directory: Path) -> Path | None:
-        """The outermost directory on the way to `directory` (itself included) which this user may not enter, or None."""
+        """The outermost directory on the way to `directory`, or itself, that this user may not enter; or None."""
         if self.reaches(directory):
             return None
         return next((d for d in (*reversed(directory.parents), directory) if not self.reaches(d)), None)
@@ -89,11 +89,12 @@ def _owner(data: Path) -> int | None:
     """The owner of the data directory, or None when there is none yet."""
     try:
         found = data.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    except PermissionError as error:
+    except OSError as error:
         raise EmbeddedError(
-            f"No permission to look into {data.parent}: {error.strerror}. Use the user it belongs to, or another directory."
+            f"No permission to look into {data.parent}: {error.strerror}. Run as the user it belongs to, or choose "
+            "another directory."
         ) from error
     if not stat.S_ISDIR(found.st_mode):
         raise EmbeddedError(f"{data} is not a directory. Choose another path.")

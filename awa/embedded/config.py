@@ -2,8 +2,8 @@
 
 PostgreSQL's own defaults hold for everything else: what is committed is on the disk (`fsync`, `synchronous_commit`).
 
-Authentication: on the socket everybody is trusted, because only the server's user and root can enter its directory (0700).
-Over TCP, which has to be asked for, every user of the machine could connect: there a password is needed.
+Authentication: on the socket everybody is trusted, because only the server's user and root can enter its directory
+(0700). Over TCP, which has to be asked for, every user of the machine could connect: there a password is needed.
 """
 
 import secrets
@@ -35,7 +35,7 @@ OURS = ("port", "listen_addresses", "unix_socket_directories", "data_directory",
 def check(settings: Mapping[str, str]) -> None:
     """Refuse settings on which the life cycle itself depends."""
     if refused := sorted(set(OURS) & set(settings)):
-        raise EmbeddedError(f"The setting {refused[0]} of an embedded server cannot be chosen. For a TCP port, use port=.")
+        raise EmbeddedError(f"The setting {refused[0]} of an embedded server is not free. For a TCP port, use port=.")
 
 
 def install(data: Path, account: Account) -> None:
@@ -48,10 +48,11 @@ def install(data: Path, account: Account) -> None:
 def write(home: Home, account: Account, sockets: Path, port: int, tcp: bool, settings: Mapping[str, str]) -> None:
     """Write the settings for the next start."""
     chosen = BASE | dict(settings)
+    directory = str(sockets).replace('"', '""')
     chosen |= {
         "port": str(port),
         "listen_addresses": "127.0.0.1" if tcp else "",
-        "unix_socket_directories": f'"{sockets}"',  # a list: the inner quotes keep a comma in the path from parting it
+        "unix_socket_directories": f'"{directory}"',  # a list of paths, each in quotes
     }
     lines = ["# Written by Awa at every start; what you change here is lost.", *_lines(chosen)]
     _write(home.data / FILE, "\n".join(lines) + "\n", account)
@@ -80,7 +81,12 @@ def ensure_password(home: Home) -> str:
 
 def _lines(settings: Mapping[str, str]) -> list[str]:
     """Settings as PostgreSQL reads them."""
-    return [f"{name} = '{value.replace(chr(92), chr(92) * 2).replace(chr(39), chr(39) * 2)}'" for name, value in settings.items()]
+    return [f"{name} = '{_escaped(value)}'" for name, value in settings.items()]
+
+
+def _escaped(value: str) -> str:
+    """A value as it stands between single quotes."""
+    return value.replace("\\", "\\\\").replace("'", "''")
 
 
 def _write(path: Path, text: str, account: Account) -> None:

@@ -39,16 +39,16 @@ def memory_still_in_use(said: str) -> bool:
 
 def _cause(place: Path, said: str) -> str:
     """One sentence: what is wrong and what to do."""
-    if "No space left on device" in said:
+    if "No space left on device" in said or "Check free disk space" in said:  # the hint after a short write
         return _no_space(place, said)
     if address_in_use(said):
-        port = re.search(r'could not bind .* address "([^"]+)"', said)
-        taken = f"the address {port.group(1)}" if port else "its port or socket"
-        return f"{taken} is in use. End the program which uses it, choose another port, or ask for any free one (port=auto)."
+        port = re.search(r"already running on port (\d+)", said)
+        taken = f"port {port.group(1)}" if port else "its port or socket"
+        return f"{taken} is in use. End the program which uses it, or choose another port, or any free one (port=auto)."
     if memory_still_in_use(said):
         return "processes of a server that was killed are still running. End them, or wait until they have ended."
     if "Permission denied" in said:
-        return "a permission is missing. Look at the owner and mode of the path named below, or choose another directory."
+        return "a permission is missing. Look at the owner and mode of the path below, or choose another directory."
     if match := re.search(r"(unrecognized configuration parameter|invalid value for parameter) \"[^\"]+\".*", said):
         return f"a setting is not accepted ({match.group()}). Correct it and start again."
     return "the reason is in its own words below."
@@ -56,8 +56,11 @@ def _cause(place: Path, said: str) -> str:
 
 def _no_space(place: Path, said: str) -> str:
     """Which file system is full: that of the directory, or the one for shared memory."""
-    if "shared memory" in said:
+    if re.search("shared memory segment.*No space left", said):
         return "the file system for shared memory (/dev/shm) is full. Make it larger, or free some of it."
     there = next(directory for directory in (place, *place.parents) if directory.exists())
     free = shutil.disk_usage(there).free // 1_000_000
-    return f"the disk is full ({free} MB free). Free some space on the file system of {place}, or choose another directory."
+    return (
+        f"the disk is full. A fresh server takes about 60 MB; {free} MB are free now on the file system of {place}. "
+        "Make some space there, or choose another directory."
+    )

@@ -20,7 +20,7 @@ def run_foreground(
     settings: Mapping[str, str] | None = None,
     announce: Callable[[str], object] = print,
 ) -> None:
-    """Start or join a server, tell its DSN, and stay until INT or TERM; then leave it, and stop it unless others use it.
+    """Start or join a server, tell its DSN, and stay until INT or TERM; then leave it: it stops unless others use it.
 
     Has to be called in the main thread, as it handles signals.
 

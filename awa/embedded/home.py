@@ -5,13 +5,14 @@
     server.log   what PostgreSQL says
     password     for TCP connections, when a port was asked for
     data/        PostgreSQL's own data directory, mode 0700; the socket is in it if its path is short enough
-    data.new/    the same while initdb fills it: complete or not there
+    data.new.*   the same while initdb fills it: complete or not there
 
-The directory is private (0700). A root process runs the server as another user, who must be able to pass through: then it
-is 0711, and `data/`, mode 0700, belongs to that user. Only directories made here are given to anybody.
+The directory is private (0700). A root process runs the server as another user, who must be able to pass through: then
+it is 0711, and `data/`, mode 0700, belongs to that user. Only directories made here are given to anybody.
 """
 
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -39,10 +40,13 @@ class Home:
         """PostgreSQL's data directory."""
         return self.path / "data"
 
-    @property
-    def unfinished(self) -> Path:
-        """The data directory while it is being made."""
-        return self.path / "data.new"
+    def unfinished(self) -> list[Path]:
+        """Data directories that are being made, or were when their maker was killed."""
+        return list(self.path.glob("data.new.*"))
+
+    def new_data(self) -> Path:
+        """Where to make data. Never the same place twice: the initdb of a killed process may still write."""
+        return self.path / f"data.new.{secrets.token_hex(4)}"
 
     @property
     def start_lock(self) -> Path:
@@ -68,8 +72,8 @@ class Home:
 def default_path() -> Path:
     """The directory of `embedded://`, one per user.
 
-    It is `$XDG_DATA_HOME/awa/postgres`, by default `~/.local/share/awa/postgres`. For root it is `/var/lib/awa/postgres`: the
-    server runs as another user then, who cannot enter /root.
+    It is `$XDG_DATA_HOME/awa/postgres`, by default `~/.local/share/awa/postgres`. For root it is
+    `/var/lib/awa/postgres`: the server runs as another user then, who cannot enter /root.
     """
     if os.geteuid() == 0:
         return Path("/var/lib/awa/postgres")
@@ -85,34 +89,41 @@ def opened(home: Home, account: Account) -> Iterator[None]:
     Raises:
         EmbeddedError: the directory cannot be made, is in other use, or is closed to the user of the server.
     """
+    if "\n" in str(home.path):
+        raise EmbeddedError(
+            f"The path {str(home.path)!r} has a line break, which PostgreSQL cannot keep. Choose another."
+        )
     if len(os.fsencode(home.path)) > PATH_BYTES_MAX:
         raise EmbeddedError(
-            f"The path of the embedded server is too long: {len(os.fsencode(home.path))} bytes, at most {PATH_BYTES_MAX} are "
-            f"possible: {home.path}"
+            f"The path of the embedded server has {len(os.fsencode(home.path))} bytes, at most {PATH_BYTES_MAX} are "
+            f"possible. Choose a shorter one than {home.path}"
         )
+    made: list[Path] = []
     with ExitStack() as stack:
-        made = _lock(home, account, stack)
         try:
-            _check_way(home, account)
-            if home.unfinished.exists():  # somebody was killed while initdb ran
-                shutil.rmtree(home.unfinished)
+            _lock(home, account, stack, made)
+        except BaseException:
+            _remove_directories(made)
+            raise
+        try:
+            for leftover in home.unfinished():  # somebody was killed while initdb ran
+                shutil.rmtree(leftover, ignore_errors=True)  # it may be writing still; the next start tries again
             yield
         except BaseException:
-            if made:
-                _unmake(home, made)
+            _unmake(home, made)
             raise
 
 
-def _lock(home: Home, account: Account, stack: ExitStack) -> list[Path]:
-    """Take the start lock, making directory and files first. Returns the directories made, outermost first."""
-    made: list[Path] = []
+def _lock(home: Home, account: Account, stack: ExitStack, made: list[Path]) -> None:
+    """Take the start lock, making directory and files first. Directories made are added to `made`, outer first."""
     try:
         while True:
-            made += _make_directories(home, account)
+            _make_directories(home, account, made)
+            _check_way(home, account)
             try:
                 _make_files(home)
                 stack.enter_context(locks.exclusive(home.start_lock, START_TIMEOUT_SECONDS))
-                return made
+                return
             except FileNotFoundError:
                 continue  # another process failed, and took away what it had made: begin again
     except OSError as error:
@@ -122,10 +133,9 @@ def _lock(home: Home, account: Account, stack: ExitStack) -> list[Path]:
         ) from error
 
 
-def _make_directories(home: Home, account: Account) -> list[Path]:
+def _make_directories(home: Home, account: Account, made: list[Path]) -> None:
     """Make the directory and its missing parents."""
     mode = 0o711 if account.is_other else 0o700
-    made: list[Path] = []
     for directory in reversed([home.path, *home.path.parents]):
         if directory.is_dir():
             continue
@@ -137,7 +147,6 @@ def _make_directories(home: Home, account: Account) -> list[Path]:
         else:
             directory.chmod(mode)  # a strict umask would close it to the server
             made.append(directory)
-    return made
 
 
 def _make_files(home: Home) -> None:
@@ -166,12 +175,13 @@ def _check_free(home: Home) -> None:
     version = home.path / "PG_VERSION"
     if version.is_file():
         raise EmbeddedError(
-            f"{home.path} is a data directory made by PostgreSQL {version.read_text().strip()}, but not by Awa. Awa keeps its own "
-            "below the directory it is given: start that server yourself and use its DSN, or choose another directory."
+            f"{home.path} is a data directory made by PostgreSQL {version.read_text().strip()}, but not by Awa. Awa "
+            "keeps its own below the directory it is given: start that server yourself and use its DSN, or choose "
+            "another directory."
         )
     example = ", ".join(sorted(found)[:3])
     raise EmbeddedError(
-        f"{home.path} is not empty and holds no embedded server (it has {example}). Choose an empty or new directory."
+        f"{home.path} is not empty and holds no embedded server (it has {example}). Choose a new or empty directory."
     )
 
 
@@ -180,18 +190,23 @@ def _check_way(home: Home, account: Account) -> None:
     closed = account.first_closed(home.path)
     if closed is not None:
         raise EmbeddedError(
-            f"PostgreSQL does not run as root but as {account.name}, who may not enter {closed}. Choose a directory which that "
-            f"user can reach (such as /var/lib/awa/postgres), or open the way: chmod o+x {closed}"
+            f"PostgreSQL does not run as root but as {account.name}, who may not enter {closed}. Choose a directory "
+            f"which that user can reach (such as /var/lib/awa/postgres), or open the way: chmod o+x {closed}"
         )
 
 
 def _unmake(home: Home, made: list[Path]) -> None:
     """Take away what was made here, unless a cluster is complete."""
-    if home.data.exists() or home.path not in made:
+    if home.data.exists():
         return
     # The start lock goes last: whoever finds it gone finds everything gone, and begins again.
     for path in (home.password, home.log, home.users_lock, home.start_lock):
         path.unlink(missing_ok=True)
+    _remove_directories(made)
+
+
+def _remove_directories(made: list[Path]) -> None:
+    """Remove directories which were made here, as far as they are empty."""
     for directory in reversed(made):
         try:
             directory.rmdir()

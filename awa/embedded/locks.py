@@ -28,8 +28,8 @@ def exclusive(path: Path, timeout_seconds: float) -> Iterator[None]:
     while (fd := _attempt(path)) is None:
         if time.monotonic() > deadline:
             raise EmbeddedError(
-                f"Another process has been starting or stopping the server in {path.parent} for {timeout_seconds:.0f} s "
-                f"(it holds {path}). Wait for it, or end it."
+                f"Another process has been starting or stopping the server in {path.parent} for "
+                f"{timeout_seconds:.0f} s (it holds {path}). Wait for it, or end it."
             )
         time.sleep(POLL_SECONDS)
     try:

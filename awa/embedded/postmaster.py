@@ -61,8 +61,8 @@ def settled(home: Home) -> Running | None:
     found = read(home.data)
     if found and sockets.accepts(found.sockets, found.port):
         raise EmbeddedError(
-            f"A server uses {home.data}, but its process ({found.pid}) cannot be seen from here: it may run in another container. "
-            "Stop it there, or choose another directory."
+            f"A server uses {home.data}, but its process ({found.pid}) cannot be seen from here: it may run in another "
+            "container. Stop it there, or choose another directory."
         )
     return None
 
@@ -73,11 +73,12 @@ def launch(home: Home, binaries: Binaries, account: Account) -> Running:
     Raises:
         EmbeddedError: it does not start; the text says why.
     """
-    _clear_traces(home)
-    command = [binaries.program("pg_ctl"), "start", "-D", str(home.data), "--wait", "-t", str(START_SECONDS_MAX), "--silent"]
+    _clear_traces(home, account)
+    # A directory given as an argument would go through a shell, which reads quotes and dollar signs in it.
+    command = [binaries.program("pg_ctl"), "start", "--silent", "--wait", "--timeout", str(START_SECONDS_MAX)]
     deadline = time.monotonic() + ORPHANS_SECONDS_MAX
     while True:
-        status, said = run(command, account, home.log)
+        status, said = run(command, account, home.log, PGDATA=str(home.data))
         found = read(home.data)
         if status == 0 and found:
             return found
@@ -111,21 +112,23 @@ def is_alive(home: Home, running: Running) -> bool:
     return _live_pid(home.data) == running.pid
 
 
-def _clear_traces(home: Home) -> None:
-    """Remove the note of a killed server where PostgreSQL would not.
+def _clear_traces(home: Home, account: Account) -> None:
+    """Remove the note and the sockets of a killed server where PostgreSQL would not.
 
-    It does so itself, unless the process number now belongs to somebody else, or the note is not complete.
+    It does so itself, unless the process number is in use: by a stranger, or by the dead server, as long as nobody has
+    asked for its exit status (in a container without an init process that is for ever). Nor does it like half a note.
     """
     note = home.data / "postmaster.pid"
     try:
         pid = int(note.read_text().split("\n", 1)[0])
         os.kill(pid, 0)
     except (FileNotFoundError, ProcessLookupError):
-        return
+        return  # what PostgreSQL handles by itself
     except (ValueError, PermissionError):
         pass  # half a note, or a stranger's process
     if _live_pid(home.data) is None:
-        note.unlink()
+        note.unlink(missing_ok=True)
+        sockets.clear(home, account)
 
 
 def _live_pid(data: Path) -> int | None:

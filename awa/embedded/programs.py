@@ -8,10 +8,13 @@ from awa.embedded.account import Account
 from awa.embedded.failures import tail
 
 
-def run(command: list[str], account: Account, log: Path) -> tuple[int, str]:
+def run(command: list[str], account: Account, log: Path, **environment: str) -> tuple[int, str]:
     """Run a program to its end.
 
     It gets a session of its own, so that Ctrl-C in a terminal reaches Python and not the server.
+
+    Args:
+        environment: variables it gets beside ours.
 
     Returns:
         Its exit status, and what it (and a server it has started) wrote.
@@ -24,7 +27,7 @@ def run(command: list[str], account: Account, log: Path) -> tuple[int, str]:
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd="/",  # ours may be closed to the server's user
-            env=_environment(),
+            env=_environment() | environment,
             start_new_session=True,
             check=False,
             **account.switch(),

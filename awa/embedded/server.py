@@ -39,7 +39,8 @@ class Server:
     def stop(self) -> bool:
         """Leave the server. The last of its users stops it; with `keep` it goes on without any.
 
-        In a forked child this only lets go of what was inherited: the server belongs to the parent. Calling it again does nothing.
+        In a forked child this only lets go of what was inherited: the server belongs to the parent. Calling it again
+        does nothing.
 
         Returns:
             Whether the server was stopped.
@@ -73,7 +74,9 @@ class Server:
     def __enter__(self) -> "Server":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     def __repr__(self) -> str:
@@ -114,8 +117,10 @@ def start(
         try:
             running = _ensure_running(home, programs, account, users.alone(), port, settings)
             users.join()
-        except BaseException:
+        except BaseException as error:
             users.close()
+            if isinstance(error, OSError):
+                raise failures.explain("Starting the server", home.path, str(error)) from error
             raise
     return Server(home, running, users, programs.version, port is not None, keep)
 
@@ -154,19 +159,28 @@ def _ensure_running(
     if running:
         lack = config.mismatch(home, running, port, settings)
         if lack is None:
+            if alone:  # whoever started it may have been killed before it was done
+                _complete(home, running)
             return running
         if not alone:
-            raise EmbeddedError(f"The server in {home.path} {lack}, and others are using it. Ask for the same, or end those first.")
+            raise EmbeddedError(
+                f"The server in {home.path} {lack}, and others are using it. Ask for the same, or end those first."
+            )
         postmaster.stop(home, running)
     trim_log(home)
     running = _launch(home, programs, account, port, settings or {})
     try:
-        password = config.ensure_password(home) if running.tcp else None
-        cluster.ensure_database(_socket_dsn(running, cluster.SUPERUSER, "postgres"), password)
+        _complete(home, running)
     except BaseException:
         postmaster.stop(home, running)
         raise
     return running
+
+
+def _complete(home: Home, running: Running) -> None:
+    """See to it that the server has what its users connect to."""
+    password = config.ensure_password(home) if running.tcp else None
+    cluster.ensure_database(home, _socket_dsn(running, cluster.SUPERUSER, "postgres"), password)
 
 
 def _launch(home: Home, programs: Binaries, account: Account, port: int | None, settings: Mapping[str, str]) -> Running:

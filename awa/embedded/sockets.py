@@ -17,15 +17,18 @@ SOCKET_PATH_BYTES_MAX = 107 if sys.platform.startswith("linux") else 103  # sun_
 
 
 def directory_for(home: Home, account: Account) -> Path:
-    """The directory of the socket: the data directory, which is private already, or a short one if its path is too long.
+    """The directory of the socket: the data directory, which is private, or a short one if that will not do.
 
     Raises:
         EmbeddedError: the short directory exists, and is not a private directory of the server's user.
     """
-    longest = home.data / ".s.PGSQL.65535"
-    if len(os.fsencode(longest)) <= SOCKET_PATH_BYTES_MAX:
-        return home.data
-    return _short_directory(home, account)
+    return home.data if _is_usable(home.data) else _short_directory(home, account)
+
+
+def clear(home: Home, account: Account) -> None:
+    """Remove the sockets a killed server has left. PostgreSQL does not while its process number seems to be in use."""
+    for path in directory_for(home, account).glob(".s.PGSQL.*"):
+        path.unlink(missing_ok=True)
 
 
 def discard(directory: Path, home: Home) -> None:
@@ -55,11 +58,16 @@ def accepts(directory: Path, port: int) -> bool:
         return True
 
 
+def _is_usable(directory: Path) -> bool:
+    """Whether clients can name a socket there: not too long, and without a comma, for libpq the end of a host."""
+    return len(os.fsencode(directory / ".s.PGSQL.65535")) <= SOCKET_PATH_BYTES_MAX and "," not in str(directory)
+
+
 def _short_directory(home: Home, account: Account) -> Path:
     """A private directory whose name follows from the data directory, so that a later start finds it again."""
     name = "awa-" + hashlib.sha256(os.fsencode(home.path)).hexdigest()[:16]
     base = Path(tempfile.gettempdir())
-    if len(os.fsencode(base / name / ".s.PGSQL.65535")) > SOCKET_PATH_BYTES_MAX:
+    if not _is_usable(base / name):
         base = Path("/tmp")
     target = base / name
     try:
@@ -67,7 +75,7 @@ def _short_directory(home: Home, account: Account) -> Path:
             _make_private(target, account)
         found = target.lstat()
     except OSError as error:
-        raise EmbeddedError(f"Cannot make the socket directory {target}: {error.strerror}. Choose a shorter path.") from error
+        raise EmbeddedError(f"Cannot make the socket directory {target}: {error}. Choose a shorter path.") from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != account.uid or stat.S_IMODE(found.st_mode) != 0o700:
         raise EmbeddedError(
             f"The socket directory {target} exists, and is not a private directory of {account.name}. "

@@ -1,8 +1,8 @@
 """`embedded://` wherever a DSN is accepted.
 
-    embedded://                       the default server of this user
-    embedded:///absolute/path         the server of that directory
-    embedded:///path?port=auto        listening on a free TCP port as well (or on a given one: ?port=5433)
+embedded://                       the default server of this user
+embedded:///absolute/path         the server of that directory
+embedded:///path?port=auto        listening on a free TCP port as well (or on a given one: ?port=5433)
 """
 
 import os
@@ -21,7 +21,8 @@ _guard = Lock()
 def resolve(url: str) -> str:
     """The DSN of the server an `embedded://` URL names.
 
-    The server is started or joined, and stays joined until this process ends. A forked child that resolves joins for itself.
+    The server is started or joined, and stays joined until this process ends. A forked child that resolves joins for
+    itself.
 
     Raises:
         EmbeddedError: the URL is malformed, or the server cannot be had.
@@ -42,11 +43,14 @@ def parse(url: str) -> tuple[str | None, int | None]:
     if parts.scheme != SCHEME:
         raise EmbeddedError(f"{url!r} does not begin with embedded://.")
     if parts.netloc:
-        raise EmbeddedError(f"{url!r} has no absolute path: write three slashes, as in embedded:///{parts.netloc}{parts.path}")
+        raise EmbeddedError(
+            f"{url!r} has no absolute path: write three slashes, as in embedded:///{parts.netloc}{parts.path}"
+        )
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     port = options.pop("port", None)
     if options or parts.fragment:
-        raise EmbeddedError(f"{url!r} has an unknown option {next(iter(options), parts.fragment)!r}. The only one is port.")
+        unknown = next(iter(options), parts.fragment)
+        raise EmbeddedError(f"{url!r} has an unknown option {unknown!r}. The only one is port.")
     path = unquote(parts.path)
     return (path if path not in ("", "/") else None), (None if port is None else _port(url, port))
 
