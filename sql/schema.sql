@@ -151,6 +151,10 @@ create table awa.batch (
   autovacuum_vacuum_cost_delay = 0
 );
 
+-- Who owns what changes by the second: statistics gathered while a few workers
+-- held every batch made a later settle read the whole backlog for its own lease.
+alter table awa.batch alter column owner set statistics 0;
+
 create index batch_ready on awa.batch (lane, order_key, id) where owner is null;
 create index batch_leased on awa.batch (owner) where owner is not null;
 

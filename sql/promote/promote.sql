@@ -3,14 +3,16 @@
 -- Parameters: start (run_at of the last one promoted; entries before it are dead
 --   and, with the vacuum horizon pinned, would be read again each time; now and
 --   then the caller passes -infinity), jobs_max, batch_max.
--- Index: deferred_due (run_at, job_id). Two promoters share the work.
+-- Index: deferred_due (run_at, job_id), and the primary key by "= any (array)": a
+-- plain join read the whole table to delete four rows while its statistics were
+-- young. Two promoters share the work.
 with due as materialized (
   select job_id, run_at, lane, round, attempt from awa.deferred
   where run_at >= %(start)s::timestamptz and run_at <= now()
   order by run_at, job_id limit %(jobs_max)s
   for update skip locked
 ), gone as (
-  delete from awa.deferred d using due where d.job_id = due.job_id
+  delete from awa.deferred where job_id = any (array(select job_id from due))
 ), placed as (
   select due.*, due.run_at + awa.ageing(l.priority, q.ageing_s) as order_key,
          row_number() over (partition by due.lane, due.round order by due.run_at, due.job_id) - 1 as pos
