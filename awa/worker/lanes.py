@@ -24,11 +24,20 @@ class Lanes:
         self._queues = queues
         self._starts: dict[int, str] = {}
         self._looked_back = float("-inf")
+        self._refreshed = float("-inf")
         self._known: dict[int, Lane] = {}
 
-    def refresh(self, connection: psycopg.Connection[Any]) -> None:
-        """Read the lanes anew: sealing may have met a queue, kind or priority for the first time."""
+    def refresh(self, connection: psycopg.Connection[Any]) -> bool:
+        """Read the lanes anew: a seal may have met a queue, kind or priority for the first time. Whether one had."""
+        before = self._known.keys()
         self._known = {lane.id: lane for lane in claim.lanes(connection, self._kinds, self._queues)}
+        self._refreshed = monotonic()
+        return self._known.keys() != before
+
+    @property
+    def are_stale(self) -> bool:
+        """Whether it is time to read the lanes anew."""
+        return monotonic() - self._refreshed >= LOOK_BACK_S
 
     def wants(self, pace: Pace) -> list[Want]:
         """Return what to claim with. About once a second, and after `look_back`, from the very beginning."""

@@ -117,8 +117,10 @@ class Loop:
         self._heed_front()
         if monotonic_us() - self._sealed_us > SEAL_EVERY_US:
             self._seal()
+        if self._lanes.are_stale:
+            self._lanes.refresh(self.connection)
         claimed = self._settle_and_claim()
-        if not claimed.leases and (self._seal() or self._lanes.are_skipping or claimed.seen):
+        if not claimed.leases and self._is_more(claimed):
             self._lanes.look_back()
             claimed = self._claim()
         if not claimed.registered:
@@ -128,6 +130,12 @@ class Loop:
         self._lanes.note(claimed.leases)
         self._pace.note_claim(claimed.jobs, len(claimed.leases))
         return claimed
+
+    def _is_more(self, empty: Claimed) -> bool:
+        """Whether a claim that found nothing might find something after all: jobs unsealed, passed over, or locked by
+        others, or lanes that were first met by somebody else's seal."""
+        sealed = self._seal()
+        return self._lanes.refresh(self.connection) or sealed > 0 or self._lanes.are_skipping or bool(empty.seen)
 
     def _settle_and_claim(self) -> Claimed:
         """Settle the last lease and claim the next one in one round trip."""
@@ -150,12 +158,10 @@ class Loop:
         return {"budget_us": LEASE_US, "batches_max": self._pace.batches_max(cheapest)}
 
     def _seal(self) -> int:
-        """Seal one step; return the jobs sealed. A queue or kind met for the first time becomes claimable with it."""
+        """Seal one step; return the jobs sealed."""
         self._sealed_us = monotonic_us()
         sealed = seal.seal(self.connection, self._floor)
         self._floor = sealed.floor
-        if sealed.jobs or not sealed.locked:
-            self._lanes.refresh(self.connection)
         return sealed.jobs
 
     def _heed_front(self) -> None:

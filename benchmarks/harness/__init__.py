@@ -1,0 +1,1 @@
+"""What scenarios share: a server, a supervisor to measure, samples and a table."""

@@ -1,0 +1,1 @@
+"""One file each: what it measures, why, and how to read it."""
