@@ -1,0 +1,89 @@
+"""Lead: signing in and out, who is idle, and one leader at a time."""
+
+import os
+
+import pytest
+
+from awa.engine import lead
+from awa.version import __version__
+from tests.engine.helpers import Connection
+from tests.fixtures.postgres import both_servers
+
+
+@pytest.fixture
+def nodes(db: Connection) -> tuple[int, int]:
+    return lead.register_node(db, "a"), lead.register_node(db, "b")
+
+
+def lapse(db: Connection) -> None:
+    db.execute("update awa.leader set until = clock_timestamp() - interval '1 millisecond'")
+
+
+def test_a_node_says_who_it_is(db: Connection) -> None:
+    node = lead.register_node(db, "web-1")
+    row = db.execute("select name, pid, version from awa.node where id = %s", [node]).fetchone()
+    assert row == ("web-1", os.getpid(), __version__)
+    worker = lead.register_worker(db, node)
+    assert db.execute("select id, node_id, pid from awa.worker").fetchall() == [(worker, node, os.getpid())]
+    lead.leave_node(db, node)
+    assert db.execute("select count(*) from awa.worker").fetchone() == (0,)
+
+
+def test_workers_need_a_node(db: Connection) -> None:
+    assert lead.register_worker(db, 77) is None
+
+
+def test_ids_of_workers_are_never_used_again(db: Connection, nodes: tuple[int, int]) -> None:
+    first = lead.register_worker(db, nodes[0])
+    lead.leave_node(db, nodes[0])
+    assert lead.register_worker(db, nodes[1]) != first
+
+
+def test_heartbeats_are_written_and_answered(db: Connection, nodes: tuple[int, int]) -> None:
+    db.execute("update awa.node set heartbeat_at = '2000-01-01'")
+    assert lead.heartbeat(db, nodes[0])
+    fresh = db.execute("select id from awa.node where heartbeat_at > now() - interval '1 minute'").fetchall()
+    assert fresh == [(nodes[0],)]
+    assert not lead.heartbeat(db, 77)
+
+
+def test_idle_and_busy_may_be_said_twice(db: Connection, nodes: tuple[int, int]) -> None:
+    for _ in range(2):
+        lead.idle(db, nodes[0])
+    lead.idle(db, 77)
+    assert db.execute("select node_id from awa.idle").fetchall() == [(nodes[0],)]
+    for _ in range(2):
+        lead.busy(db, nodes[0])
+    assert db.execute("select node_id from awa.idle").fetchall() == []
+
+
+def test_a_node_that_left_is_idle_no_more(db: Connection, nodes: tuple[int, int]) -> None:
+    lead.idle(db, nodes[0])
+    lead.leave_node(db, nodes[0])
+    assert db.execute("select node_id from awa.idle").fetchall() == []
+
+
+@both_servers
+def test_one_leads_until_its_time_is_up(db: Connection, nodes: tuple[int, int]) -> None:
+    a, b = nodes
+    assert lead.elect(db, a, 60) == 1
+    assert lead.elect(db, b, 60) is None
+    assert lead.elect(db, a, 60) == 1, "extending is no new term"
+    lapse(db)
+    assert lead.elect(db, b, 60) == 2
+    assert lead.elect(db, a, 60) is None
+
+
+def test_a_holder_that_was_late_extends_if_nobody_else_came(db: Connection, nodes: tuple[int, int]) -> None:
+    lead.elect(db, nodes[0], 60)
+    lapse(db)
+    assert lead.elect(db, nodes[0], 60) == 1
+
+
+def test_resigning_lets_the_next_one_in_at_once(db: Connection, nodes: tuple[int, int]) -> None:
+    a, b = nodes
+    lead.elect(db, a, 60)
+    lead.resign(db, b)
+    assert lead.elect(db, b, 60) is None, "only the leader can resign"
+    lead.resign(db, a)
+    assert lead.elect(db, b, 60) == 2

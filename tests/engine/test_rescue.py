@@ -1,0 +1,218 @@
+"""Rescue: a dead worker's finished jobs are settled, the one it died in is spent, the rest goes back."""
+
+from datetime import datetime, timezone
+
+import psycopg
+import pytest
+
+from awa.engine import control, lead
+from awa.engine.promote import promote
+from awa.engine.rescue import HEARTBEAT_STALE, Death, Rescued, rescue, rescue_stale
+from awa.engine.settle import settle
+from tests.engine.helpers import (
+    EPOCH_US,
+    Connection,
+    add_sealed,
+    all_in,
+    batches,
+    ids_of,
+    outcomes,
+    sign_in,
+    state,
+    take,
+)
+from tests.fixtures.postgres import both_servers
+
+KILLED = "killed by SIGKILL"
+
+
+@pytest.fixture
+def worker(db: Connection) -> int:
+    return sign_in(db)
+
+
+def leased(db: Connection, worker: int, jobs: int, **fields: object) -> list[int]:
+    add_sealed(db, jobs, **fields)
+    return ids_of(take(db, worker))
+
+
+def errors(db: Connection, job: int) -> list[dict[str, object]]:
+    with psycopg.connect(db.info.dsn) as plain:
+        row = plain.execute("select errors from awa.jobs where id = %s", [job]).fetchone()
+    assert row is not None
+    return list(row[0])
+
+
+def workers(db: Connection) -> list[int]:
+    return [row[0] for row in db.execute("select id from awa.worker order by id")]
+
+
+@both_servers
+def test_the_lease_is_taken_apart_as_the_board_says(db: Connection, worker: int) -> None:
+    ids = leased(db, worker, 10)
+    death = Death(KILLED, ids[3], EPOCH_US, 1_250_000, 70_000, {"type": "WorkerDied", "signal": 9})
+    assert rescue(db, worker, death, outcomes(ids[:3])) == Rescued(3, ids[3], False, 6)
+    assert all_in(db, "ended", ids[:3])
+    assert all_in(db, "ready", ids[3:])
+    assert workers(db) == []
+    (attempt,) = control.attempts(db, ids[3])
+    assert (attempt["outcome"], attempt["worker"], attempt["cpu_s"]) == ("retryable", worker, 1.25)
+    assert attempt["peak_kb"] == 70_000
+    assert attempt["started_at"] == datetime.fromtimestamp(EPOCH_US / 1e6, timezone.utc)
+    (error,) = errors(db, ids[3])
+    assert {name: error[name] for name in ("error", "type", "signal", "attempt")} == {
+        "error": KILLED, "type": "WorkerDied", "signal": 9, "attempt": 1
+    }  # fmt: skip
+    assert datetime.fromisoformat(str(error["at"])).tzinfo is not None
+
+
+def test_a_first_death_is_retried_at_once_with_the_attempt_spent(db: Connection, worker: int) -> None:
+    ids = leased(db, worker, 3)
+    rescue(db, worker, Death(KILLED, ids[1]))
+    got = {job: (lease.attempts or [0] * 9)[n] for lease in take(db, sign_in(db, "next")).leases
+           for n, job in enumerate(lease.ids)}  # fmt: skip
+    assert got == {ids[0]: 0, ids[1]: 1, ids[2]: 0}
+    assert control.get(db, ids[1])["attempt"] == 2
+
+
+def test_a_later_death_is_put_off_by_the_backoff(db: Connection, worker: int) -> None:
+    ids = leased(db, worker, 2)
+    db.execute("update awa.batch set attempts = '{3,0}'")
+    assert rescue(db, worker, Death(KILLED, ids[0])) == Rescued(0, ids[0], False, 1)
+    assert state(db, ids[0]) == "retryable"
+    row = db.execute("select attempt, why, extract(epoch from run_at - now())::float8 from awa.deferred").fetchone()
+    assert row is not None
+    assert row[:2] == (4, "retry")
+    assert 6 < row[2] <= 10, "2 to the power of 3 seconds and up to a quarter more"
+    db.execute("update awa.deferred set run_at = now()")
+    assert promote(db).jobs == 1
+
+
+@both_servers
+def test_a_last_attempt_fails_the_job(db: Connection, worker: int) -> None:
+    (job,) = leased(db, worker, 1, max_attempts=1)
+    assert rescue(db, worker, Death(KILLED, job)) == Rescued(0, job, True, 0)
+    assert state(db, job) == "failed"
+    assert batches(db) == []
+    assert errors(db, job)[0]["error"] == KILLED
+    assert db.execute("select outcome, jobs from awa.tally").fetchall() == [(5, 1)]
+
+
+@pytest.mark.parametrize("attempts", ["null", "'{0,0,0,0,0}'"])
+def test_with_nobody_to_tell_the_first_unsettled_job_is_the_suspect(db: Connection, worker: int, attempts: str) -> None:
+    ids = leased(db, worker, 5)
+    db.execute(f"update awa.batch set attempts = {attempts}".encode())
+    settle(db, worker, outcomes(ids[:2]))
+    assert rescue(db, worker, Death(KILLED)) == Rescued(0, ids[2], False, 2)
+
+
+def test_the_first_job_of_the_first_lease_is_the_suspect_whatever_the_ids(db: Connection, worker: int) -> None:
+    """A lease is worked through in the order of lease_pos, which is that of keys, not of ids."""
+    low, high = add_sealed(db, 2, kind="low", priority=4), add_sealed(db, 2, kind="high", priority=1)
+    assert ids_of(take(db, worker, 100, "low", "high")) == high + low
+    assert rescue(db, worker, Death(KILLED)).suspect == high[0]
+
+
+def test_a_worker_that_ran_nothing_spends_nothing(db: Connection, worker: int) -> None:
+    ids = leased(db, worker, 5)
+    assert rescue(db, worker, Death("exited", 0)) == Rescued(0, None, False, 5)
+    assert all_in(db, "ready", ids)
+    assert [control.attempts(db, job) for job in ids] == [[]] * 5
+
+
+def test_a_suspect_that_has_left_the_lease_is_nobody(db: Connection, worker: int) -> None:
+    ids = leased(db, worker, 3)
+    control.cancel(db, ids[0])
+    assert rescue(db, worker, Death(KILLED, ids[0])) == Rescued(0, None, False, 2)
+    assert state(db, ids[0]) == "cancelled"
+
+
+def test_results_of_jobs_that_left_the_lease_are_void(db: Connection, worker: int) -> None:
+    ids = leased(db, worker, 3)
+    control.cancel(db, ids[0])
+    assert rescue(db, worker, Death(KILLED, 0), outcomes(ids[:2])).settled == 1
+    assert (state(db, ids[0]), state(db, ids[1])) == ("cancelled", "completed")
+
+
+def test_a_rescue_can_be_repeated(db: Connection, worker: int) -> None:
+    ids = leased(db, worker, 3)
+    rescue(db, worker, Death(KILLED, ids[0]), outcomes(ids[:0]))
+    assert rescue(db, worker, Death(KILLED, ids[0])) == Rescued(0, None, False, 0)
+    assert len(control.attempts(db, ids[0])) == 1
+
+
+def test_a_rescue_of_several_leases_keeps_rounds_and_attempts(db: Connection, worker: int) -> None:
+    a, b = add_sealed(db, 2, kind="a", priority=1), add_sealed(db, 2, kind="b", priority=1)
+    take(db, worker, 100, "a", "b")
+    db.execute("update awa.batch set round = 2, attempts = '{5,6}'")
+    assert rescue(db, worker, Death(KILLED, b[1])) == Rescued(0, b[1], False, 3)
+    assert db.execute("select round, attempt from awa.deferred").fetchall() == [(2, 7)]
+    assert {(row[1][0], tuple(row[2])) for row in batches(db)} == {(a[0], (5, 6)), (b[0], (5,))}
+
+
+def test_rescued_jobs_keep_their_place_in_the_queue(db: Connection, worker: int) -> None:
+    first = leased(db, worker, 3)
+    second = add_sealed(db, 3)
+    rescue(db, worker, Death(KILLED, 0))
+    assert ids_of(take(db, sign_in(db, "next"))) == first + second
+
+
+def test_other_workers_leases_are_not_touched(db: Connection, worker: int) -> None:
+    other = sign_in(db, "other")
+    mine, others = leased(db, worker, 3), leased(db, other, 3)
+    rescue(db, worker, Death(KILLED, 0))
+    assert all_in(db, "ready", mine)
+    assert all_in(db, "leased", others)
+    assert workers(db) == [other]
+
+
+# -------------------------------------------------------------- stale nodes
+
+
+def grow_stale(db: Connection, *names: str, seconds: int = 60) -> None:
+    db.execute("update awa.node set heartbeat_at = now() - make_interval(secs => %s) where name = any(%s)",
+               [seconds, list(names)])  # fmt: skip
+
+
+@both_servers
+def test_a_silent_node_is_rescued_with_all_its_workers(db: Connection) -> None:
+    node = lead.register_node(db, "silent")
+    pair = [lead.register_worker(db, node) for _ in range(2)]
+    living = sign_in(db, "living")
+    add_sealed(db, 9)
+    ids = [ids_of(take(db, each or 0, 3)) for each in (*pair, living)]
+    assert rescue_stale(db, 30) == []
+    grow_stale(db, "silent")
+    assert rescue_stale(db, 30) == ["silent"]
+    assert all_in(db, "ready", ids[0] + ids[1])
+    assert all_in(db, "leased", ids[2])
+    assert workers(db) == [living]
+    assert not lead.heartbeat(db, node)
+    assert [errors(db, each[0])[0]["error"] for each in ids[:2]] == [HEARTBEAT_STALE] * 2
+    assert [control.attempts(db, job) for each in ids[:2] for job in each[1:]] == [[]] * 4
+    assert rescue_stale(db, 30) == []
+
+
+def test_a_heartbeat_keeps_a_node_alive(db: Connection) -> None:
+    node = lead.register_node(db, "n")
+    grow_stale(db, "n")
+    assert lead.heartbeat(db, node)
+    assert rescue_stale(db, 30) == []
+
+
+def test_a_worker_cannot_enter_through_a_dead_node(db: Connection) -> None:
+    node = lead.register_node(db, "n")
+    grow_stale(db, "n")
+    rescue_stale(db, 30)
+    assert lead.register_worker(db, node) is None
+
+
+@both_servers
+def test_leases_of_nobody_are_rescued_too(db: Connection) -> None:
+    """A claim that was under way when its node was declared dead commits after it."""
+    ids = leased(db, sign_in(db, "gone"), 4)
+    db.execute("delete from awa.node where name = 'gone'")
+    assert all_in(db, "leased", ids)
+    rescue_stale(db, 30)
+    assert all_in(db, "ready", ids)
+    assert len(control.attempts(db, ids[0])) == 1, "it may have been running"
