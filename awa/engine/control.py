@@ -74,6 +74,8 @@ def listing(
 ) -> list[dict[str, Any]]:
     """Return rows of `awa.jobs`, newest first, at most `limit` (1 to 1000)."""
     wanted = {"kind": kind, "queue": queue, "jobs_max": max(1, min(limit, LIST_MAX))}
+    if state in (JobState.Available, JobState.Scheduled):
+        _seal_first(connection)
     match state:
         case None:
             found = connection.execute(_LIST, wanted)
@@ -136,6 +138,12 @@ def pause(connection: psycopg.Connection[Any], queue: str, paused_by: str | None
 def resume(connection: psycopg.Connection[Any], queue: str) -> None:
     """Let a paused queue go on; nothing happens to one that is not paused."""
     connection.execute(_RESUME, {"queue": queue})
+
+
+def _seal_first(connection: psycopg.Connection[Any]) -> None:
+    """Route what was just committed, so that it is counted; not inside a transaction, which may have inserted jobs."""
+    if connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
+        seal_all(connection)
 
 
 def _cancel_where_it_is(connection: psycopg.Connection[Any], job_id: int, error: bytes) -> bool | None:
