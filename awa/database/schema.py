@@ -41,6 +41,16 @@ def migrations() -> list[Migration]:
     return steps
 
 
+def migrations_range(after: int, to: int) -> list[Migration]:
+    """Return the migrations above version `after`, up to and including version `to`."""
+    return [step for step in migrations() if after < step.version <= to]
+
+
+def current_migration_version() -> int:
+    """Return the schema version this release works with."""
+    return VERSION
+
+
 def migrate(connection: psycopg.Connection[Any]) -> list[int]:
     """Bring the schema up to `VERSION`; return the versions applied (empty: nothing to do).
 
@@ -48,7 +58,7 @@ def migrate(connection: psycopg.Connection[Any]) -> list[int]:
     """
     if connection.info.server_version < SERVER_VERSION_MIN:
         raise DatabaseError(
-            f"PostgreSQL {connection.info.server_version // 10000} is too old: Awa needs 14 or newer; nothing was changed"
+            f"PostgreSQL {connection.info.server_version // 10000} is too old: Awa needs 14 or newer. Nothing changed"
         )
     with translated("migrate the database"), connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", [LOCK])

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import psycopg
 
 from awa.database.statements import statement
+from awa.engine.arrays import numbers
 
 CHUNK_JOBS: Final = 10_000
 """Jobs a bulk insert holds in memory at a time."""
@@ -17,6 +18,7 @@ CHUNK_JOBS: Final = 10_000
 _INSERT = statement("insert/insert")
 _TAKE_IDS = statement("insert/take_ids")
 _COPY = statement("insert/copy")
+_INSERTED = statement("insert/inserted")
 _WAKE = statement("insert/wake")
 
 
@@ -70,6 +72,11 @@ def insert_many(connection: psycopg.Connection[Any], jobs: Iterable[NewJob]) -> 
     if ids:
         wake(connection)
     return ids
+
+
+def inserted(connection: psycopg.Connection[Any], ids: list[int]) -> list[Inserted]:
+    """Return what the server added to jobs just inserted, in the order of their ids, which is that of a bulk insert."""
+    return [Inserted(*row) for row in connection.execute(_INSERTED, {"ids": numbers(ids)})]
 
 
 def wake(connection: psycopg.Connection[Any]) -> None:

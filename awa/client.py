@@ -1,0 +1,290 @@
+"""`Client`: what an application holds. It registers handlers, inserts jobs, and looks after them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from time import monotonic, sleep
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg
+
+from awa.database import schema
+from awa.database.borrowed import borrowed
+from awa.database.errors import translated
+from awa.database.source import required, source_of
+from awa.engine import control
+from awa.engine.control import QueueStat
+from awa.errors import DatabaseError, SerializationError, ValidationError
+from awa.inserting import Inserter
+from awa.job import Job, JobState
+from awa.outcome import result_refusal
+from awa.producing import DEFAULT_MAX_ATTEMPTS, DEFAULT_PRIORITY, DEFAULT_QUEUE, check_options
+from awa.reading import job_of
+from awa.task import Handler, Registry, check_name
+from awa.transaction import SyncTransaction
+
+if TYPE_CHECKING:
+    from psycopg_pool import ConnectionPool
+
+_WAIT_FIRST_S: Final = 0.005
+_WAIT_LAST_S: Final = 0.25
+"""`wait` looks again after these times, growing from the first to the last."""
+
+
+class Client(Inserter):
+    """An application's way to its jobs: threads may share it, and it survives a fork.
+
+        client = awa.Client("postgresql://app@localhost/shop")
+
+        @client.task(SendEmail, queue="email")
+        def send_email(job):
+            ...
+
+        client.insert(SendEmail(to="hine@example.org"))
+
+    It connects at its first use. Made from a URL it opens up to `max_connections` of its own; a forked child opens its
+    own again and never touches those of its parent. Made from a psycopg pool it takes connections from there (a child
+    opens its own instead). Made from a psycopg connection, all it does becomes part of that connection's transaction
+    and is never committed here; a child has to make its own.
+    """
+
+    def __init__(
+        self,
+        database_url: str | psycopg.Connection[Any] | ConnectionPool[Any] | None = None,
+        max_connections: int = 10,
+    ) -> None:
+        """Make a client.
+
+        Args:
+            database_url: where the jobs are: a `postgresql://` URL, libpq keywords, `embedded://` (a server of Awa's
+                own), a psycopg connection or pool. Left out, `$DATABASE_URL` at the first use.
+            max_connections: how many connections each process may open.
+
+        Raises:
+            ValidationError: it is none of these.
+        """
+        self._source = source_of(database_url, max_connections)
+        self.registry = Registry()
+        self._is_checked = self._source.is_callers
+        self._is_closed = False
+
+    @property
+    def dsn(self) -> str | None:
+        """The address of the database as it was given, or `$DATABASE_URL`; None where neither names one."""
+        return self._source.dsn
+
+    def task(
+        self, args_type: Any = None, *, kind: str | None = None, queue: str = DEFAULT_QUEUE
+    ) -> Callable[[Handler], Handler]:
+        """Register the decorated function as the handler of a kind of job; return it unchanged.
+
+        Args:
+            args_type: what `job.args` will be: a dataclass, an attrs, msgspec or pydantic class, a TypedDict; left
+                out, a dict.
+            kind: by default derived from the name of `args_type`, or of the function where there is none.
+            queue: where jobs of this kind go unless told otherwise.
+
+        Raises:
+            ValidationError: a name is not one, or JSON cannot be turned into `args_type`.
+        """
+        if callable(args_type) and not isinstance(args_type, type) and hasattr(args_type, "__code__"):
+            raise ValidationError(f"@client.task on {args_type.__qualname__} lacks its parentheses: @client.task()")
+
+        def register(handler: Handler) -> Handler:
+            self.registry.add(handler, args_type, kind, queue)
+            return handler
+
+        return register
+
+    # Inserting: `insert` and `insert_many` are those of Inserter
+
+    def insert_many_copy(
+        self,
+        jobs: Iterable[Any],
+        *,
+        kind: str | None = None,
+        queue: str | None = None,
+        priority: int = DEFAULT_PRIORITY,
+        max_attempts: int = DEFAULT_MAX_ATTEMPTS,
+        tags: list[str] | None = None,
+        metadata: Any = None,
+        run_at: Any = None,
+    ) -> list[Job]:
+        """Insert as `insert_many` does, and return the jobs, which are all in memory for that."""
+        return self._copy_and_read(jobs, check_options(kind, queue, priority, max_attempts, tags, metadata, run_at))
+
+    def enqueue_many_copy(
+        self,
+        jobs: Iterable[Any],
+        *,
+        kind: str | None = None,
+        queue: str | None = None,
+        priority: int = DEFAULT_PRIORITY,
+        max_attempts: int = DEFAULT_MAX_ATTEMPTS,
+        tags: list[str] | None = None,
+        metadata: Any = None,
+        run_at: Any = None,
+    ) -> int:
+        """Insert as `insert_many` does, and return how many jobs were inserted."""
+        return self.insert_many(
+            jobs,
+            kind=kind,
+            queue=queue,
+            priority=priority,
+            max_attempts=max_attempts,
+            tags=tags,
+            metadata=metadata,
+            run_at=run_at,
+        ).inserted
+
+    def transaction(self) -> SyncTransaction:
+        """Return a transaction in which jobs and rows of the application are written together."""
+        return SyncTransaction(self._lend_plain, self.registry)
+
+    # Looking
+
+    def get_job(self, job_id: int) -> Job:
+        """Return a job. Raises JobNotFound."""
+        with self._using(f"read job {job_id}") as connection:
+            return job_of(control.get(connection, job_id))
+
+    def list_jobs(
+        self,
+        *,
+        state: JobState | str | None = None,
+        kind: str | None = None,
+        queue: str | None = None,
+        limit: int = 100,
+    ) -> list[Job]:
+        """Return jobs, newest first, at most `limit` (1 to 1000). Raises ValueError for a state there is not."""
+        wanted = None if state is None else JobState.parse(state)
+        with self._using("list jobs") as connection:
+            return [
+                job_of(row) for row in control.listing(connection, state=wanted, kind=kind, queue=queue, limit=limit)
+            ]
+
+    def attempts(self, job_id: int) -> list[dict[str, Any]]:
+        """Return the executions of a job, oldest first: rows of `awa.attempts`. Raises JobNotFound."""
+        with self._using(f"read the attempts of job {job_id}") as connection:
+            control.get(connection, job_id)
+            return control.attempts(connection, job_id)
+
+    def queue_stats(self) -> list[QueueStat]:
+        """Return how every queue stands, by name."""
+        with self._using("read queue statistics") as connection:
+            return control.queue_stats(connection)
+
+    def wait(self, job_id: int, timeout: float | None = None) -> Job:
+        """Wait until a job has ended, completed or not, and return it; what the handler returned is `job.result`.
+
+        Raises JobNotFound; TimeoutError after `timeout` seconds (None: never); SerializationError when the job has
+        completed but its result could not be stored.
+        """
+        give_up = None if timeout is None else monotonic() + timeout
+        pause_s = _WAIT_FIRST_S
+        while not (job := self.get_job(job_id)).state.is_terminal:
+            left_s = _WAIT_LAST_S if give_up is None else give_up - monotonic()
+            if left_s <= 0:
+                raise TimeoutError(f"job {job_id} is {job.state} after {timeout} s of waiting")
+            sleep(min(pause_s, left_s))
+            pause_s = min(pause_s * 1.5, _WAIT_LAST_S)
+        if refusal := result_refusal(job.result):
+            raise SerializationError(f"job {job_id} has completed, but its result was not stored: {refusal}")
+        return job
+
+    # Steering
+
+    def cancel(self, job_id: int) -> Job:
+        """Cancel a job that has not ended; one that is being run is cancelled at once, and its handler told.
+
+        Raises JobNotFound, or StateConflict when it has ended.
+        """
+        with self._using(f"cancel job {job_id}") as connection:
+            control.cancel(connection, job_id)
+            return job_of(control.get(connection, job_id))
+
+    def retry(self, job_id: int) -> Job:
+        """Run a failed or cancelled job again, counting attempts from 0; its errors are kept.
+
+        Raises JobNotFound, or StateConflict when it is in another state.
+        """
+        with self._using(f"retry job {job_id}") as connection:
+            control.retry(connection, job_id)
+            return job_of(control.get(connection, job_id))
+
+    def pause_queue(self, queue: str, paused_by: str | None = None) -> None:
+        """Let nobody take jobs from a queue; inserting goes on, running jobs finish. `paused_by` says who did it."""
+        check_name("queue", queue)
+        with self._using(f"pause queue {queue!r}") as connection:
+            control.pause(connection, queue, paused_by)
+
+    def resume_queue(self, queue: str) -> None:
+        """Let jobs of a paused queue be taken again; nothing happens to one that is not paused."""
+        check_name("queue", queue)
+        with self._using(f"resume queue {queue!r}") as connection:
+            control.resume(connection, queue)
+
+    # The schema, working here, the end
+
+    def migrate(self) -> list[int]:
+        """Install or upgrade Awa's schema; return the versions applied. Raises SchemaTooNew, DatabaseError."""
+        self._refuse_closed()
+        with translated("migrate the database"), self._source.lend() as connection:
+            return schema.migrate(connection)
+
+    def work(self, queues: Sequence[str] | None = None, *, until_idle: bool = True, limit: int | None = None) -> int:
+        """Run jobs in this process, for tests and scripts, and return how many ran. In production awa-supervisor does.
+
+        Args:
+            queues: which; by default the queues of all registered tasks' jobs.
+            until_idle: stop when nothing is due. Jobs that are put aside for later are not waited for.
+            limit: stop after so many jobs.
+
+        It works over connections of its own: jobs of a transaction that is still open are not seen.
+        """
+        self._refuse_closed()
+        from awa.worker.inline import work  # only who works in-process needs a worker's machinery
+
+        with translated("work"):
+            return work(required(self.dsn), self.registry, queues, until_idle=until_idle, limit=limit)
+
+    def close(self) -> None:
+        """Close the client's own connections. It cannot be used afterwards; closing it again does nothing."""
+        self._is_closed = True
+        self._source.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Connections
+
+    @contextmanager
+    def _using(self, doing: str) -> Iterator[psycopg.Connection[Any]]:
+        self._refuse_closed()
+        with translated(doing), self._source.lend() as connection:
+            self._check_schema(connection)
+            yield connection
+
+    @contextmanager
+    def _lend_plain(self) -> Iterator[psycopg.Connection[Any]]:
+        self._refuse_closed()
+        with self._source.lend_plain() as connection:
+            self._check_schema(borrowed(connection))
+            yield connection
+
+    def _check_schema(self, connection: psycopg.Connection[Any]) -> None:
+        """Look once, with the first connection; not in a transaction of the caller's, which need not be about jobs."""
+        if not self._is_checked:
+            schema.check(connection)
+            self._is_checked = True
+
+    def _refuse_closed(self) -> None:
+        if self._is_closed:
+            raise DatabaseError("this client has been closed; make another one")

@@ -1,0 +1,60 @@
+"""The caller's own connection, as the engine needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, cast
+
+import psycopg
+from psycopg.rows import tuple_row
+
+
+class Borrowed:
+    """A connection of the caller's that gives rows as tuples and takes `%(name)s`, whatever its own factories make.
+
+    It has the part of `psycopg.Connection` that the engine uses. Nothing of the caller's connection is changed.
+    """
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+        self.info = connection.info
+        self.transaction = connection.transaction
+        self.pipeline = connection.pipeline
+
+    @property
+    def autocommit(self) -> bool:
+        """As the caller set it."""
+        return self._connection.autocommit
+
+    @property
+    def isolation_level(self) -> psycopg.IsolationLevel | None:
+        """As the caller set it, but for what the engine does between two of the caller's transactions."""
+        return self._connection.isolation_level
+
+    @isolation_level.setter
+    def isolation_level(self, level: psycopg.IsolationLevel | None) -> None:
+        self._connection.isolation_level = level
+
+    def execute(
+        self, query: bytes, params: Any = None, *, prepare: bool | None = None, binary: bool = False
+    ) -> psycopg.Cursor[Any]:
+        """Run a statement; return the cursor with its rows."""
+        return self.cursor().execute(query, params, prepare=prepare, binary=binary)
+
+    def cursor(self, *, row_factory: Callable[..., Any] = tuple_row) -> psycopg.Cursor[Any]:
+        """Return a plain client-side cursor."""
+        return psycopg.Cursor(self._connection, row_factory=row_factory)
+
+
+def borrowed(connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
+    """Return `connection` as the engine needs it."""
+    return cast("psycopg.Connection[Any]", Borrowed(connection))
+
+
+def as_one(connection: psycopg.Connection[Any]) -> AbstractContextManager[Any]:
+    """Return a block of which all is done or nothing, and which never commits what the caller has begun."""
+    if not connection.autocommit and connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
+        # Left alone the block would begin the transaction, and so commit it. Begun by a statement it is the caller's.
+        connection.execute(b"select 1")
+    return connection.transaction()

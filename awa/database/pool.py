@@ -1,0 +1,147 @@
+"""A client's own connections: opened when wanted, kept for the next use, never shared with a forked child.
+
+No thread looks after them. A web server that preloads the application may have used the client before it forks, and
+forking a process that has threads risks a child which hangs on a lock nobody will release. What a pool's threads would
+do happens at the next use instead: an idle connection is looked at before it is handed out, and one that has been idle
+for long is closed by whoever returns the next.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Condition
+from time import monotonic
+from typing import Any, Final, NamedTuple
+
+import psycopg
+
+from awa.errors import DatabaseError
+
+WAIT_S: Final = 30.0
+"""How long to wait for a connection when all are in use."""
+IDLE_S: Final = 600.0
+"""After this long without use a connection is closed."""
+
+Opener = Callable[[], "psycopg.Connection[Any]"]
+
+
+class Pool:
+    """At most `connections_max` connections of each process that uses it."""
+
+    def __init__(self, open_one: Opener, connections_max: int) -> None:
+        """`open_one` opens a connection in autocommit mode. Nothing happens before the first use."""
+        self._open_one = open_one
+        self._max = connections_max
+        # A child finds its parent's connections here too, and never touches them: not even to let them be finalised.
+        self._by_process: dict[int, _Connections] = {}
+
+    @contextmanager
+    def connection(self) -> Iterator[psycopg.Connection[Any]]:
+        """Lend a connection, in autocommit mode and in no transaction. Raises DatabaseError when there is none."""
+        ours = self._of_this_process()
+        connection = ours.take(self._open_one)
+        try:
+            yield connection
+        finally:
+            ours.give_back(connection)
+
+    def close(self) -> None:
+        """Close this process's connections; those in use close when they come back."""
+        self._of_this_process().close()
+
+    def _of_this_process(self) -> _Connections:
+        pid = os.getpid()
+        # setdefault is atomic: two threads that come first at the same time share one.
+        return self._by_process.get(pid) or self._by_process.setdefault(pid, _Connections(pid, self._max))
+
+
+class _Idle(NamedTuple):
+    """A connection nobody uses at the moment."""
+
+    connection: psycopg.Connection[Any]
+    since: float
+
+
+class _Connections:
+    """The connections of one process."""
+
+    def __init__(self, pid: int, connections_max: int) -> None:
+        self._pid = pid
+        self._max = connections_max
+        self._returned = Condition()
+        self._idle: deque[_Idle] = deque()
+        self._count = 0
+        self._closed = False
+
+    def take(self, open_one: Opener) -> psycopg.Connection[Any]:
+        """Return the connection last returned, if it lives, or a new one."""
+        kept = self._take_idle()
+        if kept is not None:
+            if _is_alive(kept):
+                return kept
+            kept.close()
+        try:
+            return open_one()
+        except BaseException:
+            self._forget_one()
+            raise
+
+    def give_back(self, connection: psycopg.Connection[Any]) -> None:
+        """Keep a connection for the next use, unless it is not fit for that."""
+        if self._pid != os.getpid():
+            return  # the block that used it has forked: this is the child, the connection is the parent's
+        if self._closed or connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+            connection.close()
+            self._forget_one()
+            return
+        with self._returned:
+            self._idle.append(_Idle(connection, monotonic()))
+            stale = self._take_stale()
+            self._returned.notify()
+        for each in stale:
+            each.close()
+
+    def close(self) -> None:
+        """Close what is idle; what is in use closes when it is returned."""
+        with self._returned:
+            self._closed = True
+            idle, self._idle = self._idle, deque()
+            self._count -= len(idle)
+        for each in idle:
+            each.connection.close()
+
+    def _take_idle(self) -> psycopg.Connection[Any] | None:
+        """Return an idle connection, or None for leave to open one."""
+        with self._returned:
+            if not self._returned.wait_for(lambda: self._idle or self._count < self._max, WAIT_S):
+                raise DatabaseError(
+                    f"all {self._max} connections of this client were in use for {WAIT_S:.0f} s. A transaction() holds "
+                    "one until its end; end transactions sooner, or give the client a larger max_connections"
+                )
+            if self._idle:
+                return self._idle.pop().connection
+            self._count += 1
+            return None
+
+    def _take_stale(self) -> list[psycopg.Connection[Any]]:
+        stale = []
+        while self._idle and monotonic() - self._idle[0].since > IDLE_S:
+            stale.append(self._idle.popleft().connection)
+            self._count -= 1
+        return stale
+
+    def _forget_one(self) -> None:
+        with self._returned:
+            self._count -= 1
+            self._returned.notify()
+
+
+def _is_alive(connection: psycopg.Connection[Any]) -> bool:
+    """Whether a connection that was idle can be used. A server that has gone, or said goodbye, makes it readable."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return not poll.poll(0)

@@ -1,0 +1,187 @@
+"""Where a client's connections come from: its own pool, the caller's pool, or one connection of the caller's."""
+
+from __future__ import annotations
+
+import os
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg
+from psycopg import conninfo
+from psycopg.types.json import set_json_loads
+
+from awa.codec import decode
+from awa.database.borrowed import borrowed
+from awa.database.connections import connect
+from awa.database.pool import Pool
+from awa.errors import DatabaseError, ValidationError
+
+if TYPE_CHECKING:
+    from psycopg_pool import ConnectionPool
+
+DSN_VARIABLE: Final = "DATABASE_URL"
+
+
+class Source(ABC):
+    """Lends connections to a client."""
+
+    is_callers: bool = False
+    """Whether what is done becomes part of a transaction the caller has begun or will end."""
+
+    @property
+    @abstractmethod
+    def dsn(self) -> str | None:
+        """The database's address, if it is known."""
+
+    @abstractmethod
+    def lend(self) -> AbstractContextManager[psycopg.Connection[Any]]:
+        """Lend a connection as the engine needs it."""
+
+    @abstractmethod
+    def lend_plain(self) -> AbstractContextManager[psycopg.Connection[Any]]:
+        """Lend a connection as psycopg made it, for statements of the caller's."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close what this source has opened; nothing of the caller's."""
+
+
+def source_of(given: str | psycopg.Connection[Any] | ConnectionPool[Any] | None, connections_max: int) -> Source:
+    """Return the source for what a client was made from. Connects to nothing. Raises ValidationError."""
+    if type(connections_max) is not int or connections_max < 1:
+        raise ValidationError(f"max_connections is {connections_max!r}; it must be a whole number from 1")
+    if given is None or isinstance(given, str):
+        return OwnConnections(given, connections_max)
+    if isinstance(given, psycopg.Connection):
+        return CallersConnection(given)
+    # Only somebody who has imported psycopg_pool can hold a pool; nobody else pays for importing it.
+    pools = sys.modules.get("psycopg_pool")
+    if pools is not None and isinstance(given, pools.ConnectionPool):
+        return CallersPool(given, connections_max)
+    raise ValidationError(
+        f"a client is made from a database URL, a psycopg.Connection or a psycopg_pool.ConnectionPool, "
+        f"not from {type(given).__module__}.{type(given).__qualname__}"
+    )
+
+
+class OwnConnections(Source):
+    """Connections of the client's own, to a database named by a DSN or by `$DATABASE_URL`."""
+
+    def __init__(self, dsn: str | None, connections_max: int) -> None:
+        self._given = dsn
+        self._pool = Pool(self._open, connections_max)
+
+    @property
+    def dsn(self) -> str | None:
+        return self._given or os.environ.get(DSN_VARIABLE) or None
+
+    def lend(self) -> AbstractContextManager[psycopg.Connection[Any]]:
+        return self._pool.connection()
+
+    def lend_plain(self) -> AbstractContextManager[psycopg.Connection[Any]]:
+        return self._pool.connection()
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def _open(self) -> psycopg.Connection[Any]:
+        connection = connect(required(self.dsn), role="client")
+        set_json_loads(decode, connection)
+        return connection
+
+
+class CallersPool(Source):
+    """Connections of a pool of the caller's; in a forked child, connections of the child's own to the same database."""
+
+    def __init__(self, pool: ConnectionPool[Any], connections_max: int) -> None:
+        self._pool = pool
+        self._pid = os.getpid()
+        self._of_child = OwnConnections(_conninfo_of(pool), connections_max)
+
+    @property
+    def dsn(self) -> str | None:
+        return self._of_child.dsn
+
+    @contextmanager
+    def lend(self) -> Iterator[psycopg.Connection[Any]]:
+        with self.lend_plain() as connection:
+            yield borrowed(connection)
+
+    @contextmanager
+    def lend_plain(self) -> Iterator[psycopg.Connection[Any]]:
+        if self._pid != os.getpid():
+            with self._of_child.lend_plain() as connection:
+                yield connection
+            return
+        with self._pool.connection() as connection, _autocommit(connection):
+            yield connection
+
+    def close(self) -> None:
+        self._of_child.close()
+
+
+class CallersConnection(Source):
+    """One connection of the caller's: what is done joins its transaction, and is never committed here."""
+
+    is_callers = True
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+        self._pid = os.getpid()
+
+    @property
+    def dsn(self) -> str | None:
+        info = self._connection.info
+        return conninfo.make_conninfo(info.dsn, password=info.password or None)
+
+    @contextmanager
+    def lend(self) -> Iterator[psycopg.Connection[Any]]:
+        with self.lend_plain() as connection:
+            yield borrowed(connection)
+
+    @contextmanager
+    def lend_plain(self) -> Iterator[psycopg.Connection[Any]]:
+        if self._pid != os.getpid():
+            raise DatabaseError(
+                f"this client was made from a connection of process {self._pid}, and this is process {os.getpid()}, "
+                "forked from it: they must not share a connection. Make a client from a database URL or a pool, or "
+                "from a connection this process has opened"
+            )
+        yield self._connection
+
+    def close(self) -> None:
+        """The connection is the caller's to close."""
+
+
+def required(dsn: str | None) -> str:
+    """Return `dsn`. Raises DatabaseError when there is none."""
+    if not dsn:
+        raise DatabaseError(
+            f"no database is named: pass its URL to Client(...), or set {DSN_VARIABLE} "
+            "(postgresql://user@host/name, or embedded:// for one that needs no server)"
+        )
+    return dsn
+
+
+@contextmanager
+def _autocommit(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """Each statement commits itself for the length of the block, as on connections of our own."""
+    before = connection.autocommit
+    connection.autocommit = True
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.autocommit = before
+
+
+def _conninfo_of(pool: ConnectionPool[Any]) -> str:
+    given: Any = pool.conninfo
+    keywords: Any = pool.kwargs
+    text = given() if callable(given) else given
+    wanted = (keywords() if callable(keywords) else keywords) or {}
+    known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
+    return conninfo.make_conninfo(text, **{name: value for name, value in wanted.items() if name in known})

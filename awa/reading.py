@@ -1,0 +1,41 @@
+"""From a row of `awa.jobs` to a `Job`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from awa import codec
+from awa.job import Job, JobState
+
+
+def job_of(row: Mapping[str, Any]) -> Job:
+    """Return the job in a row of `awa.jobs`. JSON columns may be decoded already (the caller's connection) or not."""
+    return Job(
+        id=row["id"],
+        kind=row["kind"],
+        queue=row["queue"],
+        state=JobState.parse(row["state"]),
+        priority=row["priority"],
+        attempt=row["attempt"],
+        max_attempts=row["max_attempts"],
+        args=_decoded(row["args"]),
+        tags=row["tags"],
+        metadata=_decoded(row["metadata"]),
+        errors=[_decoded(error) for error in row["errors"]],
+        run_at=_utc(row["run_at"]),
+        created_at=_utc(row["created_at"]),
+        finalized_at=_utc(row["finalized_at"]),
+        result=_decoded(row["result"]),
+    )
+
+
+def _decoded(value: Any) -> Any:
+    """JSON comes as bytes where nobody has decoded it; no JSON value decodes to bytes."""
+    return codec.decode(value) if isinstance(value, bytes) else value
+
+
+def _utc(value: datetime | None) -> datetime | None:
+    """The driver gives times in the session's zone, which is nobody's choice."""
+    return None if value is None else value.astimezone(timezone.utc)
