@@ -233,7 +233,8 @@ create view awa.body as
 -- Partitions are made apart and then attached, which locks neither readers nor
 -- producers of job_log (SHARE UPDATE EXCLUSIVE); the default partitions are
 -- locked for an instant, so the caller sets lock_timeout and retries.
--- Ids that fell into the default partition are moved into their segment first.
+-- Ids that fell into the default partition are moved into their segment first;
+-- those of a range that is gone (somebody chose his own) stay there.
 create function awa.extend_log(p_segment_ids bigint, p_ahead integer) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -251,11 +252,11 @@ begin
     insert into awa.segment (lo, hi) values (v_lo, v_lo + p_segment_ids) returning no into v_no;
     execute format('create table awa.job_log_%s (like awa.job_log including all)', v_no);
     execute format('create table awa.attempt_log_%s (like awa.attempt_log including all)', v_no);
-    select min(id) into v_stray from awa.job_log_default where id < v_lo + p_segment_ids;
+    select min(id) into v_stray from awa.job_log_default where id >= v_lo and id < v_lo + p_segment_ids;
     if v_stray is not null then
       lock table awa.job_log_default, awa.attempt_log_default in access exclusive mode;
-      execute format('with stray as (delete from awa.job_log_default where id < %s returning *)
-                      insert into awa.job_log_%s select * from stray', v_lo + p_segment_ids, v_no);
+      execute format('with stray as (delete from awa.job_log_default where id >= %s and id < %s returning *)
+                      insert into awa.job_log_%s select * from stray', v_lo, v_lo + p_segment_ids, v_no);
       execute format('with stray as (delete from awa.attempt_log_default where job_id >= %s and job_id < %s returning *)
                       insert into awa.attempt_log_%s select * from stray', v_lo, v_lo + p_segment_ids, v_no);
     end if;
@@ -270,9 +271,10 @@ end $$;
 
 -- Drops a segment. The caller has verified that it is sealed and that every job
 -- in it has ended or is among p_survivors; those are moved, bodies to held and
--- attempts to the default partition, in the same transaction. Jobs that were
--- retried by hand or failed after p_since, when that was verified, are moved
--- with them. Needs an
+-- attempts to the default partition, in the same transaction. Jobs that failed
+-- after p_since, when that was verified, are moved with them, and so is every
+-- job ever retried by hand: that may have happened since, and the mark bears the
+-- time of a statement whose transaction may have been open for hours. Needs an
 -- exclusive lock on both logs for some milliseconds: the caller sets a short
 -- lock_timeout and retries, so nobody waits longer than that behind it.
 -- (DETACH ... CONCURRENTLY would not lock, but PostgreSQL refuses it on a table
@@ -285,7 +287,8 @@ declare
 begin
   lock table only awa.job_log, only awa.attempt_log in access exclusive mode;
   execute format('select array(select unnest($1) union
-                               select job_id from awa.attempt_log_%s where outcome <> 3 and finished_at >= $2)', p_no)
+                               select job_id from awa.attempt_log_%s
+                               where outcome <> 3 and (outcome = 1 or finished_at >= $2))', p_no)
     into v_ids using p_survivors, p_since;
   execute format('insert into awa.held select * from awa.job_log_%s where id = any($1)', p_no) using v_ids;
   get diagnostics v_held = row_count;
