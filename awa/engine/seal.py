@@ -27,7 +27,7 @@ class Sealed(NamedTuple):
     """Jobs routed by this step."""
     batches: int
     more: bool
-    """The step was full: seal again."""
+    """The step was full, or finished what an earlier one had begun: there may be more jobs, seal again."""
     locked: bool
     """Whether this was the sealer; False: somebody else is sealing at this moment."""
     floor: int

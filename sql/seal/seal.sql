@@ -98,6 +98,7 @@ with head as materialized (
 select current_setting('awa.sealer', true) = 'true' as locked,
        coalesce((select foreign_cluster from head), true) as foreign_cluster,
        (select jobs from total) as jobs,
-       (select more from total) as more,
+       -- Having finished what an earlier step began is a reason too: it left out what was committed since.
+       (select more from total) or coalesce((select going_on from aim), false) as more,
        (select count(*) from batches) as batches,
        coalesce((select min(lo) from awa.segment where not sealed), (select coalesce(max(hi), 1) from awa.segment)) as floor;

@@ -1,0 +1,132 @@
+"""Rules of the leader and of operators: promote, cancel, retry, pause, and the life of segments."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule
+
+from awa.engine import control, promote, retire
+from awa.errors import JobNotFound, StateConflict
+from tests.properties.model import ModelJob, Place
+from tests.properties.survey import survey
+from tests.properties.working import numbers
+from tests.properties.world import QUEUES, SEGMENT_IDS, World, pick
+
+AT_ONCE = retire.Retention(0.0, 0.0)
+LONG = retire.Retention()
+jobs = st.integers(0, 80)
+
+
+class Leading(World):
+    """What the leader and operators do."""
+
+    # --------------------------------------------------------------- promote
+
+    @rule(jobs_max=st.integers(1, 6), batch_max=st.integers(1, 4))
+    def promote(self, jobs_max: int, batch_max: int) -> None:
+        """Bring back some that are due."""
+        due = {job.id for job in self.places(Place.DEFERRED) if job.due}
+        promoted = promote.promote(self.engine, jobs_max=jobs_max, batch_max=batch_max)
+        assert promoted.jobs == min(jobs_max, len(due))
+        left = {row[0] for row in self.onlooker.execute("select job_id from awa.deferred")}
+        brought = due - left
+        assert len(brought) == promoted.jobs
+        for job_id in brought:
+            self.model.jobs[job_id].ready()
+
+    @precondition(lambda self: self.places(Place.DEFERRED))
+    @rule(number=jobs)
+    def time_passes(self, number: int) -> None:
+        """Whatever a job waits for has come."""
+        self._make_due(pick(self.places(Place.DEFERRED), number))
+
+    def _make_due(self, job: ModelJob) -> None:
+        """Move its time instead of waiting for it; the body's too, where that is what it waits for."""
+        self.engine.execute("update awa.deferred set run_at = least(run_at, now()) where job_id = %s", [job.id])
+        for table in ("job_log", "held"):
+            self.engine.execute(f"update awa.{table} set run_at = least(run_at, now()) where id = %s".encode(), [job.id])
+        job.due = True
+
+    # --------------------------------------------------------------- control
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(number=jobs)
+    def cancel(self, number: int) -> None:
+        """Cancel any job, wherever it is."""
+        job = pick(list(self.model.jobs.values()), number)
+        if job.place in (Place.OPEN, Place.GONE):
+            with pytest.raises(JobNotFound):
+                control.cancel(self.engine, job.id)
+            return
+        if job.place is Place.UNSEALED and not self.held_seal:
+            self.model.seal_all()
+        if job.place in (Place.ENDED, Place.UNSEALED):
+            with pytest.raises(StateConflict):
+                control.cancel(self.engine, job.id)
+            return
+        was_running = job.place is Place.LEASED
+        assert control.cancel(self.engine, job.id) == was_running
+        job.settle(control.JobState.Cancelled, ran=was_running)
+        self.settled_rows += 1
+
+    @precondition(lambda self: self.places(Place.ENDED))
+    @rule(number=jobs)
+    def retry(self, number: int) -> None:
+        """Retry a job that has ended; a completed one is refused."""
+        job = pick(self.places(Place.ENDED), number)
+        if job.can_be_retried:
+            control.retry(self.engine, job.id)
+            job.retry()
+        else:
+            with pytest.raises(StateConflict):
+                control.retry(self.engine, job.id)
+
+    @precondition(lambda self: not self.held_seal)
+    @rule(queue=st.sampled_from(QUEUES))
+    def pause_or_resume(self, queue: str) -> None:
+        """Stop claims from a queue, or let them go on."""
+        if queue in self.model.paused:
+            control.resume(self.engine, queue)
+            self.model.paused.discard(queue)
+        else:
+            control.pause(self.engine, queue)
+            self.model.paused.add(queue)
+
+    # ---------------------------------------------------------------- retire
+
+    @rule(ahead=st.integers(1, 3))
+    def extend(self, ahead: int) -> None:
+        """Make segments ahead, moving what fell beside them."""
+        retire.extend(self.engine, SEGMENT_IDS, ahead)
+
+    @rule(age_s=st.sampled_from((0.0, 3600.0)))
+    def rotate(self, age_s: float) -> None:
+        """Go on to the next segment, if the present one is old."""
+        retire.rotate(self.engine, age_s)
+
+    @rule(number=numbers)
+    def watch(self, number: int) -> None:
+        """Note what has become of the segments. Seals, when one waits for it."""
+        if retire.watch(self.engine, pick(self.floors, number)) and not self.held_seal:
+            self.model.seal(self.model.plan_seal(10_000))
+
+    @rule(retention=st.sampled_from((AT_ONCE, LONG)))
+    def retire(self, retention: retire.Retention) -> None:
+        """Drop segments. Whatever has not ended must live on; what has ended may go, whole."""
+        retire.retire(self.engine, retention, recheck_s=0.0)
+        self._forget_ended(may_go=retention is AT_ONCE)
+
+    @rule(retention=st.sampled_from((AT_ONCE, LONG)))
+    def prune(self, retention: retire.Retention) -> None:
+        """Forget held jobs that have ended."""
+        retire.prune(self.engine, retention)
+        self._forget_ended(may_go=retention is AT_ONCE)
+
+    def _forget_ended(self, *, may_go: bool) -> None:
+        seen = survey(self.onlooker)
+        for job in self.places(Place.ENDED):
+            if job.id not in seen.bodies:
+                assert may_go, f"forgotten before its time: {job}"
+                assert job.id not in seen.attempts, f"attempts of a forgotten job: {job}"
+                job.place = Place.GONE
