@@ -1,0 +1,24 @@
+"""`awa`: the operator's command. One file a subject; `main` is the group they are registered in."""
+
+import click
+
+from awa.cli.dev import dev
+from awa.cli.failures import Commands
+from awa.cli.jobs import job
+from awa.cli.queues import queue
+from awa.cli.schema import migrate
+from awa.cli.target import database_url_option
+from awa.version import __version__
+
+COMMANDS = (migrate, job, queue, dev)
+
+
+@click.group(name="awa", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@database_url_option
+@click.version_option(__version__, prog_name="awa")
+def main() -> None:
+    """Look after the jobs of a database: migrate its schema, list, show, cancel and retry jobs, pause queues."""
+
+
+for command in COMMANDS:
+    main.add_command(command)

@@ -1,0 +1,83 @@
+"""What commands print: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields, is_dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Column = tuple[str, int]
+"""A heading and the least width; below zero: aligned to the right."""
+
+
+def json_option(command: Command) -> Command:
+    """Give a command the option `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+
+
+def show_json(value: Any) -> None:
+    """Print a value as JSON, indented."""
+    click.echo(json.dumps(jsonable(value), indent=2, ensure_ascii=False))
+
+
+def jsonable(value: Any) -> Any:
+    """Return a value made of what JSON has: states by name, times in ISO 8601, records as objects."""
+    match value:
+        case Enum():
+            return str(value)
+        case datetime():
+            return value.isoformat()
+        case dict():
+            return {name: jsonable(item) for name, item in value.items()}
+        case tuple() if hasattr(value, "_asdict"):
+            return jsonable(value._asdict())
+        case list() | tuple():
+            return [jsonable(item) for item in value]
+        case _ if is_dataclass(value):
+            return {field.name: jsonable(getattr(value, field.name)) for field in fields(value)}
+        case _:
+            return value
+
+
+def show_table(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> None:
+    """Print rows under headings. A column is as wide as its widest entry: nothing is cut off."""
+    lines = [[heading for heading, _ in columns], *([str(cell) for cell in row] for row in rows)]
+    widths = [
+        max(abs(least), *(len(line[at]) for line in lines)) * (-1 if least < 0 else 1)
+        for at, (_, least) in enumerate(columns)
+    ]
+    for line in lines:
+        cells = (
+            cell.rjust(-width) if width < 0 else cell.ljust(width) for cell, width in zip(line, widths, strict=True)
+        )
+        click.echo("  ".join(cells).rstrip())
+
+
+def show_fields(pairs: Iterable[tuple[str, Any]]) -> None:
+    """Print names and values, one pair a line, the values below each other."""
+    shown = [(name, text(value)) for name, value in pairs]
+    width = max(len(name) for name, _ in shown)
+    for name, value in shown:
+        click.echo(f"{name.ljust(width)}  {indented(value, width + 2)}")
+
+
+def text(value: Any) -> str:
+    """Return a value in one form for all commands: `-` for none, times in ISO 8601, JSON for what has parts."""
+    match jsonable(value):
+        case None | "":
+            return "-"
+        case str() as plain:
+            return plain
+        case other:
+            return json.dumps(other, ensure_ascii=False)
+
+
+def indented(value: str, by: int) -> str:
+    """Return text whose lines after the first begin `by` columns in."""
+    return ("\n" + " " * by).join(value.splitlines())

@@ -1,0 +1,64 @@
+"""`awa migrate`: install or upgrade the schema, or show what that would run."""
+
+from __future__ import annotations
+
+import click
+
+from awa.cli.output import json_option, show_json
+from awa.cli.target import client, database_url_option, target
+from awa.database import schema
+from awa.database.connections import connect
+
+
+@click.command()
+@database_url_option
+@click.option("--sql", "as_sql", is_flag=True, help="Print the SQL instead of running it; needs no database.")
+@click.option("--from", "after", type=int, default=0, metavar="N", help="With --sql: only what comes after version N.")
+@click.option("--to", type=int, default=schema.VERSION, metavar="N", help="With --sql: only up to version N.")
+@click.option(
+    "--version", "as_version", is_flag=True, help="Print the version of the database's schema and change nothing."
+)
+@json_option
+def migrate(as_sql: bool, after: int, to: int, as_version: bool, as_json: bool) -> None:
+    """Install Awa's schema, or bring it up to this release. Safe to run again, and by many at once."""
+    if as_sql:
+        _print_sql(after, to, as_json)
+    elif as_version:
+        _print_version(as_json)
+    else:
+        _migrate(as_json)
+
+
+def _print_sql(after: int, to: int, as_json: bool) -> None:
+    steps = schema.migrations_range(after, to)
+    if as_json:
+        show_json(steps)
+        return
+    for step in steps:
+        click.echo(f"-- migration {step.version}: {step.description}")
+        click.echo(step.sql)
+
+
+def _print_version(as_json: bool) -> None:
+    with connect(target(), role="cli") as connection:
+        have = schema.current(connection)
+    if as_json:
+        show_json({"version": have, "expected": schema.VERSION})
+    else:
+        click.echo(f"schema version {'none' if have is None else have} (this release works with {schema.VERSION})")
+
+
+def _migrate(as_json: bool) -> None:
+    with client() as chosen:
+        applied = chosen.migrate()
+    if as_json:
+        show_json({"applied": applied, "version": schema.VERSION})
+        return
+    known = {step.version: step.description for step in schema.migrations()}
+    for version in applied:
+        click.echo(f"Applied migration {version}: {known[version]}")
+    click.echo(
+        f"The schema is at version {schema.VERSION}."
+        if applied
+        else f"Nothing to do: the schema is at version {schema.VERSION}."
+    )

@@ -1,0 +1,71 @@
+"""`awa-supervisor`: one option for each of `awa.settings.SETTINGS`, and nothing else."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from awa.cli.failures import Refused
+from awa.errors import ValidationError
+from awa.settings import SETTINGS, Setting, Settings
+from awa.version import __version__
+
+EXIT_BAD_SETTING = 2
+
+
+def supervise(**flags: str | None) -> None:
+    """Keep worker processes that run the jobs of an application.
+
+    TERM and INT let running jobs finish first; a second INT, or QUIT, ends them now and requeues them. HUP loads the
+    application anew; TTIN and TTOU add and remove a worker. A flag wins over its environment variable.
+    """
+    try:
+        settings = Settings.from_sources(flags, os.environ)
+        if settings.app is None:
+            raise ValidationError("no application is named: give --app package.module:client, or set AWA_APP")
+    except ValidationError as error:
+        raise BadSetting(str(error)) from error
+    # The supervisor's modules are for those who start one, not for those who ask for --help.
+    from awa.supervisor import run
+
+    raise SystemExit(run(settings))
+
+
+class BadSetting(Refused):
+    """A setting is outside what is allowed; nothing was started."""
+
+    exit_code = EXIT_BAD_SETTING
+
+
+def option(setting: Setting) -> click.Option:
+    """Return the command-line option of a setting. Its value stays text: the setting reads it."""
+    default = "" if setting.default is None else f" Default: {setting.default}."
+    allowed = "" if setting.kind == "text" else f" Allowed: {setting.allowed}."
+    return click.Option(
+        [setting.flag, setting.name],
+        metavar=_metavar(setting),
+        help=f"{setting.meaning}{allowed}{default} [env: {setting.env}]",
+    )
+
+
+def _metavar(setting: Setting) -> str:
+    return {"integer": "N", "number": "N", "names": "A,B,…", "choice": "|".join(setting.choices)}.get(
+        setting.kind, setting.name.rsplit("_", 1)[-1].upper()
+    )
+
+
+def _command() -> click.Command:
+    params: list[Any] = [option(setting) for setting in SETTINGS]
+    command = click.Command(
+        "awa-supervisor",
+        callback=supervise,
+        params=params,
+        help=supervise.__doc__,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+    return click.version_option(__version__, prog_name="awa-supervisor")(command)
+
+
+main = _command()
