@@ -120,13 +120,14 @@ def test_a_large_transaction_is_sealed_in_bounded_steps(db: Connection) -> None:
     steps = []
     while (step := seal(db, jobs_max=20)).more:
         steps.append(step.jobs)
-    assert [*steps, step.jobs] == [20, 20, 20, 20, 15]
+    assert [*steps, step.jobs] == [20, 20, 20, 20, 15, 0]
     assert all_in(db, "ready", ids)
 
 
 def test_a_step_that_ends_exactly_at_the_limit_closes_with_the_next(db: Connection) -> None:
     ids = add(db, 40)
-    assert [seal(db, jobs_max=20)[:4] for _ in range(3)] == [(20, 1, True, True), (20, 1, True, True), (0, 0, False, True)]
+    full, closing, nothing = (20, 1, True, True), (0, 0, True, True), (0, 0, False, True)
+    assert [seal(db, jobs_max=20)[:4] for _ in range(4)] == [full, full, closing, nothing]
     assert one(db, "select target is null from awa.seal order by gen desc limit 1")
     assert all_in(db, "ready", ids)
 
@@ -135,12 +136,18 @@ def test_jobs_committed_between_the_steps_are_sealed_once_and_afterwards(db: Con
     first = add(db, 50)
     assert seal(db, jobs_max=20).more
     second = add(db, 30)
-    total = 0
-    while (step := seal(db, jobs_max=20)).more:
-        total += step.jobs
+    assert [seal(db, jobs_max=20)[:3] for _ in range(2)] == [(20, 1, True), (10, 1, True)]
     assert all_in(db, "ready", first)
-    assert places(db)[second[0]] == ["unsealed"]
-    assert total + step.jobs + seal_all(db) == 60
+    assert all_in(db, "unsealed", second)
+    assert seal_all(db) == 30
+    assert all_in(db, "ready", first + second)
+
+
+def test_seal_all_goes_on_behind_what_an_earlier_step_began(db: Connection) -> None:
+    first = add(db, 25)
+    assert seal(db, jobs_max=20).more
+    second = add(db, 5)
+    assert seal_all(db) == 10
     assert all_in(db, "ready", first + second)
 
 
