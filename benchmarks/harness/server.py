@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,14 +22,16 @@ SETTINGS = {"shared_buffers": "512MB", "max_wal_size": "4GB", "max_connections":
 @contextmanager
 def fresh_database() -> Iterator[str]:
     """Yield the DSN of a new database with the schema, on a server that is gone afterwards."""
-    with (
-        tempfile.TemporaryDirectory(prefix="awa-bench-", ignore_cleanup_errors=True) as directory,
-        embedded.start(Path(directory) / "postgres", settings=SETTINGS) as server,
-    ):
-        with connect(server.dsn, role="benchmark") as connection:
-            _insist_on_durability(connection)
-            schema.migrate(connection)
-        yield server.dsn
+    # Left to `embedded` to create: it knows which user the server runs as, and that user must be able to enter.
+    home = Path(tempfile.gettempdir()) / f"awa-bench-{secrets.token_hex(6)}"
+    try:
+        with embedded.start(home, settings=SETTINGS) as server:
+            with connect(server.dsn, role="benchmark") as connection:
+                _insist_on_durability(connection)
+                schema.migrate(connection)
+            yield server.dsn
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def facts(connection: psycopg.Connection[Any]) -> dict[str, str]:

@@ -21,7 +21,7 @@ STOP_S = 30.0
 @contextmanager
 def supervisor(dsn: str, processes: int) -> Iterator[subprocess.Popen[bytes]]:
     """Run a supervisor with `processes` workers; it is ready to claim when this yields, and drained afterwards."""
-    command = [sys.executable, "-m", "awa.cli.supervise", "--app", "benchmarks.harness.app:client"]
+    command = [str(Path(sys.executable).with_name("awa-supervisor")), "--app", "benchmarks.harness.app:client"]
     process = subprocess.Popen(
         [*command, "--processes", str(processes), "--log-level", "warning"],
         env={**os.environ, "DATABASE_URL": dsn, "PYTHONPATH": str(ROOT)},

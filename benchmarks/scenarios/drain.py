@@ -42,7 +42,6 @@ def run(rounds: int, jobs: int) -> list[Figure]:
 
 def _round(jobs: int) -> dict[str, float]:
     with fresh_database() as dsn, connect(dsn, role="benchmark") as connection:
-        connection.execute("checkpoint")
         before = _counters(connection)
         began = time.perf_counter()
         with Client(dsn) as client:
