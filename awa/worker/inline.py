@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from collections.abc import Sequence
@@ -10,14 +11,16 @@ from typing import Any, Final
 
 import psycopg
 
+from awa import telemetry
 from awa.database import schema
 from awa.database.connections import connect
 from awa.engine import lead, promote, rescue
 from awa.engine.rescue import Death
+from awa.errors import AwaError, DatabaseError
 from awa.processes.board import Board
 from awa.processes.slot import WorkerState
 from awa.task import Registry
-from awa.worker.loop import Loop
+from awa.worker.loop import Fenced, Loop
 from awa.worker.pace import LEASE_JOBS_MAX
 
 HEARTBEAT_S: Final = 5.0
@@ -32,12 +35,18 @@ def work(
     Stops when nothing is due (`until_idle`), or after `limit` jobs; without either, runs until interrupted. A job
     interrupted by an exception (Ctrl-C) has spent its attempt; the jobs behind it are handed back.
     """
+    _refuse_inside_event_loop(registry)
     with connect(dsn, role="inline worker") as connection:
         schema.check(connection)
         node = lead.register_node(connection, f"{socket.gethostname()} (inline)", registry.kinds, queues)
         with _Heartbeat(dsn, node):
             try:
                 return _work(connection, node, registry, queues, until_idle, limit)
+            except Fenced as fenced:
+                raise DatabaseError(
+                    "this process could not reach the database for so long that it was taken for dead, and its jobs "
+                    "were given to others"
+                ) from fenced
             finally:
                 lead.leave_node(connection, node)
 
@@ -54,7 +63,7 @@ def _work(
     assert worker is not None, "this process's node, registered a moment ago, is gone"
     board = Board.create(1)
     slot = board[0]
-    loop = Loop(connection, worker, slot, slot.take(worker), registry, queues)
+    loop = Loop(connection, worker, slot, slot.take(worker), registry, queues, interruptible=True)
     try:
         while limit is None or loop.jobs_done < limit:
             left = LEASE_JOBS_MAX if limit is None else limit - loop.jobs_done
@@ -68,6 +77,24 @@ def _work(
     finally:
         _leave(connection, worker, loop)
         board.close()
+
+
+def _refuse_inside_event_loop(registry: Registry) -> None:
+    """An event loop for handlers cannot run in a thread that runs one already (a notebook, an async test)."""
+    coroutines = [task.kind for task in registry if task.is_async]
+    if coroutines and _inside_event_loop():
+        raise AwaError(
+            f"work() was called inside a running event loop, where the async def handlers of {', '.join(coroutines)} "
+            "cannot run. Call it in a thread: await asyncio.to_thread(client.work)"
+        )
+
+
+def _inside_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _leave(connection: psycopg.Connection[Any], worker: int, loop: Loop) -> None:
@@ -96,5 +123,8 @@ class _Heartbeat:
 
     def _beat(self) -> None:
         while not self._done.wait(HEARTBEAT_S):
-            with connect(self._dsn, role="inline heartbeat") as connection:
-                lead.heartbeat(connection, self._node)
+            try:
+                with connect(self._dsn, role="inline heartbeat") as connection:
+                    lead.heartbeat(connection, self._node)
+            except (DatabaseError, psycopg.Error) as error:  # the next beat may come through
+                telemetry.emit(telemetry.DATABASE_LOST, who="inline heartbeat", error=" ".join(str(error).split()))

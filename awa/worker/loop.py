@@ -53,8 +53,10 @@ class Loop:
         *,
         may_claim: Callable[[], bool] = lambda: True,
         show: Callable[[str], None] = lambda doing: None,
+        interruptible: bool = False,
     ) -> None:
-        """`may_claim` says whether to take on more work (a signal says no); `show` is told what this worker does."""
+        """`may_claim` says whether to take on more work (a signal says no); `show` is told what this worker does;
+        `interruptible` is the runner's."""
         self.connection = connection
         self.pending = Pending(worker, journal)
         self.jobs_done = 0
@@ -63,7 +65,7 @@ class Loop:
         self._registry = registry
         self._lanes = Lanes(registry.kinds, queues)
         self._pace = Pace()
-        self._runner = Runner(slot)
+        self._runner = Runner(slot, interruptible=interruptible)
         self._may_claim = may_claim
         self._show = show
         self._floor = 0
