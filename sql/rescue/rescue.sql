@@ -33,8 +33,10 @@ with lease as materialized (
   insert into awa.tally (minute, lane, outcome, jobs)
   select date_trunc('minute', now()), lane, case when exhausted then 5 else 4 end, 1 from suspect
 ), at_once as (
+  -- A microsecond earlier: the jobs of one bulk insert share their order_key, and
+  -- behind them all, where a new batch would stand, is not the job's old place.
   insert into awa.batch (order_key, lane, round, ids, attempts)
-  select order_key, lane, round, array[job_id], array[(attempt + 1)::smallint] from suspect
+  select order_key - interval '1 microsecond', lane, round, array[job_id], array[(attempt + 1)::smallint] from suspect
   where not exhausted and delay = interval '0'
 ), put_aside as (
   insert into awa.deferred (job_id, run_at, lane, round, attempt, why)

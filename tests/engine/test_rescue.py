@@ -75,6 +75,12 @@ def test_a_first_death_is_retried_at_once_with_the_attempt_spent(db: Connection,
     assert control.get(db, ids[1])["attempt"] == 2
 
 
+def test_the_job_of_a_first_death_does_not_queue_up_behind_those_inserted_with_it(db: Connection, worker: int) -> None:
+    ids = leased(db, worker, 300)  # several batches, all of the same moment
+    rescue(db, worker, Death(KILLED, ids[0]))
+    assert ids_of(take(db, sign_in(db, "next"), 1))[0] == ids[0]
+
+
 def test_a_later_death_is_put_off_by_the_backoff(db: Connection, worker: int) -> None:
     ids = leased(db, worker, 2)
     db.execute("update awa.batch set attempts = '{3,0}'")
