@@ -2,6 +2,7 @@
 
 import click
 
+from awa.cli.demo import demo
 from awa.cli.dev import dev
 from awa.cli.failures import Commands
 from awa.cli.jobs import job
@@ -10,7 +11,7 @@ from awa.cli.schema import migrate
 from awa.cli.target import database_url_option
 from awa.version import __version__
 
-COMMANDS = (migrate, job, queue, dev)
+COMMANDS = (migrate, job, queue, demo, dev)
 
 
 @click.group(name="awa", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
