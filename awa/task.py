@@ -43,18 +43,15 @@ class Registry:
         """Register `handler`; the last one registered for a kind wins. Raises ValidationError."""
         if not callable(handler):
             raise ValidationError(f"a task's handler must be a function, not {handler!r}")
-        chosen = kind or (
-            derive_kind(args_type.__name__) if _names_a_kind(args_type) else derive_kind(handler.__name__)
-        )
-        check_name("kind", chosen)
+        if kind is None:
+            kind = derive_kind(args_type.__name__ if _names_a_kind(args_type) else handler.__name__)
+        check_name("kind", kind)
         check_name("queue", queue)
         try:
             decode = decoder_for(args_type)
         except TypeError as error:
-            raise ValidationError(f"task {chosen!r} cannot take its arguments: {error}") from error
-        self._tasks[chosen] = task = Task(
-            chosen, queue, handler, args_type, decode, inspect.iscoroutinefunction(handler)
-        )
+            raise ValidationError(f"task {kind!r} cannot take its arguments: {error}") from error
+        self._tasks[kind] = task = Task(kind, queue, handler, args_type, decode, inspect.iscoroutinefunction(handler))
         return task
 
     def get(self, kind: str) -> Task | None:
