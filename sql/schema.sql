@@ -252,9 +252,9 @@ begin
     insert into awa.segment (lo, hi) values (v_lo, v_lo + p_segment_ids) returning no into v_no;
     execute format('create table awa.job_log_%s (like awa.job_log including all)', v_no);
     execute format('create table awa.attempt_log_%s (like awa.attempt_log including all)', v_no);
+    lock table awa.job_log_default, awa.attempt_log_default in access exclusive mode;
     select min(id) into v_stray from awa.job_log_default where id >= v_lo and id < v_lo + p_segment_ids;
     if v_stray is not null then
-      lock table awa.job_log_default, awa.attempt_log_default in access exclusive mode;
       execute format('with stray as (delete from awa.job_log_default where id >= %s and id < %s returning *)
                       insert into awa.job_log_%s select * from stray', v_lo, v_lo + p_segment_ids, v_no);
       execute format('with stray as (delete from awa.attempt_log_default where job_id >= %s and job_id < %s returning *)
