@@ -6,6 +6,8 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Callable
+from enum import Enum
 from typing import Any, Final, Literal
 
 import msgspec
@@ -35,27 +37,39 @@ LEVELS: Final = {
     telemetry.SUPERVISOR_SERVICE_FAILED: logging.ERROR,
     telemetry.SUPERVISOR_RELOAD_FAILED: logging.ERROR,
 }
-"""Events that are not logged at INFO. A job that failed is raised to WARNING whatever stands here."""
+"""Events that are not logged at INFO. A job that failed, or a worker that died, is raised to WARNING all the same."""
 
 _TROUBLED: Final = frozenset({JobState.Retryable, JobState.Failed})
+_BELOW: Final = "traceback"
+"""The field that text shows on lines of its own."""
+
+_unsubscribe: Callable[[], None] = lambda: None  # noqa: E731 - nothing to end yet
 
 
 def setup(format: Format, level: str, process: str) -> None:
     """Log this process's events from now on; `process` is its name in every line ("supervisor", "worker 2")."""
+    global _unsubscribe
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json(process) if format == "json" else _Text(process))
     logger.handlers[:] = [handler]
     logger.propagate = False
     logger.setLevel(level.upper())
-    telemetry.subscribe(_log)
+    _unsubscribe()  # a second setup, in the same process or after a fork, takes the place of the first
+    _unsubscribe = telemetry.subscribe(_log)
 
 
 def _log(event: str, fields: dict[str, Any]) -> None:
-    level = LEVELS.get(event, logging.INFO)
-    if event == telemetry.RUN_FINISHED and fields["state"] in _TROUBLED:
-        level = logging.WARNING
+    level = _level(event, fields)
     if logger.isEnabledFor(level):
-        logger.log(level, event, extra={"fields": fields})
+        known = {name: value for name, value in fields.items() if value is not None}
+        logger.log(level, event, extra={"fields": known})
+
+
+def _level(event: str, fields: dict[str, Any]) -> int:
+    went_wrong = (event == telemetry.RUN_FINISHED and fields["state"] in _TROUBLED) or (
+        event == telemetry.WORKER_EXITED and not fields["expected"]
+    )
+    return logging.WARNING if went_wrong else LEVELS.get(event, logging.INFO)
 
 
 class _Text(logging.Formatter):
@@ -67,10 +81,11 @@ class _Text(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
-        pairs = "".join(f" {name}={_shown(value)}" for name, value in getattr(record, "fields", {}).items())
+        fields = dict(getattr(record, "fields", {}))
+        below = str(fields.pop(_BELOW, "")) or (self.formatException(record.exc_info) if record.exc_info else "")
+        pairs = "".join(f" {name}={_shown(value)}" for name, value in fields.items())
         head = f"{stamp}.{int(record.msecs):03d} {record.levelname:<7} {self._process}[{os.getpid()}]"
-        trace = f"\n{self.formatException(record.exc_info)}" if record.exc_info else ""
-        return f"{head} {record.getMessage()}{pairs}{trace}"
+        return f"{head} {record.getMessage()}{pairs}" + (f"\n{below.rstrip()}" if below else "")
 
 
 class _Json(logging.Formatter):
@@ -85,9 +100,9 @@ class _Json(logging.Formatter):
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "process": self._process,
-            "pid": os.getpid(),
+            "process_id": os.getpid(),
             "event": record.getMessage(),
-            **getattr(record, "fields", {}),
+            **{name: _named(value) for name, value in getattr(record, "fields", {}).items()},
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
@@ -96,4 +111,9 @@ class _Json(logging.Formatter):
 
 def _shown(value: Any) -> str:
     text = str(value)
-    return repr(text) if " " in text or not text else text
+    return repr(text) if not text or any(sign.isspace() for sign in text) else text
+
+
+def _named(value: Any) -> Any:
+    """Return the name of a state, not its number."""
+    return str(value) if isinstance(value, Enum) else value

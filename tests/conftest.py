@@ -3,4 +3,4 @@
 A plugin stands before those which import it: pytest rewrites its assertions while importing.
 """
 
-pytest_plugins = ["tests.fixtures.waiting", "tests.fixtures.postgres", "tests.fixtures.processes"]
+pytest_plugins = ["tests.fixtures.waiting", "tests.fixtures.postgres", "tests.fixtures.processes", "tests.fixtures.supervisor"]

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import psycopg
 from psycopg import errors as pg
 
 from awa.errors import AwaError, DatabaseError, SchemaNotMigrated, UniqueConflict
+
+TROUBLE: Final = (psycopg.OperationalError, psycopg.InternalError, DatabaseError)
+"""What comes of a database that is away, busy, read-only or restarting, and may work again later. Whatever else the
+driver raises is a defect, or a missing right."""
 
 
 @contextmanager

@@ -15,6 +15,7 @@ STALE_PER_HEARTBEAT: Final = 3
 """A node is presumed dead after this many heartbeats did not come."""
 
 _REGISTER_NODE = statement("lead/register_node")
+_UPDATE_NODE = statement("lead/update_node")
 _REGISTER_WORKER = statement("lead/register_worker")
 _HEARTBEAT = statement("lead/heartbeat")
 _LEAVE_NODE = statement("lead/leave_node")
@@ -41,6 +42,15 @@ def register_node(
     ).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def update_node(
+    connection: psycopg.Connection[Any], node: int, kinds: Sequence[str], queues: Sequence[str] | None
+) -> None:
+    """Note that `node` has handlers for `kinds` and works on `queues` (None: all) from now on."""
+    connection.execute(
+        _UPDATE_NODE, {"node": node, "kinds": list(kinds), "queues": None if queues is None else list(queues)}
+    )
 
 
 def register_worker(connection: psycopg.Connection[Any], node: int) -> int | None:

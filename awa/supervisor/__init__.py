@@ -3,7 +3,7 @@
 It never imports the application: a forkserver does, and forks the workers. Its threads each have one service and one
 connection (`service.py`); the main thread only moves signals, exits and the board along (`loop.py`).
 
-    main thread   signals → pool                      loop.py, pool.py
+    main thread   signals → forkservers → pool         loop.py, servers.py, pool.py
     heart         this node's heartbeat               heart.py
     waker         LISTEN, poll, wake idle workers      waker.py
     proxy         settles for stuck and dead workers   proxy.py

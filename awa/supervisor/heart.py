@@ -18,18 +18,29 @@ class Heart(Service):
     name = "heart"
 
     def __init__(self, node: Node) -> None:
-        super().__init__(node.dsn)
-        self._node = node
+        super().__init__(node)
+        self._told = (node.kinds, node.queues)
 
     def step(self, connection: psycopg.Connection[Any]) -> float:
         """Beat once."""
         node = self._node
         if not lead.heartbeat(connection, node.id):
-            old, node.id = node.id, lead.register_node(connection, node.name, node.kinds, node.queues)
-            telemetry.emit(telemetry.SUPERVISOR_FENCED, node=old, now=node.id)
+            self._sign_in_anew(connection)
+        offer = (node.kinds, node.queues)
+        if offer != self._told:
+            lead.update_node(connection, node.id, *offer)
+            self._told = offer
         return node.settings.heartbeat_interval_s
 
     def closing(self, connection: psycopg.Connection[Any]) -> None:
         """Sign out."""
         lead.resign(connection, self._node.id)
         lead.leave_node(connection, self._node.id)
+
+    def _sign_in_anew(self, connection: psycopg.Connection[Any]) -> None:
+        """Take another id. The jobs of our workers were given to others, so the main loop replaces all of them."""
+        node = self._node
+        old, self._told = node.id, (node.kinds, node.queues)
+        node.id = lead.register_node(connection, node.name, *self._told)
+        node.wakes.supervisor.ring()
+        telemetry.emit(telemetry.SUPERVISOR_FENCED, node=old, now=node.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 from time import monotonic
 from typing import Any, Final
@@ -9,6 +10,7 @@ from typing import Any, Final
 import psycopg
 
 from awa import telemetry
+from awa.database.errors import TROUBLE
 from awa.engine import lead
 from awa.supervisor.duties import Duty
 from awa.supervisor.node import Node
@@ -24,8 +26,7 @@ class Leader(Service):
     name = "leader"
 
     def __init__(self, node: Node, duties: Sequence[Duty]) -> None:
-        super().__init__(node.dsn)
-        self._node = node
+        super().__init__(node)
         self._duties = duties
         self._due = dict.fromkeys((duty.name for duty in duties), 0.0)
         self._elect_at = 0.0
@@ -46,10 +47,17 @@ class Leader(Service):
         return max(0.0, next_at - monotonic())
 
     def _do(self, connection: psycopg.Connection[Any], duty: Duty) -> None:
+        """Do a duty if it is due. One that fails must not keep the others from being done."""
         now = monotonic()
-        if now >= self._due[duty.name]:
-            self._due[duty.name] = now + duty.interval_s
+        if now < self._due[duty.name]:
+            return
+        self._due[duty.name] = now + duty.interval_s
+        try:
             duty.run_once(connection)
+        except TROUBLE:
+            raise
+        except Exception:  # noqa: BLE001 - a defect or a missing right: said, and tried again when it is due
+            self.complain(duty.name, traceback.format_exc())
 
     def _note(self, term: int | None) -> None:
         if (term is not None) != self.leads:

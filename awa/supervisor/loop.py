@@ -1,9 +1,8 @@
-"""The supervisor's main loop: signals → forkserver → pool."""
+"""The supervisor's main loop: signals → forkservers → pool."""
 
 from __future__ import annotations
 
 import selectors
-from collections.abc import Callable
 from signal import Signals
 from time import monotonic
 from typing import Final
@@ -12,9 +11,11 @@ from awa import telemetry
 from awa.processes.forkserver import BootFailed, Event, Exited, Forked, ForkFailed, ForkServer, ForkServerGone, Ready
 from awa.processes.signals import SignalQueue
 from awa.processes.title import Title
+from awa.supervisor.heart import Heart
 from awa.supervisor.leader import Leader
 from awa.supervisor.node import Node
 from awa.supervisor.pool import Pool
+from awa.supervisor.servers import Servers
 from awa.supervisor.waker import Waker
 
 SIGNALS: Final = (
@@ -27,7 +28,10 @@ SIGNALS: Final = (
     Signals.SIGUSR1,
 )
 KILL_WAIT_S: Final = 5.0
-"""How long workers that were sent SIGKILL may take to be gone."""
+"""How long workers that were sent SIGKILL may take to be gone, before they are sent it again."""
+KILLS_MAX: Final = 3
+"""After so many, a worker that is still there hangs in the kernel: leave it to its fate."""
+ROUND_S: Final = 1.0
 
 
 class Loop:
@@ -36,44 +40,43 @@ class Loop:
     def __init__(
         self,
         node: Node,
-        server: ForkServer,
-        start_server: Callable[[], ForkServer],
+        servers: Servers,
         signals: SignalQueue,
         pool: Pool,
         waker: Waker,
+        heart: Heart,
         leader: Leader,
     ) -> None:
         self._node = node
-        self._server = server
-        self._start_server = start_server
-        self._coming: ForkServer | None = None
-        self._leaving: list[ForkServer] = []
+        self._servers = servers
         self._signals = signals
         self._pool = pool
         self._waker = waker
+        self._heart = heart
         self._leader = leader
         self._title = Title("supervisor")
         self._kill_at: float | None = None
+        self._kills = 0
 
     def run(self) -> None:
         """Go round until done."""
         while not self._is_done():
-            wait_s = self._pool.tend()
+            wait_s = min(self._pool.tend(), self._servers.tend(self._pool.has_workers_of), self._until_kill())
             self._show()
-            self._wait(min(wait_s, self._until_kill()))
+            self._wait(wait_s)
             for number in self._signals.take():
                 self._obey(number)
-            for server in self._servers():
+            for server in self._servers.all():
                 for event in server.poll():
                     self._heed(server, event)
-            self._bury_old_servers()
             if self._until_kill() <= 0:
-                self._kill()
+                self._kill(f"still running {self._node.settings.drain_timeout_s:g} s after shutdown began")
 
-    def stop_servers(self) -> None:
+    def end(self) -> None:
         """End every forkserver, and with it whatever is left of its workers."""
-        for server in self._servers():
-            server.stop()
+        for event in self._servers.stop():
+            if isinstance(event, Exited):
+                self._pool.exited(event)
 
     # Signals
 
@@ -83,9 +86,9 @@ class Loop:
             case Signals.SIGTERM | Signals.SIGINT if self._kill_at is None:
                 self._drain()
             case Signals.SIGINT | Signals.SIGQUIT:
-                self._kill()
-            case Signals.SIGHUP:
-                self._reload()
+                self._kill(f"{number.name} asked to stop at once")
+            case Signals.SIGHUP if self._kill_at is None:
+                self._servers.reload()
             case Signals.SIGTTIN:
                 self._pool.resize(self._pool.size + 1)
             case Signals.SIGTTOU:
@@ -96,16 +99,14 @@ class Loop:
     def _drain(self) -> None:
         self._kill_at = monotonic() + self._node.settings.drain_timeout_s
         telemetry.emit(telemetry.SUPERVISOR_DRAINING, workers=len(self._pool.workers))
+        self._servers.close()
         self._pool.drain()
 
-    def _kill(self) -> None:
+    def _kill(self, why: str) -> None:
         self._kill_at = monotonic() + KILL_WAIT_S
-        self._pool.kill()
-
-    def _reload(self) -> None:
-        """Load the application anew beside the old one, unless that is under way or we are leaving."""
-        if self._coming is None and self._kill_at is None:
-            self._coming = self._start_server()
+        self._kills += 1
+        self._servers.close()
+        self._pool.kill(why)
 
     # Forkservers
 
@@ -122,35 +123,30 @@ class Loop:
             case Exited():
                 self._pool.exited(event)
             case ForkServerGone():
-                self._lost(server)
+                self._lost(server, event)
 
     def _take_over(self, server: ForkServer, ready: Ready) -> None:
         """A new forkserver has loaded the application: its workers replace the old ones, one by one."""
         self._node.kinds = ready.info["kinds"]
         if self._node.settings.queues is None:
             self._node.queues = ready.info["queues"]
-        self._leaving.append(self._pool.renew(server))
-        self._server, self._coming = server, None
-        telemetry.emit(telemetry.SUPERVISOR_RELOADED, pid=server.pid)
+        self._servers.ready(server)
+        self._pool.renew(server)
+        self._waker.forget_lanes()
+        self._heart.ring()  # it tells the database what we have handlers for
+        for warning in ready.warnings:
+            telemetry.emit(telemetry.SUPERVISOR_WARNING, warning=warning)
+        telemetry.emit(telemetry.SUPERVISOR_RELOADED, pid=server.pid, kinds=",".join(self._node.kinds))
 
-    def _lost(self, server: ForkServer) -> None:
-        """A forkserver has ended. The one in use is replaced; one that was to come has failed."""
+    def _lost(self, server: ForkServer, event: ForkServerGone) -> None:
+        """A forkserver has ended, and its workers with it."""
+        if server is self._servers.current:
+            how = f"exit code {event.code}" if event.signal is None else f"signal {event.signal}"
+            telemetry.emit(telemetry.SUPERVISOR_SERVICE_FAILED, service="forkserver", error=f"ended with {how}")
         self._pool.lost_all(server)
-        server.stop()
-        if server is self._coming:
-            self._coming = None
-        elif server is self._server and self._kill_at is None:
-            telemetry.emit(telemetry.SUPERVISOR_SERVICE_FAILED, service="forkserver", traceback="it has ended")
-            self._coming = self._coming or self._start_server()
-
-    def _bury_old_servers(self) -> None:
-        for server in [server for server in self._leaving if not self._pool.has_workers_of(server)]:
-            self._leaving.remove(server)
-            server.stop()
-
-    def _servers(self) -> list[ForkServer]:
-        coming = [self._coming] if self._coming else []
-        return [self._server, *coming, *self._leaving]
+        self._servers.gone(server)
+        if self._kill_at is not None:
+            self._servers.close()
 
     # Waiting
 
@@ -159,18 +155,19 @@ class Loop:
         with selectors.DefaultSelector() as selector:
             selector.register(self._signals, selectors.EVENT_READ)
             selector.register(self._node.wakes.supervisor, selectors.EVENT_READ)
-            for server in self._servers():
+            for server in self._servers.all():
                 selector.register(server, selectors.EVENT_READ)
             selector.select(max(0.0, wait_s))
         if self._node.wakes.supervisor.drain():
             self._waker.ring()
 
     def _until_kill(self) -> float:
-        return 1.0 if self._kill_at is None else self._kill_at - monotonic()
+        return ROUND_S if self._kill_at is None else self._kill_at - monotonic()
 
     def _is_done(self) -> bool:
-        return self._kill_at is not None and not self._pool.workers
+        return self._kill_at is not None and (not self._pool.workers or self._kills > KILLS_MAX)
 
     def _show(self) -> None:
         doing = "draining" if self._kill_at is not None else "leading" if self._leader.leads else "following"
-        self._title.show(f"{self._node.name}: {len(self._pool.workers)} workers, {doing}")
+        workers = len(self._pool.workers)
+        self._title.show(f"{self._node.name}: {workers} worker{'s' if workers != 1 else ''}, {doing}")

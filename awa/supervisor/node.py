@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from awa.processes.board import Board
 from awa.processes.slot import WorkerState
 from awa.processes.wakes import Wakes
 from awa.settings import Settings
+from awa.supervisor.outage import Outage
 
 
 @dataclass
@@ -24,6 +25,7 @@ class Node:
     queues: list[str]
     id: int
     """Its row in awa.node; another one after it had been declared dead."""
+    outage: Outage = field(default_factory=Outage)
 
     @property
     def name(self) -> str:

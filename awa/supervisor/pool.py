@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from signal import SIGKILL, SIGUSR1, Signals
-from time import monotonic, time_ns
+from signal import SIGKILL, SIGUSR1
+from time import monotonic
 from typing import Any, Final
 
 from awa import telemetry
-from awa.engine.rescue import Death
-from awa.processes.clock import monotonic_us
 from awa.processes.exitcodes import ExitCode
 from awa.processes.forkserver import Exited, Forked, ForkFailed, ForkServer
-from awa.processes.slot import Running, Stop, WorkerState
+from awa.processes.slot import Slot, Stop, WorkerState
+from awa.supervisor import death
 from awa.supervisor.node import Node
 from awa.supervisor.proxy import Burial, Proxy
 
-EXPECTED_EXITS: Final = frozenset({ExitCode.OK, ExitCode.RECYCLED, ExitCode.FENCED})
+TEND_S: Final = 1.0
+"""How often to look after the workers even if nothing was heard of them."""
 QUICK_DEATH_S: Final = 2.0
-"""A worker that dies sooner than this after its start counts towards a crash loop."""
+"""A worker that dies sooner than this after its start, and without a job, counts towards a crash loop."""
+BACKOFF_FIRST_S: Final = 0.2
 BACKOFF_MAX_S: Final = 30.0
+FENCED_WAIT_S: Final = 0.1
+"""So long our node may take to sign in anew before another worker tries to join it."""
 
 
 @dataclass
@@ -29,6 +33,8 @@ class Worker:
     slot: int
     server: ForkServer
     """The forkserver it came from: an old one, during a reload."""
+    node: int
+    """The node it belongs to: an old one, after ours had been declared dead."""
     born: float
     stopping: bool = False
 
@@ -36,44 +42,50 @@ class Worker:
 class Pool:
     """The workers of a node. Called from the main thread only; never waits."""
 
-    def __init__(self, node: Node, server: ForkServer, proxy: Proxy, size: int) -> None:
+    def __init__(self, node: Node, server: ForkServer, proxy: Proxy, size: int, fenced: Callable[[], None]) -> None:
+        """Keep `size` workers of `server`. `fenced` is called when a worker says that its node was declared dead."""
         self.size = size
         self.workers: dict[int, Worker] = {}
         self._node = node
-        self._server = server
+        self._server: ForkServer | None = server
         self._proxy = proxy
-        self._quick_deaths = 0
+        self._fenced = fenced
+        self._failures = 0
         self._not_before = 0.0
         self._closed = False
+        self._why_killed = ""
 
     # Growing and shrinking
 
     def tend(self) -> float:
-        """Start workers that are missing, stop those that are too many or of an old forkserver.
+        """Start workers that are missing; stop those that are too many, of an old forkserver or of an old node.
 
         Returns after how many seconds to look again at the latest.
         """
-        if self._closed:
-            return 1.0
+        if self._closed or self._server is None:
+            return TEND_S
+        self._replace_fenced()
         self._replace_old()
-        missing = self.size - len(self._current())
-        if missing > 0 and monotonic() < self._not_before:
-            return self._not_before - monotonic()
-        for slot in self._vacant()[: max(0, missing)]:
-            self._fork(slot)
+        wait_s = self._not_before - monotonic()
+        if wait_s <= 0:
+            self._fork_missing(self._server)
         for worker in self._current()[self.size :]:
             self._stop(worker, Stop.AFTER_JOB)
-        return 1.0
+        return wait_s if wait_s > 0 else TEND_S
 
     def resize(self, size: int) -> None:
         """Keep `size` workers from now on, as far as the board has room."""
-        self.size = max(1, min(size, len(self._node.board) - 1))
+        most = len(self._node.board) - 1  # one slot stays free: a reload needs it
+        self.size = max(1, min(size, most))
+        if size > most:
+            telemetry.emit(
+                telemetry.SUPERVISOR_WARNING, warning=f"{most} workers are the most this supervisor has room for"
+            )
 
-    def renew(self, server: ForkServer) -> ForkServer:
-        """Take workers from a new forkserver from now on; return the old one, to be stopped when `has_old` is over."""
-        old, self._server = self._server, server
-        self._quick_deaths, self._not_before = 0, 0.0
-        return old
+    def renew(self, server: ForkServer) -> None:
+        """Take workers from a new forkserver from now on."""
+        self._server = server
+        self._failures, self._not_before = 0, 0.0
 
     def has_workers_of(self, server: ForkServer) -> bool:
         """Whether a worker of that forkserver lives."""
@@ -92,9 +104,10 @@ class Pool:
         for worker in self.workers.values():
             self._stop(worker, Stop.AFTER_JOB)
 
-    def kill(self) -> None:
-        """End every worker now. Their jobs go back as soon as their exit is reported."""
+    def kill(self, why: str) -> None:
+        """End every worker now, for a reason that is stored with their jobs. These go back as soon as it has ended."""
         self._closed = True
+        self._why_killed = self._why_killed or why
         for worker in self.workers.values():
             worker.server.kill(worker.slot, SIGKILL)
 
@@ -108,12 +121,11 @@ class Pool:
         """The system would not fork."""
         self.workers.pop(event.slot, None)
         self._back_off()
-        telemetry.emit(telemetry.SUPERVISOR_SERVICE_FAILED, service="fork", traceback=event.error)
+        telemetry.emit(telemetry.SUPERVISOR_SERVICE_FAILED, service="fork", error=event.error)
 
     def exited(self, event: Exited) -> None:
         """A worker has ended: see what it left, and let another take its place."""
         worker = self.workers.pop(event.slot)
-        expected = event.code in EXPECTED_EXITS
         slot = self._node.board[event.slot]
         remains = slot.remains()
         running = remains.running
@@ -121,32 +133,49 @@ class Pool:
             telemetry.WORKER_EXITED,
             slot=event.slot,
             pid=event.pid,
-            how=describe(event),
+            how=death.describe(event, running, self._why_killed),
+            expected=death.is_expected(event, running) or self._closed,
             job=running.job_id if running else None,
-            peak_mb=event.max_rss_kb // 1024,
+            peak_mb=event.max_rss_kb // 1024 or None,
         )
         if slot.worker_id:
-            self._proxy.bury(Burial(slot.worker_id, _death(event, running), remains.finished))
+            self._proxy.bury(Burial(slot.worker_id, death.of(event, running, self._why_killed), remains.finished))
+        self._judge(worker, event, slot)
         slot.state = WorkerState.VACANT
-        if expected or monotonic() - worker.born > QUICK_DEATH_S:
-            self._quick_deaths = 0
-        else:
-            self._back_off()
 
     def lost_all(self, server: ForkServer) -> None:
         """A forkserver is gone and its workers with it; nobody will learn how each ended."""
         for worker in [worker for worker in self.workers.values() if worker.server is server]:
-            slot = self._node.board[worker.slot]
-            self.exited(Exited(worker.slot, slot.pid, None, int(SIGKILL), 0, 0.0, 0.0))
-        self._back_off()
+            pid = self._node.board[worker.slot].pid
+            self.exited(Exited(worker.slot, pid, None, int(SIGKILL), 0, 0.0, 0.0))
+        if self._server is server:
+            self._server = None
+
+    def _judge(self, worker: Worker, event: Exited, slot: Slot) -> None:
+        """Count a worker that came to nothing towards a crash loop. One that dies in a job costs that job an attempt,
+        which is limit enough: no other job shall wait for it."""
+        came_to_something = slot.jobs_done() or slot.running() or monotonic() - worker.born > QUICK_DEATH_S
+        if event.code == ExitCode.FENCED:
+            if worker.node == self._node.id:  # it knew before we did
+                self._fenced()
+                self._not_before = max(self._not_before, monotonic() + FENCED_WAIT_S)
+        elif came_to_something or event.code in (ExitCode.OK, ExitCode.RECYCLED):
+            self._failures = 0
+        else:
+            self._back_off()
+
+    # The workers
 
     def _current(self) -> list[Worker]:
         return [w for w in self.workers.values() if w.server is self._server and not w.stopping]
 
-    def _vacant(self) -> list[int]:
-        return [slot for slot in range(len(self._node.board)) if slot not in self.workers]
+    def _fork_missing(self, server: ForkServer) -> None:
+        missing = self.size - len(self._current())
+        vacant = [slot for slot in range(len(self._node.board)) if slot not in self.workers]
+        for slot in vacant[: max(0, missing)]:
+            self._fork(server, slot)
 
-    def _fork(self, slot: int) -> None:
+    def _fork(self, server: ForkServer, slot: int) -> None:
         node = self._node
         message: dict[str, Any] = {
             "dsn": node.dsn,
@@ -155,14 +184,22 @@ class Pool:
             "log_format": node.settings.log_format,
             "log_level": node.settings.log_level,
         }
-        self._server.fork(slot, message)
-        self.workers[slot] = Worker(slot, self._server, monotonic())
+        server.fork(slot, message)
+        self.workers[slot] = Worker(slot, server, message["node"], monotonic())
+
+    def _replace_fenced(self) -> None:
+        """After our node was declared dead: the jobs of its workers are others' by now, so none may start another."""
+        for worker in self.workers.values():
+            if worker.node != self._node.id and not worker.stopping:
+                self._stop(worker, Stop.AFTER_JOB)
 
     def _replace_old(self) -> None:
-        """During a reload: one old worker goes for each new one that has come up."""
+        """During a reload: one old worker goes for each new one that has come up, or to make room for the first."""
         old = [w for w in self.workers.values() if w.server is not self._server and not w.stopping]
         up = sum(self._node.board[w.slot].state > WorkerState.BOOTING for w in self._current())
-        for worker in old[: max(0, len(old) + up - self.size)]:
+        surplus = len(old) + up - self.size
+        no_room = len(self.workers) == len(self._node.board) and not self._current()
+        for worker in old[: max(int(no_room), surplus)]:
             self._stop(worker, Stop.AFTER_JOB)
 
     def _stop(self, worker: Worker, how: Stop) -> None:
@@ -171,31 +208,8 @@ class Pool:
         self._node.wakes.wake(worker.slot)
 
     def _back_off(self) -> None:
-        self._quick_deaths += 1
-        if self._quick_deaths > 1:
-            self._not_before = monotonic() + min(BACKOFF_MAX_S, 0.1 * 2.0**self._quick_deaths)
-
-
-def describe(event: Exited) -> str:
-    """Return how a worker ended, in words."""
-    if event.signal is not None:
-        return f"killed by {Signals(event.signal).name}"
-    if event.code in tuple(ExitCode):
-        return ExitCode(event.code).name.lower()
-    return f"exited with code {event.code}"
-
-
-def _death(event: Exited, running: Running | None) -> Death:
-    """Return what to store with the job the worker died in."""
-    details = {"type": "WorkerDied", "signal": event.signal, "exit_code": event.code, "pid": event.pid}
-    started_us = None
-    if running is not None:
-        started_us = time_ns() // 1000 - (monotonic_us() - running.started_us)
-    return Death(
-        f"worker {describe(event)}",
-        running.job_id if running else 0,
-        started_us,
-        None,
-        event.max_rss_kb or None,
-        {name: value for name, value in details.items() if value is not None},
-    )
+        """Start the next worker later, and ever later: a first failure costs nothing, it may have been an accident."""
+        self._failures += 1
+        if self._failures > 1:
+            wait_s = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(self._failures - 2, 10))
+            self._not_before = monotonic() + wait_s

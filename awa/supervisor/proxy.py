@@ -16,7 +16,7 @@ from awa.engine import insert, rescue, settle
 from awa.engine.rescue import Death
 from awa.outcome import Settlement
 from awa.processes.clock import monotonic_us
-from awa.processes.slot import Slot
+from awa.processes.slot import Slot, WorkerState
 from awa.supervisor.node import Node
 from awa.supervisor.service import Service
 
@@ -39,8 +39,7 @@ class Proxy(Service):
     name = "proxy"
 
     def __init__(self, node: Node) -> None:
-        super().__init__(node.dsn)
-        self._node = node
+        super().__init__(node)
         self._burials: deque[Burial] = deque()
 
     def bury(self, burial: Burial) -> None:
@@ -55,7 +54,7 @@ class Proxy(Service):
 
     def step(self, connection: psycopg.Connection[Any]) -> float:
         """Bury the dead, then help the stuck."""
-        while self._burials:
+        for _ in range(len(self._burials)):
             self._rescue(connection, self._burials[0])
             self._burials.popleft()  # only now: a failed try is made again
         for slot in self._node.board.slots:
@@ -67,20 +66,24 @@ class Proxy(Service):
         self.step(connection)
 
     def _rescue(self, connection: psycopg.Connection[Any], burial: Burial) -> None:
-        rescued = rescue.rescue(connection, burial.worker, burial.death, burial.finished)
+        try:
+            rescued = rescue.rescue(connection, burial.worker, burial.death, burial.finished)
+        except Exception:
+            self._burials.rotate(-1)  # whatever is wrong with this one must not hold up the others
+            raise
         if rescued.returned or rescued.suspect:
             self._node.look_back()
             insert.wake(connection)
 
     def _help(self, connection: psycopg.Connection[Any], slot: Slot) -> None:
         """Settle for a worker that is stuck."""
-        if slot.journal.is_empty():
+        if slot.state == WorkerState.VACANT or slot.journal.is_empty():
             return
         running = slot.running()
         if running is None or monotonic_us() - running.started_us < STUCK_US:
             return
         worker, page = slot.worker_id, slot.journal.read()
-        if page.settlements:
+        if page.settlements and slot.worker_id == worker:  # or the slot has changed hands while we read
             accepted = settle.settle(connection, worker, page.settlements)
             slot.journal.mark_settled(page)
             telemetry.emit(telemetry.SETTLE_JOBS, worker=worker, jobs=len(accepted), by="proxy")

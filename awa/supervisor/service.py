@@ -11,10 +11,12 @@ import psycopg
 
 from awa import telemetry
 from awa.database.connections import connect
-from awa.errors import DatabaseError
+from awa.database.errors import TROUBLE
 from awa.processes.wakes import Channel
+from awa.supervisor.node import Node
 
-RETRY_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+RETRY_S: Final = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""Waits between tries, each with up to half of it more. A connection that only broke is replaced at once."""
 
 
 class Service:
@@ -22,11 +24,12 @@ class Service:
 
     name: str
 
-    def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
+    def __init__(self, node: Node) -> None:
+        self._node = node
         self._bell = Channel.create()
         self._stopping = False
         self._tries = 0
+        self._complaint = ""
         self._thread = threading.Thread(target=self._run, name=f"awa-{self.name}", daemon=True)
 
     def start(self) -> None:
@@ -37,10 +40,13 @@ class Service:
         """Make the next round begin now. From any thread."""
         self._bell.ring()
 
-    def stop(self, timeout_s: float = 5.0) -> None:
-        """End after the present round, and wait for that."""
+    def end(self) -> None:
+        """End after the present round."""
         self._stopping = True
         self._bell.ring()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the end, for at most `timeout_s` seconds."""
         self._thread.join(timeout_s)
 
     def opened(self, connection: psycopg.Connection[Any]) -> None:
@@ -57,30 +63,38 @@ class Service:
         """Wait for the next round."""
         self._bell.wait(wait_s)
 
+    def complain(self, part: str, text: str) -> None:
+        """Say that something of ours failed; not again as long as it fails in the same way."""
+        if text != self._complaint:
+            self._complaint = text
+            telemetry.emit(telemetry.SUPERVISOR_SERVICE_FAILED, service=part, traceback=text)
+
     def _run(self) -> None:
-        while self._goes_on():
+        while not self._stopping:
             try:
-                with connect(self._dsn, role=self.name) as connection:
-                    self.opened(connection)
-                    while self._goes_on():
-                        wait_s = self.step(connection)
-                        self._tries = 0
-                        self.pause(connection, wait_s)
-                    self.closing(connection)
-            except (psycopg.OperationalError, DatabaseError) as error:
-                if self._tries == 0:  # said once, not at every try
-                    telemetry.emit(telemetry.DATABASE_LOST, who=self.name, error=" ".join(str(error).split()))
+                self._serve()
+            except TROUBLE as error:
+                if self._tries:
+                    self._node.outage.hits(self.name, error)
                 self._back_off()
             except Exception:  # noqa: BLE001 - a defect of ours must not end the service without a word
-                telemetry.emit(telemetry.SUPERVISOR_SERVICE_FAILED, service=self.name, traceback=traceback.format_exc())
+                self.complain(self.name, traceback.format_exc())
                 self._back_off()
 
-    def _goes_on(self) -> bool:
-        return not self._stopping
+    def _serve(self) -> None:
+        """Work over one connection until it breaks or the service ends."""
+        with connect(self._node.dsn, role=self.name) as connection:
+            self.opened(connection)
+            while not self._stopping:
+                wait_s = self.step(connection)
+                self._tries = 0
+                self._node.outage.is_over(self.name)
+                self.pause(connection, wait_s)
+            self.closing(connection)
 
     def _back_off(self) -> None:
         """Wait before the next try, with jitter, so that a fleet does not come back in step."""
         wait_s = RETRY_S[min(self._tries, len(RETRY_S) - 1)] * (1 + random.random() / 2)
         self._tries += 1
-        if self._goes_on():
+        if not self._stopping:
             self._bell.wait(wait_s)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 import sys
-from collections.abc import Callable
+from signal import Signals
 from time import monotonic, sleep
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from awa import logs, telemetry
 from awa.database import schema
 from awa.database.connections import connect, describe
 from awa.database.dsn import resolve
+from awa.database.errors import translated
 from awa.engine import lead
 from awa.errors import AwaError
 from awa.processes.board import Board
@@ -22,6 +23,7 @@ from awa.processes.signals import SignalQueue
 from awa.processes.title import Title
 from awa.processes.wakes import Wakes
 from awa.settings import Settings
+from awa.supervisor.duties import Duty
 from awa.supervisor.duties.promote import Promote
 from awa.supervisor.duties.report import Report
 from awa.supervisor.duties.rescue import Rescue
@@ -32,11 +34,17 @@ from awa.supervisor.loop import SIGNALS, Loop
 from awa.supervisor.node import Node
 from awa.supervisor.pool import Pool
 from awa.supervisor.proxy import Proxy
+from awa.supervisor.servers import Servers
+from awa.supervisor.service import Service
 from awa.supervisor.waker import Waker
 
 BOOT: Final = "awa.worker.app:boot"
 CHILD: Final = "awa.worker.child:main"
-BURIAL_WAIT_S: Final = 5.0
+STOPPING: Final = frozenset({Signals.SIGTERM, Signals.SIGINT, Signals.SIGQUIT})
+BOOT_LOOK_MS: Final = 1000
+"""How often to see whether a forkserver that says nothing still lives."""
+LEAVE_S: Final = 5.0
+LAST_WORD_S: Final = 0.5
 
 
 def run(settings: Settings) -> int:
@@ -56,7 +64,7 @@ def run(settings: Settings) -> int:
     server = start_server()
     booted = _await_boot(server, signals)
     if not isinstance(booted, Ready):
-        server.stop()
+        server.stop(timeout_s=0)
         return _boot_failed(booted)
     try:
         node = _enter(settings, booted.info, board, wakes)
@@ -65,10 +73,8 @@ def run(settings: Settings) -> int:
         return _refused(str(error))
     for warning in booted.warnings:
         telemetry.emit(telemetry.SUPERVISOR_WARNING, warning=warning)
-    telemetry.emit(
-        telemetry.SUPERVISOR_READY, processes=processes, kinds=",".join(node.kinds), database=describe(node.dsn)
-    )
-    return _serve(node, server, start_server, signals, processes)
+    _serve(node, Servers(server, start_server), server, signals, processes)
+    return ExitCode.OK
 
 
 def _shared(processes: int) -> tuple[Board, Wakes]:
@@ -83,11 +89,11 @@ def _await_boot(server: ForkServer, signals: SignalQueue) -> Ready | BootFailed 
     poll.register(server.fileno(), select.POLLIN)
     poll.register(signals.fileno(), select.POLLIN)
     while True:
-        poll.poll()
+        poll.poll(BOOT_LOOK_MS)
         for event in server.poll():
             if isinstance(event, (Ready, BootFailed, ForkServerGone)):
                 return event
-        if signals.take():
+        if STOPPING.intersection(signals.take()):
             return None
 
 
@@ -119,42 +125,50 @@ def _enter(settings: Settings, info: dict[str, Any], board: Board, wakes: Wakes)
     node = Node(settings, resolve(dsn), board, wakes, info["kinds"], queues, 0)
     with connect(node.dsn, role="supervisor") as connection:
         schema.check(connection)
-        node.id = lead.register_node(connection, node.name, node.kinds, node.queues)
+        with translated("sign in as a node"):
+            node.id = lead.register_node(connection, node.name, node.kinds, node.queues)
     return node
 
 
-def _serve(
-    node: Node, server: ForkServer, start_server: Callable[[], ForkServer], signals: SignalQueue, processes: int
-) -> int:
+def _serve(node: Node, servers: Servers, server: ForkServer, signals: SignalQueue, processes: int) -> None:
     """Run the services and the loop; leave in order."""
-    settings = node.settings
-    proxy, heart, waker = Proxy(node), Heart(node), Waker(node)
-    leader = Leader(
-        node,
-        [
-            Promote(settings.promote_interval_ms / 1000),
-            Rescue(settings.heartbeat_stale_s),
-            Retire(settings),
-            Report(),
-        ],
-    )
-    services = (waker, leader, proxy, heart)
-    for service in services:
+    proxy, heart, waker, leader = Proxy(node), Heart(node), Waker(node), Leader(node, _duties(node.settings))
+    pool = Pool(node, server, proxy, processes, fenced=heart.ring)
+    loop = Loop(node, servers, signals, pool, waker, heart, leader)
+    for service in (waker, leader, proxy, heart):
         service.start()
-    loop = Loop(node, server, start_server, signals, Pool(node, server, proxy, processes), waker, leader)
+    telemetry.emit(
+        telemetry.SUPERVISOR_READY, processes=processes, kinds=",".join(node.kinds), database=describe(node.dsn)
+    )
     try:
         loop.run()
     finally:
-        loop.stop_servers()
-        _await_burials(proxy)
-        for service in services:
-            service.stop()
+        loop.end()
+        _leave(proxy, heart, waker, leader)
     telemetry.emit(telemetry.SUPERVISOR_STOPPED, node=node.id)
-    return ExitCode.OK
 
 
-def _await_burials(proxy: Proxy) -> None:
-    """Let the jobs of the last workers go back before we leave; their rescue by another node would take longer."""
-    deadline = monotonic() + BURIAL_WAIT_S
+def _duties(settings: Settings) -> list[Duty]:
+    return [
+        Promote(settings.promote_interval_ms / 1000),
+        Rescue(settings.heartbeat_stale_s),
+        Retire(settings),
+        Report(),
+    ]
+
+
+def _leave(proxy: Proxy, heart: Heart, *others: Service) -> None:
+    """End the services. First let the jobs of the last workers go back: their rescue by another node would take longer.
+
+    The heart beats to the last, and signs out. A database that is away is not waited for much longer than LEAVE_S.
+    """
+    deadline = monotonic() + LEAVE_S
+    for service in others:
+        service.end()
     while not proxy.is_done and monotonic() < deadline:
         sleep(0.01)
+    for last in (proxy, heart):
+        last.end()
+        last.join(max(LAST_WORD_S, deadline - monotonic()))
+    for service in others:
+        service.join(max(0.0, deadline - monotonic()))

@@ -22,6 +22,8 @@ BUSY_FOR_S: Final = 1.0
 """So long no worker must have been idle before wake-ups are cancelled: the row must not come and go with every job."""
 POLL_GROWTH_MAX: Final = 5
 """A node that stays idle polls ever more slowly, down to a fifth of the rate."""
+LANES_FOR_S: Final = 1.0
+"""So long the lanes are taken for known: another process may seal the first jobs of a new one."""
 
 
 class Waker(Service):
@@ -30,9 +32,9 @@ class Waker(Service):
     name = "waker"
 
     def __init__(self, node: Node) -> None:
-        super().__init__(node.dsn)
-        self._node = node
+        super().__init__(node)
         self._lanes: list[int] = []
+        self._lanes_until = 0.0
         self._floor = 0
         self._announced: int | None = None
         self._idle_at = 0.0
@@ -41,7 +43,6 @@ class Waker(Service):
     def opened(self, connection: psycopg.Connection[Any]) -> None:
         """Listen."""
         self._announced = None
-        self._lanes = []
         connection.execute('listen "awa:wake"')
 
     def step(self, connection: psycopg.Connection[Any]) -> float:
@@ -59,19 +60,32 @@ class Waker(Service):
 
     def pause(self, connection: psycopg.Connection[Any], wait_s: float) -> None:
         """Wait for a notification, for the bell, or until the poll is due."""
+        if self._heard(connection):
+            return  # during the step, perhaps after it had looked
         poll = select.poll()
         poll.register(connection.fileno(), select.POLLIN)
         poll.register(self._bell.fileno(), select.POLLIN)
         poll.poll(max(1, round(wait_s * 1000)))
         self._bell.drain()
-        for _ in connection.notifies(timeout=0):
+        self._heard(connection)
+
+    def forget_lanes(self) -> None:
+        """Read the lanes anew: the application has other kinds or queues. From any thread."""
+        self._lanes_until = 0.0
+
+    def _heard(self, connection: psycopg.Connection[Any]) -> bool:
+        """Take the notifications that have arrived; return whether there were any."""
+        heard = bool(list(connection.notifies(timeout=0)))
+        if heard:
             self._rounds_idle = 0
+        return heard
 
     def _wake(self, connection: psycopg.Connection[Any], idle: list[int]) -> int:
         """Wake one idle worker per job there is to claim; return how many."""
         sealed = seal.seal(connection, self._floor)
         self._floor = sealed.floor
-        if sealed.jobs or not self._lanes:
+        if sealed.jobs or monotonic() >= self._lanes_until:
+            self._lanes_until = monotonic() + LANES_FOR_S
             self._lanes = [lane.id for lane in claim.lanes(connection, self._node.kinds, self._node.queues)]
         if not self._lanes:
             return 0

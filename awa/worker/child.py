@@ -12,8 +12,8 @@ import psycopg
 
 from awa import logs, telemetry
 from awa.database.connections import connect
+from awa.database.errors import TROUBLE
 from awa.engine import lead
-from awa.errors import DatabaseError
 from awa.processes.death import parent_gone
 from awa.processes.exitcodes import ExitCode
 from awa.processes.slot import Slot, Stop, WorkerState
@@ -26,6 +26,8 @@ IDLE_WAIT_S: Final = 2.0
 """An idle worker is woken when there is work; it looks by itself this often all the same."""
 RETRY_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Waits between tries to reach the database, each with up to half of it more."""
+STDERR: Final = 2
+"""By number: what the application has made of `sys.stderr` may not have one."""
 
 Result = TypeVar("Result")
 
@@ -58,7 +60,9 @@ class _Worker:
         self._node: int = message["node"]
         self._queues: list[str] | None = message["queues"]
         self._title = Title(f"worker {slot.index}")
+        self._name = f"worker {slot.index}"
         self._terminated = False
+        self._tries = 0
 
     def live(self) -> int:
         self._title.show("starting")
@@ -91,7 +95,7 @@ class _Worker:
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU):
             signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, self._on_term)
-        faulthandler.register(signal.SIGUSR1, all_threads=True, chain=False)
+        faulthandler.register(signal.SIGUSR1, file=STDERR, all_threads=True, chain=False)
 
     def _on_term(self, number: int, frame: Any) -> None:
         self._terminated = True
@@ -101,7 +105,7 @@ class _Worker:
 
     def _start(self) -> Loop:
         """Sign in and get ready to claim."""
-        connection = connect(self._dsn, role=f"worker {self._slot.index}")
+        connection = self._connect()
         worker = lead.register_worker(connection, self._node)
         if worker is None:
             raise _NodeGone
@@ -119,31 +123,46 @@ class _Worker:
 
     def _guarded(self, loop: Loop, step: Callable[[], Result]) -> Result:
         """Do a step; when the connection breaks, get another, tell the server again what we had finished, and go on."""
-        while True:
-            try:
-                return step()
-            except psycopg.OperationalError as error:
-                self._lost(error)
-                self._persist(lambda: self._reconnect(loop))
+
+        def attempt() -> Result:
+            if self._tries:
+                self._reconnect(loop)
+            return step()
+
+        return self._persist(attempt)
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        return connect(self._dsn, role=self._name)
 
     def _reconnect(self, loop: Loop) -> None:
         loop.connection.close()
-        loop.recover(connect(self._dsn, role=f"worker {self._slot.index}"))
+        loop.recover(self._connect())
 
     def _persist(self, attempt: Callable[[], Result]) -> Result:
-        """Try until it works; back off with jitter, so that a fleet does not come back in step."""
-        tries = 0
+        """Try until it works."""
         while True:
             try:
-                return attempt()
-            except (psycopg.OperationalError, DatabaseError) as error:
-                self._lost(error)
-            wait_s = RETRY_S[min(tries, len(RETRY_S) - 1)] * (1 + random.random() / 2)
-            tries += 1
-            self._wakes.wait(wait_s)
-            if self._must_stop():
-                raise _Stopped
+                result = attempt()
+            except TROUBLE as error:
+                self._endure(error)
+                continue
+            if self._tries > 1:
+                telemetry.emit(telemetry.DATABASE_CONNECTED, who=self._name)
+            self._tries = 0
+            return result
 
-    def _lost(self, error: Exception) -> None:
+    def _endure(self, error: Exception) -> None:
+        """Wait before the next try, with jitter, so that a fleet does not come back in step.
+
+        The first one is made at once and without a word: a connection that only broke is back with it.
+        """
+        self._tries += 1
+        if self._tries == 1:
+            return
+        if self._tries == 2:
+            telemetry.emit(telemetry.DATABASE_LOST, who=self._name, error=" ".join(str(error).split()))
         self._title.show("waiting for the database")
-        telemetry.emit(telemetry.DATABASE_LOST, who=f"worker {self._slot.index}", error=" ".join(str(error).split()))
+        self._slot.enter(WorkerState.SETTLING)  # not idle: a wake-up would be wasted
+        self._wakes.wait(RETRY_S[min(self._tries - 2, len(RETRY_S) - 1)] * (1 + random.random() / 2))
+        if self._must_stop():
+            raise _Stopped

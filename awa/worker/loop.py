@@ -25,7 +25,7 @@ from awa.worker.pending import Pending
 from awa.worker.run import Runner
 
 SEAL_EVERY_US: Final = 200_000
-"""Seal at least this often even when claims come back full: an urgent job may be among the unsealed."""
+"""A busy worker seals at least this often, even when claims come back full: an urgent job may be among the unsealed."""
 
 
 class Fenced(Exception):
@@ -70,6 +70,7 @@ class Loop:
         self._show = show
         self._floor = 0
         self._sealed_us = 0
+        self._is_busy = False
         self._front = slot.front
         self._lanes.refresh(connection)
 
@@ -79,6 +80,7 @@ class Loop:
         0 means that there was nothing to claim, or that this worker may not claim any more. Raises `Fenced`.
         """
         claimed = self._next_lease()
+        self._is_busy = claimed is not None
         if claimed is None:
             return 0
         ran = self._run_lease(self._items(claimed), jobs_max)
@@ -117,7 +119,8 @@ class Loop:
             return None
         self._slot.enter(WorkerState.CLAIMING)
         self._heed_front()
-        if monotonic_us() - self._sealed_us > SEAL_EVERY_US:
+        # Not after a rest: whoever woke this worker has just sealed.
+        if self._is_busy and monotonic_us() - self._sealed_us > SEAL_EVERY_US:
             self._seal()
         if self._lanes.are_stale:
             self._lanes.refresh(self.connection)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Coroutine
 from typing import Any
 
@@ -21,38 +22,73 @@ class Runner:
         self._slot = slot
         self._interruptible = interruptible
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = os.getpid()
 
     def run(self, task: Task, body: Body, attempt: int) -> Verdict:
         """Run attempt number `attempt` (from 1) of a job. What the handler raises is its outcome, and not raised."""
         try:
             args = task.decode(body.args)
         except Exception as misfit:  # noqa: BLE001 - becomes the job's outcome; another attempt would fail the same way
-            return decide_error(misfit, attempt, body.max_attempts, terminal=True)
+            return decide_error(_from_the_handler(misfit), attempt, body.max_attempts, terminal=True)
         job = RunningJob(body, attempt, args, self._slot)
         try:
-            value = task.handler(job)
-            if task.is_async:
-                value = self._finish(value)
+            value = self._call(task, job)
             return decide_result(value, attempt, body.max_attempts)
         except BaseException as error:  # a handler's sys.exit() ends its job, not the worker
+            self._end_stray_child(error)
             if self._interruptible and isinstance(error, KeyboardInterrupt):
                 raise
-            return decide_error(error, attempt, body.max_attempts)
+            return decide_error(_from_the_handler(error), attempt, body.max_attempts)
 
     def close(self) -> None:
-        """End the event loop, if there was one, and what handlers have left running on it."""
+        """End the event loop, if there was one."""
         loop, self._loop = self._loop, None
-        if loop is None:
-            return
-        left = asyncio.all_tasks(loop)
-        for each in left:
-            each.cancel()
-        if left:
-            loop.run_until_complete(asyncio.wait(left))
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.close()
+        if loop is not None:
+            _cancel_leftovers(loop)
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+
+    def _call(self, task: Task, job: RunningJob) -> Any:
+        value = task.handler(job)
+        if task.is_async:
+            value = self._finish(value)
+        self._end_stray_child(None)
+        return value
 
     def _finish(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-        return self._loop.run_until_complete(coroutine)
+        try:
+            return self._loop.run_until_complete(coroutine)
+        finally:
+            _cancel_leftovers(self._loop)
+
+    def _end_stray_child(self, error: BaseException | None) -> None:
+        """A process that the handler forked has come back here: it must not go on as a second worker."""
+        if os.getpid() != self._pid:
+            os._exit(_exit_code(error))
+
+
+def _cancel_leftovers(loop: asyncio.AbstractEventLoop) -> None:
+    """End what handlers began and did not wait for: it must not run on inside another job."""
+    leftovers = asyncio.all_tasks(loop)
+    for each in leftovers:
+        each.cancel()
+    if leftovers:
+        loop.run_until_complete(asyncio.wait(leftovers))
+
+
+def _exit_code(error: BaseException | None) -> int:
+    if error is None:
+        return 0
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
+    return 1
+
+
+def _from_the_handler(error: BaseException) -> BaseException:
+    """Return `error` without the frames of this file that every traceback would begin with."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
+        frames = frames.tb_next
+    return error.with_traceback(frames) if frames is not None else error

@@ -1,0 +1,54 @@
+"""How a worker ended: in words, for the log, and as what is stored with the job it died in."""
+
+from __future__ import annotations
+
+from signal import Signals
+from time import time_ns
+from typing import Final
+
+from awa.engine.rescue import Death
+from awa.processes.clock import monotonic_us
+from awa.processes.exitcodes import ExitCode
+from awa.processes.forkserver import Exited
+from awa.processes.slot import Running
+
+EXPECTED: Final = frozenset({ExitCode.OK, ExitCode.RECYCLED, ExitCode.FENCED})
+"""Exit codes of workers that ended in order."""
+
+
+def is_expected(event: Exited, running: Running | None) -> bool:
+    """Whether a worker ended in order: not in the middle of a job, whatever its code."""
+    return running is None and event.code in EXPECTED
+
+
+def describe(event: Exited, running: Running | None, why: str = "") -> str:
+    """Return how a worker ended, in words; `why` is our reason, if we have killed it."""
+    if event.signal is not None:
+        how = f"killed by {_name(event.signal)}"
+        return f"{how}: {why}" if why else how
+    if running is None and event.code in tuple(ExitCode):
+        return ExitCode(event.code).name.lower()
+    return f"exited with code {event.code}"  # a handler's os._exit may use one of our codes: it means nothing then
+
+
+def of(event: Exited, running: Running | None, why: str = "") -> Death:
+    """Return what to store with the job the worker died in."""
+    details = {"type": "WorkerDied", "signal": event.signal, "exit_code": event.code, "pid": event.pid}
+    started_us = None
+    if running is not None:
+        started_us = time_ns() // 1000 - (monotonic_us() - running.started_us)
+    return Death(
+        f"worker {describe(event, running, why)}",
+        running.job_id if running else 0,
+        started_us,
+        None,
+        event.max_rss_kb or None,
+        {name: value for name, value in details.items() if value is not None},
+    )
+
+
+def _name(number: int) -> str:
+    try:
+        return Signals(number).name
+    except ValueError:
+        return f"signal {number}"  # a real-time signal

@@ -1,0 +1,104 @@
+"""Servers: the forkserver in use, one that is loading the application anew, and old ones whose workers still live."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+from typing import Final
+
+from awa import telemetry
+from awa.processes.forkserver import Event, ForkServer
+
+RESTART_FIRST_S: Final = 0.5
+RESTART_MAX_S: Final = 30.0
+
+
+class Servers:
+    """The forkservers of a node. Called from the main thread only; never waits but in `stop`."""
+
+    def __init__(self, current: ForkServer, start: Callable[[], ForkServer]) -> None:
+        """`start` starts another one."""
+        self.current: ForkServer | None = current
+        """The one to fork workers from; None after it was lost, until another is ready."""
+        self._start = start
+        self._coming: ForkServer | None = None
+        self._leaving: list[ForkServer] = []
+        self._again = False
+        self._failures = 0
+        self._restart_at: float | None = None
+
+    def all(self) -> list[ForkServer]:
+        """Return every one that lives."""
+        return [server for server in (self.current, self._coming, *self._leaving) if server is not None]
+
+    def reload(self) -> None:
+        """Load the application anew beside the old one. Asked while that is under way, do it once more afterwards: the
+        code may have changed since."""
+        if self._coming is not None:
+            self._again = True
+            return
+        self._restart_at = None
+        try:
+            self._coming = self._start()
+        except OSError as error:
+            telemetry.emit(telemetry.SUPERVISOR_RELOAD_FAILED, error=f"cannot start a forkserver: {error}")
+            self._failed()
+
+    def ready(self, server: ForkServer) -> None:
+        """The one that was to come has loaded the application: use it."""
+        if self.current is not None:
+            self._leaving.append(self.current)
+        self.current, self._coming = server, None
+        self._failures = 0
+        self._reload_again()
+
+    def gone(self, server: ForkServer) -> None:
+        """One has ended. The one in use is replaced; the one to come has failed."""
+        server.stop()
+        if server is self._coming:
+            self._coming = None
+            self._failed()
+            self._reload_again()
+        elif server is self.current:
+            self.current = None
+            self._restart_at = monotonic()
+        else:
+            self._leaving.remove(server)
+
+    def tend(self, has_workers: Callable[[ForkServer], bool]) -> float:
+        """End old ones that have no workers any more; start another in place of a lost one, when that is due.
+
+        Returns after how many seconds to do it again, at the latest.
+        """
+        for server in [server for server in self._leaving if not has_workers(server)]:
+            self._leaving.remove(server)
+            server.stop()
+        if self._restart_at is None or self._coming is not None:
+            return RESTART_MAX_S
+        if monotonic() >= self._restart_at:
+            self.reload()
+            return RESTART_FIRST_S
+        return self._restart_at - monotonic()
+
+    def close(self) -> None:
+        """Start no more, and do not wait for one that is loading."""
+        self._again, self._restart_at = False, None
+        if self._coming is not None:
+            self._coming.stop(timeout_s=0)
+            self._coming = None
+
+    def stop(self) -> list[Event]:
+        """End every one, and with it whatever is left of its workers; return their last words."""
+        self.close()
+        return [event for server in self.all() for event in server.stop()]
+
+    def _failed(self) -> None:
+        """After a failed start: with an old one in use, leave it at that; with none, try again, ever later."""
+        if self.current is None:
+            self._restart_at = monotonic() + min(RESTART_MAX_S, RESTART_FIRST_S * 2.0 ** min(self._failures, 10))
+            self._failures += 1
+
+    def _reload_again(self) -> None:
+        if self._again:
+            self._again = False
+            self.reload()
