@@ -10,7 +10,7 @@ from psycopg.rows import dict_row
 from awa import telemetry
 from awa.database.statements import statement
 from awa.engine.arrays import numbers
-from awa.engine.seal import seal_all
+from awa.engine.seal import seal_all, wait_for_sealer
 from awa.errors import JobNotFound, StateConflict
 from awa.failure import error_entry
 from awa.job import JobState
@@ -75,7 +75,7 @@ def listing(
     """Return rows of `awa.jobs`, newest first, at most `limit` (1 to 1000)."""
     wanted = {"kind": kind, "queue": queue, "jobs_max": max(1, min(limit, LIST_MAX))}
     if state in (JobState.Available, JobState.Scheduled):
-        _seal_first(connection)
+        _seal_if_free(connection)
     match state:
         case None:
             found = connection.execute(_LIST, wanted)
@@ -114,7 +114,7 @@ def cancel(connection: psycopg.Connection[Any], job_id: int, reason: str = "canc
         if cancelled is not None:
             telemetry.emit(telemetry.CONTROL_CANCELLED, job=job_id, was_running=cancelled)
             return cancelled
-        _seal_if_free(connection)
+        _seal_if_free(connection, after_others=True)
     raise StateConflict(f"job {job_id} could not be cancelled: it kept moving, or is not committed yet; try again")
 
 
@@ -140,12 +140,6 @@ def resume(connection: psycopg.Connection[Any], queue: str) -> None:
     connection.execute(_RESUME, {"queue": queue})
 
 
-def _seal_first(connection: psycopg.Connection[Any]) -> None:
-    """Route what was just committed, so that it is counted; not inside a transaction, which may have inserted jobs."""
-    if connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
-        seal_all(connection)
-
-
 def _cancel_where_it_is(connection: psycopg.Connection[Any], job_id: int, error: bytes) -> bool | None:
     """Take the job out of its batch or of deferred; None when it is in neither at this instant."""
     with connection.transaction():
@@ -156,9 +150,14 @@ def _cancel_where_it_is(connection: psycopg.Connection[Any], job_id: int, error:
     return None if row is None else bool(row[1])
 
 
-def _seal_if_free(connection: psycopg.Connection[Any]) -> None:
-    """Seal, so that jobs just committed are found. Not inside the caller's transaction: it may have inserted."""
+def _seal_if_free(connection: psycopg.Connection[Any], *, after_others: bool = False) -> None:
+    """Seal, so that jobs just committed are found. Not inside the caller's transaction: it may have inserted.
+
+    `after_others`: if somebody is sealing already, wait for that first.
+    """
     if connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
+        if after_others:
+            wait_for_sealer(connection)
         seal_all(connection)
 
 

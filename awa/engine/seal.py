@@ -18,6 +18,7 @@ BATCH_JOBS_MAX: Final = 128
 _LOCK = statement("seal/lock")
 _SEAL = statement("seal/seal")
 _RESEAL = statement("seal/reseal")
+_AWAIT = statement("seal/await")
 
 
 class Sealed(NamedTuple):
@@ -68,6 +69,11 @@ def seal_all(connection: psycopg.Connection[Any], floor: int = 0) -> int:
         jobs += step.jobs
         floor = step.floor
     return jobs + step.jobs
+
+
+def wait_for_sealer(connection: psycopg.Connection[Any]) -> None:
+    """Wait until the step that somebody else is sealing, if anybody is, has ended."""
+    connection.execute(_AWAIT)
 
 
 def reseal(connection: psycopg.Connection[Any], *, batch_max: int = BATCH_JOBS_MAX) -> Sealed:
