@@ -9,6 +9,7 @@ from psycopg import errors as pg
 
 from awa import telemetry
 from awa.database.statements import statement
+from awa.engine.arrays import numbers
 from awa.engine.seal import seal
 
 LOCK_TIMEOUT_MS: Final = 100
@@ -25,6 +26,7 @@ _SKIP_IDS = statement("retire/skip_ids")
 _RIPE = statement("retire/ripe")
 _VERIFY = statement("retire/verify")
 _DROP = statement("retire/drop")
+_PRUNE_RIPE = statement("retire/prune_ripe")
 _PRUNE_HELD = statement("retire/prune_held")
 _TRIM_SEAL = statement("retire/trim_seal")
 _FOLD_TALLY = statement("retire/fold_tally")
@@ -79,7 +81,10 @@ def retire(connection: psycopg.Connection[Any], retention: Retention, *, recheck
 
 def prune(connection: psycopg.Connection[Any], retention: Retention, jobs_max: int = 5_000) -> int:
     """Forget held jobs whose retention has passed, old ledger rows and old tallies; return the jobs forgotten."""
-    row = connection.execute(_PRUNE_HELD, {**retention._asdict(), "jobs_max": jobs_max}).fetchone()
+    with connection.transaction():
+        ripe = connection.execute(_PRUNE_RIPE, {**retention._asdict(), "jobs_max": jobs_max}).fetchall()
+        ids = numbers(row[0] for row in ripe)
+        row = connection.execute(_PRUNE_HELD, {**retention._asdict(), "ids": ids}).fetchone()
     connection.execute(_TRIM_SEAL)
     connection.execute(_FOLD_TALLY)
     return row[0] if row else 0

@@ -118,7 +118,7 @@ class ModelJob:
             self.place, self.owner, self.why = Place.ENDED, None, None
 
     def die(self) -> None:
-        """Its worker died in it: at once ready the first time, put aside after that, failed when it was its last attempt."""
+        """Its worker died in it: at once ready the first time, put aside later on, failed at the last attempt."""
         self.settle(JobState.Failed if self.spent + 1 >= self.max_attempts else JobState.Retryable)
         if self.place is Place.DEFERRED and self.spent == 1:
             self.ready()

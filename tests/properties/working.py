@@ -45,9 +45,7 @@ class Working(World):
     def seal(self, jobs_max: int, batch_max: int, force: bool, number: int) -> None:
         """One step; where a worker remembers the floor from is anybody's guess."""
         plan = self.model.plan_seal(jobs_max)
-        sealed = seal.seal(
-            self.engine, pick(self.floors, number), jobs_max=jobs_max, batch_max=batch_max, force=force
-        )
+        sealed = seal.seal(self.engine, pick(self.floors, number), jobs_max=jobs_max, batch_max=batch_max, force=force)
         self.floors.append(sealed.floor)
         if self.held_seal:
             assert (sealed.locked, sealed.jobs, sealed.more) == (False, 0, False)
