@@ -16,6 +16,7 @@ from awa.database.errors import translated
 from awa.database.source import required, source_of
 from awa.engine import control
 from awa.engine.control import QueueStat
+from awa.engine.seal import seal_all
 from awa.errors import DatabaseError, SerializationError, ValidationError
 from awa.inserting import Inserter
 from awa.job import Job, JobState
@@ -202,6 +203,7 @@ class Client(Inserter):
         Raises JobNotFound, or StateConflict when it has ended.
         """
         with self._using(f"cancel job {job_id}") as connection:
+            self._seal_before_callers_transaction(connection)
             control.cancel(connection, job_id)
             return job_of(control.get(connection, job_id))
 
@@ -284,6 +286,12 @@ class Client(Inserter):
         if not self._is_checked:
             schema.check(connection)
             self._is_checked = True
+
+    def _seal_before_callers_transaction(self, connection: psycopg.Connection[Any]) -> None:
+        """A job committed a moment ago has to be sealed to be found, which is possible only while no transaction runs:
+        on the caller's connection, before the first statement begins one."""
+        if self._source.is_callers and connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
+            seal_all(connection)
 
     def _refuse_closed(self) -> None:
         if self._is_closed:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, cast
 
 import psycopg
@@ -20,7 +20,7 @@ class Borrowed:
         self._connection = connection
         self.info = connection.info
         self.transaction = connection.transaction
-        self.pipeline = connection.pipeline
+        self._theirs = connection.isolation_level
 
     @property
     def autocommit(self) -> bool:
@@ -29,12 +29,22 @@ class Borrowed:
 
     @property
     def isolation_level(self) -> psycopg.IsolationLevel | None:
-        """As the caller set it, but for what the engine does between two of the caller's transactions."""
+        """As the caller set it, or as the engine needs it until the end of the pipeline it is about to begin."""
         return self._connection.isolation_level
 
     @isolation_level.setter
     def isolation_level(self, level: psycopg.IsolationLevel | None) -> None:
         self._connection.isolation_level = level
+
+    @contextmanager
+    def pipeline(self) -> Iterator[psycopg.Pipeline]:
+        """Send the block's statements together."""
+        try:
+            with self._connection.pipeline() as pipeline:
+                yield pipeline
+        finally:
+            if self._connection.isolation_level != self._theirs and not self._connection.closed:
+                self._connection.isolation_level = self._theirs
 
     def execute(
         self, query: bytes, params: Any = None, *, prepare: bool | None = None, binary: bool = False
