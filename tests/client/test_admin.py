@@ -1,0 +1,85 @@
+"""Looking after jobs: reading, listing, cancelling, retrying, pausing."""
+
+import pytest
+
+from awa import AwaError, Client, JobNotFound, JobState, StateConflict, TerminalError, ValidationError
+
+
+def fail(job: object) -> None:
+    raise TerminalError("no")
+
+
+def test_a_job_there_is_not_is_an_awa_error_with_its_number(client: Client) -> None:
+    for ask in (client.get_job, client.cancel, client.retry, client.wait, client.attempts):
+        with pytest.raises(JobNotFound, match=r"^job not found: 404$") as caught:
+            ask(404)
+        assert isinstance(caught.value, AwaError)
+
+
+def test_lists_are_newest_first_and_filtered(client: Client) -> None:
+    client.task(kind="bad")(fail)
+    old = client.insert({}, kind="a", queue="q")
+    bad = client.insert({}, kind="bad")
+    client.work()
+    later = client.insert({}, kind="a", run_at="2040-01-01T00:00:00Z")
+    new = client.insert({}, kind="b", queue="q")
+    cancelled = client.cancel(client.insert({}, kind="b").id)
+    ids = [job.id for job in client.list_jobs()]
+    assert ids == [cancelled.id, new.id, later.id, bad.id, old.id]
+    for expected, wanted in (
+        ([new.id, old.id], {"state": "available"}),
+        ([new.id, old.id], {"state": JobState.Available}),
+        ([later.id], {"state": "scheduled"}),
+        ([bad.id], {"state": "failed"}),
+        ([cancelled.id], {"state": JobState.Cancelled}),
+        ([], {"state": "running"}),
+        ([], {"state": "waiting_external"}),
+        ([later.id, old.id], {"kind": "a"}),
+        ([new.id, old.id], {"queue": "q"}),
+        ([old.id], {"queue": "q", "kind": "a", "state": "available"}),
+        ([cancelled.id], {"limit": 1}),
+        ([cancelled.id], {"limit": 0}),
+        (ids, {"limit": 5000}),
+    ):
+        assert [job.id for job in client.list_jobs(**wanted)] == expected, wanted  # type: ignore[arg-type]
+
+
+def test_a_state_there_is_not_is_a_value_error(client: Client) -> None:
+    with pytest.raises(ValueError, match="unknown job state 'done'; expected one of: scheduled, available"):
+        client.list_jobs(state="done")
+
+
+def test_a_job_can_be_cancelled_once(client: Client) -> None:
+    job = client.insert({})
+    assert client.cancel(job.id).state is JobState.Cancelled
+    with pytest.raises(StateConflict, match=f"job {job.id} cannot be cancelled: it is cancelled already"):
+        client.cancel(job.id)
+
+
+def test_failed_and_cancelled_jobs_can_be_retried_and_others_not(client: Client) -> None:
+    client.task(kind="bad")(fail)
+    bad = client.insert({}, kind="bad")
+    client.work()
+    retried = client.retry(bad.id)
+    assert (retried.state, retried.attempt, len(retried.errors)) == (JobState.Available, 0, 1)
+    with pytest.raises(StateConflict, match=f"job {bad.id} cannot be retried: it is available"):
+        client.retry(bad.id)
+    client.work()
+    assert [(each["round"], each["attempt"], each["outcome"]) for each in client.attempts(bad.id)] == [
+        (0, 1, "failed"),
+        (1, 1, "failed"),
+    ]
+    cancelled = client.cancel(client.insert({}).id)
+    assert client.retry(cancelled.id).state is JobState.Available
+
+
+def test_queues_are_paused_and_resumed(client: Client) -> None:
+    client.pause_queue("new one", "hine")
+    client.resume_queue("never heard of")
+    assert [(each.queue, each.paused) for each in client.queue_stats()] == [("new one", True)]
+    client.resume_queue("new one")
+    client.resume_queue("new one")
+    assert [each.paused for each in client.queue_stats()] == [False]
+    for name in ("", "a\nb"):
+        with pytest.raises(ValidationError, match="queue .*is not a name"):
+            client.pause_queue(name)
