@@ -13,6 +13,13 @@ from awa.errors import DatabaseError
 
 CONNECT_TIMEOUT_S = 10
 
+# The engine relies on each statement seeing what was committed before it: with anything stricter, a claim that meets
+# another one fails instead of passing on. The driver's isolation level covers only transactions that it begins itself;
+# statements in autocommit mode follow the session's default, which a database or role may have set to something else.
+_READ_COMMITTED = b"""
+    select set_config('default_transaction_isolation', 'read committed', false)
+    where current_setting('default_transaction_isolation') <> 'read committed'"""
+
 
 def connect(dsn: str, *, role: str, autocommit: bool = True) -> psycopg.Connection[Any]:
     """Open a connection for the process or thread called `role` (shown in pg_stat_activity).
@@ -22,10 +29,11 @@ def connect(dsn: str, *, role: str, autocommit: bool = True) -> psycopg.Connecti
     """
     target = resolve(dsn)
     try:
-        connection = psycopg.connect(target, **options(target, role), autocommit=autocommit)
+        connection = psycopg.connect(target, **options(target, role), autocommit=True)
+        connection.execute(_READ_COMMITTED)
     except psycopg.Error as error:
         raise cannot_connect(target, error) from error
-    # Sealing and settling rely on each statement seeing what was committed before it, whatever the server's default.
+    connection.autocommit = autocommit
     connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
     set_json_loads(_raw, connection)
     return connection

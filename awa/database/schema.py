@@ -60,6 +60,9 @@ def migrate(connection: psycopg.Connection[Any]) -> list[int]:
         raise DatabaseError(
             f"PostgreSQL {connection.info.server_version // 10000} is too old: Awa needs 14 or newer. Nothing changed"
         )
+    if connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
+        # A snapshot taken before the lock was had would not show what another migrate has just done.
+        connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
     with translated("migrate the database"), connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", [LOCK])
         have = current(connection)
