@@ -1,0 +1,150 @@
+"""The page of events: names from `awa.telemetry`, fields from where they are emitted, levels from `awa.logs`."""
+
+from __future__ import annotations
+
+import ast
+import logging
+from pathlib import Path
+
+import awa
+from awa import telemetry
+from awa.engine.rescue import Rescued
+from awa.logs import LEVELS
+from docs.generate.markdown import code, document, table
+
+MEANINGS = {
+    "insert.jobs": "This process inserted jobs. Emitted before the transaction commits.",
+    "seal.batches": "Newly committed jobs were routed into batches.",
+    "seal.restored": "The sealing ledger came from another cluster, as after a restore; every job that was nowhere has "
+    "been routed anew.",
+    "run.finished": "A job's handler returned or raised. A warning when the job is to be retried or has failed.",
+    "settle.jobs": "Outcomes were recorded.",
+    "settle.refused": "Outcomes were refused, because the jobs were no longer in the worker's lease: cancelled, or "
+    "given to others.",
+    "promote.jobs": "Deferred jobs were due and are ready now.",
+    "rescue.jobs": "The lease of a dead worker was taken apart.",
+    "rescue.node": "A node missed three heartbeats; the leases of its workers are being taken apart.",
+    "retire.segment": "A segment of the log was dropped.",
+    "retire.postponed": "A lock was not to be had within 100 ms; the leader tries again at the next round.",
+    "retire.refused": "A segment was about to be dropped, but some of its jobs are nowhere. It is kept. This is a "
+    "defect of Awa: please report it.",
+    "control.cancelled": "Somebody cancelled a job.",
+    "control.retried": "Somebody had a finished job run again.",
+    "lead.elected": "This node is the leader now.",
+    "lead.lost": "This node is no longer the leader.",
+    "lead.unknown_kind": "Jobs are ready that no live node can run.",
+    "database.connected": "The database can be reached again.",
+    "database.lost": "A connection broke, or could not be made; it is tried again with growing pauses.",
+    "worker.started": "A worker process was forked.",
+    "worker.ready": "A worker has signed in and begins to claim.",
+    "worker.exited": "A worker process has ended. `how` says in which way; `job` is the one it was in.",
+    "supervisor.ready": "The application is loaded, the database has the right schema, the node has signed in.",
+    "supervisor.signal": "The supervisor received a signal.",
+    "supervisor.reloaded": "A new forkserver has loaded the application; the workers are being replaced.",
+    "supervisor.reload_failed": "The new code could not be loaded; the old workers go on.",
+    "supervisor.draining": "The supervisor was told to end and lets running jobs finish.",
+    "supervisor.stopped": "The supervisor has signed out.",
+    "supervisor.warning": "Something about the application that will cause trouble, such as threads started at import.",
+    "supervisor.fenced": "This node had been declared dead and has signed in anew.",
+    "supervisor.service_failed": "Something in the supervisor failed and is tried again.",
+}
+
+INTRODUCTION = """
+Awa says what happens as *events*: a name, "verb.noun", and some fields. The supervisor and its workers write them to
+standard error, one line each, as text or as JSON (`--log-format`). The least severe level that is written is
+`--log-level`.
+"""
+
+IN_CODE = """
+## In your own process
+
+Subscribe to see what the client in your process does. The function is called in the thread that caused the event, so it
+should be quick; if it raises, that is logged and does no harm.
+
+```python
+from awa import telemetry
+
+seen = []
+stop = telemetry.subscribe(lambda event, fields: seen.append((event, fields)))
+telemetry.emit(telemetry.INSERT_JOBS, jobs=3)
+stop()
+assert seen == [("insert.jobs", {"jobs": 3})]
+```
+"""
+
+
+def page() -> str:
+    """Return the page."""
+    fields = emitted()
+    rows = (
+        (code(event), _level(event), ", ".join(map(code, fields[event])), MEANINGS.get(event, ""))
+        for event in events()
+        if event in fields
+    )
+    listing = table(("event", "level", "fields", "meaning"), rows)
+    return document("Log events", INTRODUCTION, listing, _silent(fields), IN_CODE)
+
+
+def _silent(fields: dict[str, list[str]]) -> str:
+    names = [code(event) for event in events() if event not in fields]
+    return f"Named in `awa.telemetry` already, and not emitted by this release: {', '.join(names)}." if names else ""
+
+
+def events() -> list[str]:
+    """Return every event's name, in the order in which they are defined."""
+    return [value for name, value in vars(telemetry).items() if name.isupper() and isinstance(value, str)]
+
+
+def emitted() -> dict[str, list[str]]:
+    """Return the events that some code emits, each with its fields."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(Path(awa.__file__).parent.rglob("*.py")):
+        for name, fields in _emits(ast.parse(path.read_text(encoding="utf-8"))):
+            known = found.setdefault(getattr(telemetry, name), [])
+            known += [field for field in fields if field not in known]
+    return found
+
+
+def _emits(tree: ast.Module) -> list[tuple[str, list[str]]]:
+    """The events a file names in or beside a call of `emit`, with the keywords of that call."""
+    return [
+        (name, _fields(call))
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and _is_emit(call)
+        for name in _names(call, tree)
+    ]
+
+
+def _is_emit(call: ast.Call) -> bool:
+    return isinstance(call.func, ast.Attribute) and call.func.attr == "emit"
+
+
+def _names(call: ast.Call, tree: ast.Module) -> list[str]:
+    """The event of a call; for one in a variable, all events that are assigned to it."""
+    event = call.args[0] if call.args else None
+    if isinstance(event, ast.Name):
+        values = [
+            node.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == event.id for t in node.targets)
+        ]
+        return [name for value in values for name in _constants(value)]
+    return _constants(event) if event is not None else []
+
+
+def _constants(node: ast.AST) -> list[str]:
+    return [
+        part.attr
+        for part in ast.walk(node)
+        if isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name) and part.value.id == "telemetry"
+    ]
+
+
+def _fields(call: ast.Call) -> list[str]:
+    names = [keyword.arg for keyword in call.keywords if keyword.arg is not None]
+    spread = any(keyword.arg is None for keyword in call.keywords)
+    return names + (list(Rescued._fields) if spread else [])  # the only record that is emitted whole
+
+
+def _level(event: str) -> str:
+    return logging.getLevelName(LEVELS.get(event, logging.INFO)).lower()

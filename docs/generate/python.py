@@ -1,0 +1,105 @@
+"""The page of the Python interface, from `awa.__all__`."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import awa
+from awa.errors import AwaError
+from docs.generate.docstrings import attributes, doc
+from docs.generate.markdown import code, document, table
+from docs.generate.signatures import plain, signature
+
+INTRODUCTION = """
+What `import awa` gives. Names that are not on this page are Awa's own business and may change with any release.
+Exceptions have [a page of their own](errors.md).
+"""
+CHAPTERS = (
+    ("The client", "Client SyncTransaction"),
+    ("Jobs", "Job JobState InsertedMany QueueStat"),
+    ("What a handler may return", "RetryAfter Snooze Cancel"),
+    ("Kinds and schema", "derive_kind migrations migrations_range current_migration_version"),
+)
+HANDLER = """
+## What a handler gets
+
+A handler is a function of one argument, its job: a [`Job`](#awajob) in the state `running`, whose `args` have the type
+that the task was registered with. `async def` handlers are accepted too; they run on an event loop inside the worker,
+one job at a time like all others.
+
+Some names are there already for what later releases bring: `deadline`, `progress` and `traceparent` are `None`, no job
+is ever `waiting_external`, and a handler is not told yet that its job was cancelled.
+"""
+
+
+def page() -> str:
+    """Return the page."""
+    parts = [f"## {title}\n\n" + "\n\n".join(map(_entry, names.split())) for title, names in CHAPTERS]
+    return document("Python", INTRODUCTION, *parts, HANDLER)
+
+
+def public() -> set[str]:
+    """Return the names of `awa.__all__` that belong on this page."""
+    return {name for name in awa.__all__ if name != "__version__" and not _is_error(getattr(awa, name))}
+
+
+def chaptered() -> set[str]:
+    """Return the names this page has."""
+    return {name for _, names in CHAPTERS for name in names.split()}
+
+
+def _is_error(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, AwaError)
+
+
+def _entry(name: str) -> str:
+    value = getattr(awa, name)
+    if not isinstance(value, type):
+        return f"### `awa.{name}`\n\n{_code(signature(name, value))}\n\n{doc(value)}"
+    return "\n\n".join([f"### `awa.{name}`", *_class(name, value)])
+
+
+def _class(name: str, value: type) -> Iterator[str]:
+    if issubclass(value, enum.Enum):
+        meanings = dict(attributes(value))
+        rows = ((code(each.name), each.value, code(str(each)), meanings[each.name]) for each in value)
+        yield doc(value)
+        yield table(("member", "value", "text", "meaning"), rows)
+        return
+    if fields := attributes(value):
+        yield doc(value)
+        types = inspect.get_annotations(value)
+        rows = ((code(field), code(plain(types[field])), meaning) for field, meaning in fields)
+        yield table(("field", "type", "meaning"), rows)
+    elif inspect.getdoc(vars(value).get("__init__")):
+        yield _code(signature(name, value))
+        yield doc(value)
+        yield doc(value.__init__)
+    else:
+        yield doc(value)
+    for method, member in _members_of(value):
+        yield _method(name, method, member)
+
+
+def _members_of(value: type) -> Iterator[tuple[str, Any]]:
+    """The public methods and properties that a class and its bases of ours define, bases first."""
+    for owner in reversed(value.__mro__):
+        if not owner.__module__.startswith("awa."):
+            continue
+        for name, member in vars(owner).items():
+            if not name.startswith("_") and (isinstance(member, property) or inspect.isfunction(member)):
+                yield name, member
+
+
+def _method(owner: str, name: str, member: Any) -> str:
+    heading = f"#### `{owner}.{name}`"
+    if isinstance(member, property):
+        return f"{heading}\n\n{doc(member)}"
+    return f"{heading}\n\n{_code(signature(name, member))}\n\n{doc(member)}"
+
+
+def _code(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.splitlines())
