@@ -87,8 +87,7 @@ def reseal(connection: psycopg.Connection[Any], *, batch_max: int = BATCH_JOBS_M
         answer = connection.execute(_RESEAL, {"batch_max": batch_max})
     held = locked.fetchone()
     row = answer.fetchone()
-    jobs = row[0] if row else 0
-    is_sealer = bool(held and held[0] == "true")
-    if is_sealer:
+    jobs, is_done = row or (0, False)
+    if is_done:
         telemetry.emit(telemetry.SEAL_RESTORED, jobs=jobs)
-    return Sealed(jobs, 0, False, is_sealer, 0)
+    return Sealed(jobs, 0, False, bool(held and held[0] == "true"), 0)

@@ -58,4 +58,4 @@ with aim as materialized (
   insert into awa.seal (gen, base_gen, snap, jobs, system_id)
   select gen, gen, snap, (select count(*) from fresh), (select system_identifier from pg_control_system()) from aim
 )
-select count(*)::int as jobs from fresh;
+select (select count(*)::int from fresh) as jobs, exists (select from aim) as is_done;
