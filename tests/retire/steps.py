@@ -20,7 +20,7 @@ def value(db: Connection, query: str, *args: Any) -> Any:
 
 
 def pass_by(db: Connection) -> list[int]:
-    """Take ids until the sequence has left the segment it is in; return the jobs inserted for that, of kind "filler"."""
+    """Insert jobs of kind "filler" until the sequence has left the segment it is in; return them."""
     hi = value(db, "select min(hi) from awa.segment, awa.job_id where hi > last_value + is_called::int")
     ids = []
     while not ids or ids[-1] < hi:
