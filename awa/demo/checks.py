@@ -20,8 +20,8 @@ class Check(NamedTuple):
 
     promise: str
     holds: bool
-    detail: str = ""
-    """What was found instead."""
+    found: str
+    """What was found, to be told when it does not hold."""
 
 
 def of_the_work(facts: Facts) -> list[Check]:

@@ -44,7 +44,7 @@ class Report:
             "total_s": self.total_s,
             "kills": self.kills,
             "kill": _as_data(kill) if kill else None,
-            "checks": [check._asdict() for check in self.checks],
+            "checks": [{"promise": check.promise, "holds": check.holds, "found": check.found} for check in self.checks],
             "holds": self.holds,
         }
 
@@ -100,7 +100,7 @@ def _kill(report: Report) -> list[str]:
 def _balance(report: Report) -> list[str]:
     facts = report.facts
     lines = [f"jobs lost: {facts.jobs_lost}", f"rows written twice: {facts.rows_twice}{_refused(facts)}"]
-    lines += [f"FAILED: {check.promise}: {check.detail}" for check in report.checks if not check.holds]
+    lines += [f"FAILED: {check.promise}: {check.found}" for check in report.checks if not check.holds]
     if report.holds:
         lines.append(f"all {len(report.checks)} checks hold")
     return lines

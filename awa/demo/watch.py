@@ -50,6 +50,7 @@ class Watch:
             if self._done * 2 >= len(self._run.paths):
                 self._tend_kill()
             sleep(BUSY_S if self._is_exciting() else CALM_S)
+        self._shown.show(len(self._run.paths))
 
     def _look(self) -> None:
         row = self._connection.execute(DONE, [self._run.id]).fetchone()
