@@ -1,0 +1,138 @@
+"""What each command does and prints."""
+
+import json
+import re
+from typing import Any
+
+import psycopg
+import pytest
+
+from awa import Client, JobState
+from awa.database import schema
+from awa.database.statements import script
+from tests.cli.conftest import Run
+
+
+def fail(job: Any) -> None:
+    raise LookupError(f"no customer {job.args['n']}\nsecond line")
+
+
+def test_migrate_installs_once(awa: Run, empty_database: str) -> None:
+    env = {"DATABASE_URL": empty_database}
+    assert (
+        awa("migrate", "--version", env=env).stdout
+        == f"schema version none (this release works with {schema.VERSION})\n"
+    )
+    assert awa("migrate", env=env).stdout.splitlines()[-1] == f"The schema is at version {schema.VERSION}."
+    assert awa("migrate", env=env).stdout == f"Nothing to do: the schema is at version {schema.VERSION}.\n"
+    assert json.loads(awa("migrate", "--json", env=env).stdout) == {"applied": [], "version": schema.VERSION}
+    assert json.loads(awa("migrate", "--version", "--json", env=env).stdout)["version"] == schema.VERSION
+
+
+def test_migrate_sql_is_what_migrate_would_run(awa: Run, empty_database: str) -> None:
+    printed = awa("migrate", "--sql", env={"DATABASE_URL": ""}).stdout
+    assert script("schema.sql") in printed
+    with psycopg.connect(empty_database) as connection:
+        connection.execute(printed.encode())
+    assert "Nothing to do" in awa("migrate", env={"DATABASE_URL": empty_database}).stdout
+    assert awa("migrate", "--sql", "--from", schema.VERSION).stdout == ""
+    assert json.loads(awa("migrate", "--sql", "--json", "--to", "1").stdout)[0]["version"] == 1
+
+
+def test_job_list_is_a_table(awa: Run, client: Client) -> None:
+    client.insert({}, kind="a_kind_whose_name_is_longer_than_its_column", queue="email")
+    client.insert({}, run_at="2040-01-01T00:00:00Z", max_attempts=1000)
+    lines = awa("job", "list").stdout.splitlines()
+    assert [line.split() for line in lines] == [
+        ["ID", "KIND", "QUEUE", "STATE", "ATT", "MAX"],
+        ["2", "dict", "default", "scheduled", "0", "1000"],
+        ["1", "a_kind_whose_name_is_longer_than_its_column", "email", "available", "0", "25"],
+        ["2", "jobs", "listed."],
+    ]
+    assert lines[0].index("QUEUE") == lines[1].index("default") == lines[2].index("email")
+    assert awa("job", "list", "--state", "scheduled").stdout.splitlines()[-1] == "1 jobs listed."
+    assert awa("job", "list", "--kind", "dict", "--queue", "email").stdout.splitlines()[-1] == "0 jobs listed."
+    assert awa("job", "list", "--limit", "1").stdout.splitlines()[-1] == "1 jobs listed."
+    assert awa("job", "list", "--limit", "0", code=2).stderr
+    newest, _ = json.loads(awa("job", "list", "--json").stdout)
+    assert (newest["id"], newest["state"], newest["run_at"]) == (2, "scheduled", "2040-01-01T00:00:00+00:00")
+
+
+def test_job_show_has_every_attribute_and_every_attempt(awa: Run, client: Client, connection: Any) -> None:
+    client.task(kind="bad")(fail)
+    job = client.insert({"n": 7, "é": "ß"}, kind="bad", tags=["t"], metadata={"m": 1}, max_attempts=2)
+    client.work()
+    connection.execute("update awa.deferred set run_at = now()")
+    client.work()
+    shown = awa("job", "show", job.id).stdout
+    for name, value in (
+        ("id", str(job.id)),
+        ("kind", "bad"),
+        ("state", "failed"),
+        ("attempt", "2"),
+        ("args", '{"n": 7, "é": "ß"}'),
+        ("tags", '["t"]'),
+        ("metadata", '{"m": 1}'),
+        ("result", "-"),
+    ):
+        assert re.search(rf"^{name} +{re.escape(value)}$", shown, re.MULTILINE), name
+    assert re.findall(r"^attempt +(\d: \w+)$", shown, re.MULTILINE) == ["1: retryable", "2: failed"]
+    for name, value in (
+        ("started", r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+\+00:00"),
+        ("finished", r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+\+00:00"),
+        ("took", r"\d+\.\d{6} s"),
+        ("worker", r"\d+"),
+        ("cpu", r"\d+\.\d{6} s"),
+        ("peak memory", r"\d+\.\d MiB"),
+        ("error", "LookupError: no customer 7"),
+    ):
+        assert len(re.findall(rf"^  {name} +{value}$", shown, re.MULTILINE)) == 2, name
+    assert "raise LookupError" in shown
+    as_json = json.loads(awa("job", "show", job.id, "--json").stdout)
+    assert (as_json["id"], as_json["state"], len(as_json["errors"])) == (job.id, "failed", 2)
+    assert [attempt["outcome"] for attempt in as_json["attempts"]] == ["retryable", "failed"]
+
+
+def test_job_show_of_a_job_that_has_not_run(awa: Run, client: Client) -> None:
+    job = client.insert({})
+    shown = awa("job", "show", job.id).stdout
+    assert re.search(r"^state +available$", shown, re.MULTILINE)
+    assert len(re.findall("^attempt ", shown, re.MULTILINE)) == 1
+
+
+def test_jobs_are_cancelled_and_retried(awa: Run, client: Client) -> None:
+    job = client.insert({})
+    assert awa("job", "cancel", job.id).stdout == f"Cancelled job {job.id}\n"
+    assert client.get_job(job.id).state is JobState.Cancelled
+    assert awa("job", "cancel", job.id, code=1).stderr.startswith(f"error: job {job.id} cannot be cancelled: it is")
+    assert awa("job", "retry", job.id).stdout == f"Retried job {job.id}\n"
+    assert client.get_job(job.id).state is JobState.Available
+    assert json.loads(awa("job", "cancel", job.id, "--json").stdout)["state"] == "cancelled"
+
+
+@pytest.mark.parametrize("command", ["show", "cancel", "retry"])
+def test_a_job_there_is_not(awa: Run, command: str) -> None:
+    assert awa("job", command, 404, code=1).stderr == "error: job not found: 404\n"
+    assert "not a valid integer" in awa("job", command, "x", code=2).stderr
+
+
+def test_queues_are_shown_paused_and_resumed(awa: Run, client: Client) -> None:
+    client.insert_many([{}] * 3, queue="email")
+    header, row = awa("queue", "stats").stdout.splitlines()
+    assert header.split() == (
+        "QUEUE QUEUED SCHEDULED AVAILABLE RETRYABLE RUNNING FAILED WAITING DONE/H LAG PAUSED".split()
+    )
+    assert (row.split()[:4], row.split()[-1]) == (["email", "3", "0", "3"], "no")
+    assert awa("queue", "pause", "email", "--by", "hine").stdout == "Paused queue 'email'\n"
+    assert json.loads(awa("queue", "stats", "--json").stdout)[0]["paused"] is True
+    assert awa("queue", "resume", "email").stdout == "Resumed queue 'email'\n"
+    assert json.loads(awa("queue", "stats", "--json").stdout)[0]["paused"] is False
+    assert "is not a name" in awa("queue", "pause", "", code=1).stderr
+
+
+def test_every_command_explains_itself(awa: Run) -> None:
+    for command in ("", "migrate", "job", "job list", "job show", "job cancel", "job retry", "queue", "queue stats"):
+        assert "Usage:" in awa(*command.split(), "--help").stdout
+    for command in ("queue pause", "queue resume", "dev", "dev postgres"):
+        assert "Usage:" in awa(*command.split(), "--help").stdout
+    assert awa("--version").stdout.startswith("awa, version ")
