@@ -17,7 +17,7 @@ class RunningJob(Job):
     """A `Job` while its handler runs."""
 
     __slots__ = ("_slot",)
-    _slot: Slot
+    _slot: Slot | None
 
     def __init__(self, body: Body, attempt: int, args: Any, slot: Slot) -> None:
         for name, value in (
@@ -44,5 +44,14 @@ class RunningJob(Job):
             _set(self, name, value)
 
     def is_cancelled(self) -> bool:
-        """Whether this job has been cancelled meanwhile. Reads shared memory: cheap enough for an inner loop."""
+        """Whether this job has been cancelled meanwhile. Reads shared memory: cheap enough for an inner loop.
+
+        Raises RuntimeError when the handler has returned: the worker is at another job by then.
+        """
+        if self._slot is None:
+            raise RuntimeError(f"job {self.id} is not running any more; is_cancelled() is for its handler")
         return self._slot.is_cancelled()
+
+    def end(self) -> None:
+        """Note that the handler has returned."""
+        _set(self, "_slot", None)

@@ -39,6 +39,8 @@ class Runner:
             if self._interruptible and isinstance(error, KeyboardInterrupt):
                 raise
             return decide_error(_from_the_handler(error), attempt, body.max_attempts)
+        finally:
+            job.end()
 
     def close(self) -> None:
         """End the event loop, if there was one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 from signal import Signals
 
 import psutil
@@ -52,7 +53,8 @@ def test_an_idle_supervisor_stops_at_once_and_leaves_nothing(shop: Shop, supervi
 
 
 @pytest.mark.parametrize(
-    "numbers", [[Signals.SIGQUIT], [Signals.SIGINT, Signals.SIGINT], [Signals.SIGTERM, Signals.SIGTERM, Signals.SIGQUIT]]
+    "numbers",
+    [[Signals.SIGQUIT], [Signals.SIGINT, Signals.SIGINT], [Signals.SIGTERM, Signals.SIGTERM, Signals.SIGQUIT]],
 )
 def test_stop_at_once(shop: Shop, supervise: Start, numbers: list[Signals]) -> None:
     supervisor = supervise(processes=1).ready()
@@ -79,12 +81,12 @@ def test_a_job_that_outlasts_the_drain_time_is_killed_and_given_back(shop: Shop,
     assert error["error"] == "worker killed by SIGKILL: still running 0.3 s after shutdown began"
 
 
-def test_told_to_stop_while_the_application_loads(shop: Shop, supervise: Start, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_told_to_stop_while_the_application_loads(shop: Shop, supervise: Start, tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(
         "import time, pathlib\npathlib.Path('loading').touch()\ntime.sleep(60)\n", encoding="utf-8"
     )
     supervisor = supervise(app="slow:client")
-    until(lambda: (tmp_path / "loading").exists())
+    until((tmp_path / "loading").exists)
     supervisor.send(Signals.SIGHUP)  # means nothing yet
     family = [process.pid for process in supervisor.family()]
     assert supervisor.stop(timeout=3) == 0

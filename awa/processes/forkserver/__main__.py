@@ -22,6 +22,8 @@ from awa.processes.forkserver.wire import Message, Wire
 from awa.processes.title import Title
 from awa.processes.wakes import Wakes
 
+_NOT_THEIRS = (str(Path(__file__).parents[2]), importlib.__file__, "<frozen importlib")
+
 
 def main(socket_fd: int, parent: int) -> int:
     """Boot and serve. Returns the exit code."""
@@ -66,10 +68,10 @@ def _resolve(name: str) -> Callable[..., Any]:
 
 
 def _traceback(error: BaseException) -> str:
-    """Return the traceback of `error` without the two frames of this program that every one would begin with."""
+    """Return the traceback of `error` without the frames of ours and of `importlib` that every one would begin with."""
     frames = error.__traceback__
-    for _ in range(2):
-        frames = frames.tb_next or frames if frames else None
+    while frames and frames.tb_next and frames.tb_frame.f_code.co_filename.startswith(_NOT_THEIRS):
+        frames = frames.tb_next
     return "".join(traceback.format_exception(type(error), error, frames))
 
 

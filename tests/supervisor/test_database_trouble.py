@@ -1,0 +1,133 @@
+"""The database goes away, and comes back."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from signal import Signals
+
+import psycopg
+import pytest
+
+from awa import embedded
+from awa.database import schema
+from awa.database.connections import connect
+from tests.fixtures.supervisor import Shop, Start
+from tests.fixtures.waiting import until
+
+pytestmark = [pytest.mark.processes, pytest.mark.postgres]
+
+END_ALL = """select pg_terminate_backend(pid) from pg_stat_activity
+where application_name like 'awa %' and datname = current_database()"""
+
+
+class OwnServer:
+    """A server of the test's own, which it may stop."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.start()
+        with connect(self.dsn, role="test") as connection:
+            schema.migrate(connection)
+
+    def start(self) -> None:
+        """Start it, at the same address as before."""
+        self.server = embedded.start(self.path, settings={"fsync": "off", "max_connections": "40"}, keep=True)
+        self.dsn = self.server.dsn
+
+    def stop(self) -> None:
+        """Stop it, whoever is connected."""
+        self.server.stop()
+        embedded.stop(self.path)
+
+
+@pytest.fixture
+def own_server(server: embedded.Server) -> Iterator[OwnServer]:
+    """A server that nobody else uses."""
+    directory = Path(tempfile.mkdtemp(prefix="awa-own-", dir=server.path.parent))
+    directory.chmod(0o755)
+    own = OwnServer(directory / "data")
+    yield own
+    own.stop()
+    shutil.rmtree(directory)
+
+
+def test_all_connections_are_ended_again_and_again(shop: Shop, supervise: Start) -> None:
+    """Nothing is lost or settled twice, and a connection that can be opened again at once is not worth a word."""
+    supervisor = supervise().ready()
+    jobs = shop.insert_many([("nap", {"ms": 1})] * 300)
+    for goal in (20, 80, 140, 200):
+        until(lambda: shop.rows("select count(*) from awa.attempt_log")[0] >= goal)  # noqa: B023
+        shop.db.execute(END_ALL)
+    shop.until_state("completed", *jobs)
+    assert shop.rows("select count(*) from awa.attempt_log group by job_id") == [1] * 300
+    assert shop.rows("select id from awa.batch") == []
+    assert not supervisor.events("worker.exited")
+    assert not supervisor.events("supervisor.service_failed")
+    assert shop.rows("select count(*) from effects")[0] == 300
+    assert supervisor.stop() == 0
+
+
+def test_the_server_restarts(own_server: OwnServer, supervise: Start, tmp_path: Path) -> None:
+    """What was finished meanwhile is settled afterwards, the rest runs on, and it is all said once."""
+    shop = Shop(own_server.dsn, tmp_path)
+    supervisor = supervise(dsn=own_server.dsn, heartbeat_interval_s=2).ready()
+    held = shop.insert_many([("wait", {"gate": "gate"})] * 2)
+    until(lambda: shop.states(*held) == ["running"] * 2)
+    idle_or_busy = supervisor.workers()
+    shop.close()
+    own_server.stop()
+    supervisor.until_event("database.lost", process="supervisor")
+    shop.open("gate")  # they finish now, and cannot say so
+    own_server.start()
+    shop = Shop(own_server.dsn, tmp_path)
+    more = shop.insert_many([("note", {})] * 20)
+    shop.until_state("completed", *held, *more, timeout=30)
+    supervisor.until_event("database.connected", process="supervisor")
+    assert [len(shop.attempts(job)) for job in held] == [1, 1]
+    assert supervisor.workers() == idle_or_busy
+    assert len(supervisor.events("database.lost", process="supervisor")) == 1
+    assert len(supervisor.events("database.lost")) <= 3  # and each worker once
+    assert supervisor.stop() == 0
+    shop.close()
+
+
+def test_told_to_stop_while_the_database_is_away(own_server: OwnServer, supervise: Start, tmp_path: Path) -> None:
+    """It does not wait for it; what its workers had finished and could not say is done again by others."""
+    shop = Shop(own_server.dsn, tmp_path)
+    supervisor = supervise(dsn=own_server.dsn).ready()
+    shop.close()
+    own_server.stop()
+    supervisor.until_event("database.lost")
+    assert supervisor.stop(Signals.SIGTERM, timeout=12) == 0
+
+
+def test_a_duty_that_fails_does_not_keep_the_others_from_being_done(shop: Shop, supervise: Start) -> None:
+    shop.db.execute("revoke delete on awa.held from awa_owner")
+    supervisor = supervise(processes=1).ready()
+    failed = supervisor.until_event("supervisor.service_failed")
+    assert failed["service"] == "retire"
+    assert "permission denied for table held" in failed["traceback"]
+    for _ in range(3):
+        job = shop.insert("once_more")
+        shop.until_state("completed", job)
+    assert len(supervisor.events("supervisor.service_failed")) == 1
+
+
+def test_a_statement_that_is_refused_for_a_while(shop: Shop, supervise: Start) -> None:
+    """A database that became read-only, as one does that is about to be replaced."""
+    supervisor = supervise(processes=1).ready()
+    (name,) = shop.rows("select current_database()")
+    shop.db.execute(f"alter database {name} set default_transaction_read_only = on")
+    shop.db.execute(END_ALL)
+    lost = supervisor.until_event("database.lost")
+    assert "read-only transaction" in lost["error"]
+    shop.db.execute(f"alter database {name} reset default_transaction_read_only")
+    shop.db.execute(END_ALL)
+    job = shop.insert("note")
+    shop.until_state("completed", job)
+    assert not supervisor.events("worker.exited")
+    with psycopg.connect(shop.dsn) as connection:
+        assert connection.execute("show default_transaction_read_only").fetchone() == ("off",)
