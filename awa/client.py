@@ -198,9 +198,10 @@ class Client(Inserter):
     # Steering
 
     def cancel(self, job_id: int) -> Job:
-        """Cancel a job that has not ended; one that is being run is cancelled at once, and its handler told.
+        """Cancel a job that has not ended.
 
-        Raises JobNotFound, or StateConflict when it has ended.
+        One that is being run is cancelled at once: its handler may go on for a while, but what it returns or raises
+        counts no more. Raises JobNotFound, or StateConflict when it has ended.
         """
         with self._using(f"cancel job {job_id}") as connection:
             self._seal_before_callers_transaction(connection)

@@ -56,7 +56,8 @@ def options(dsn: str, role: str) -> dict[str, Any]:
 def cannot_connect(dsn: str, error: Exception) -> DatabaseError:
     """Return the exception for a server that did not let us in."""
     text = " ".join(str(error).split())
-    return DatabaseError(f"cannot connect to {describe(dsn)}: {text}. {_advice(text)}")
+    stop = "" if text.endswith((".", "?")) else "."
+    return DatabaseError(f"cannot connect to {describe(dsn)}: {text}{stop} {_advice(text)}")
 
 
 def describe(dsn: str) -> str:

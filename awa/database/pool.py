@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import select
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,6 +39,8 @@ class Pool:
         self._max = connections_max
         # A child finds its parent's connections here too, and never touches them: not even to let them be finalised.
         self._by_process: dict[int, _Connections] = {}
+        # A client at module level is hardly ever closed: then this says goodbye to the server as the process ends.
+        weakref.finalize(self, _close_own, self._by_process)
 
     @contextmanager
     def connection(self) -> Iterator[psycopg.Connection[Any]]:
@@ -57,6 +60,12 @@ class Pool:
         pid = os.getpid()
         # setdefault is atomic: two threads that come first at the same time share one.
         return self._by_process.get(pid) or self._by_process.setdefault(pid, _Connections(pid, self._max))
+
+
+def _close_own(by_process: dict[int, _Connections]) -> None:
+    ours = by_process.get(os.getpid())
+    if ours is not None:
+        ours.close()
 
 
 class _Idle(NamedTuple):

@@ -52,6 +52,7 @@ class RunningJob(Job):
             raise RuntimeError(f"job {self.id} is not running any more; is_cancelled() is for its handler")
         return self._slot.is_cancelled()
 
-    def end(self) -> None:
-        """Note that the handler has returned."""
-        _set(self, "_slot", None)
+
+def end(job: RunningJob) -> None:
+    """Note that the handler of `job` has returned: the worker's slot is another job's from now on."""
+    _set(job, "_slot", None)

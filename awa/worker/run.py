@@ -11,7 +11,7 @@ from awa.engine.claim import Body
 from awa.outcome import Verdict, decide_error, decide_result
 from awa.processes.slot import Slot
 from awa.task import Task
-from awa.worker.context import RunningJob
+from awa.worker.context import RunningJob, end
 
 
 class Runner:
@@ -40,7 +40,7 @@ class Runner:
                 raise
             return decide_error(_from_the_handler(error), attempt, body.max_attempts)
         finally:
-            job.end()
+            end(job)
 
     def close(self) -> None:
         """End the event loop, if there was one."""

@@ -1,5 +1,7 @@
 """Where connections come from: the client's own, a pool of the caller's, one connection of the caller's."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -321,3 +323,10 @@ def test_failing_to_connect_uses_no_place_up(database: str) -> None:
     for _ in range(3):
         with pytest.raises(Away), pool.connection():
             pass
+
+
+@pytest.mark.parametrize("end", ["", "del client", "client.close()"])
+def test_a_process_that_ends_says_goodbye_whether_it_closed_its_client_or_not(database: str, end: str) -> None:
+    code = f"import awa; client = awa.Client({database!r}); client.insert({{}}); {end}"
+    done = subprocess.run([sys.executable, "-X", "dev", "-c", code], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

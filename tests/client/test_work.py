@@ -78,6 +78,8 @@ def test_a_handler_sees_its_job(client: Client) -> None:
     assert (job.state, job.attempt, job.max_attempts) == (JobState.Running, 1, 3)
     assert (job.tags, job.metadata, job.args) == (["t"], {"m": 1}, SendEmail("a"))
     assert is_cancelled is False
+    with pytest.raises(RuntimeError, match=f"job {job.id} is not running any more"):
+        job.is_cancelled()
 
 
 def test_what_a_handler_returns_is_the_result(client: Client) -> None:
