@@ -127,6 +127,7 @@ def retry(connection: psycopg.Connection[Any], job_id: int) -> None:
     if not done:
         state = get(connection, job_id)["state"]
         raise StateConflict(f"job {job_id} cannot be retried: it is {state}; only failed and cancelled jobs can")
+    wake(connection)
     telemetry.emit(telemetry.CONTROL_RETRIED, job=job_id)
 
 
