@@ -49,12 +49,8 @@ def _help(command: click.Command) -> str:
 
 
 def _usage(path: str, command: click.Command) -> str:
-    arguments = [param.make_metavar(click.Context(command)) for param in command.params if _is_argument(param)]
-    return " ".join([path, "[OPTIONS]", *arguments])
-
-
-def _is_argument(param: click.Parameter) -> bool:
-    return isinstance(param, click.Argument)
+    arguments = [param for param in command.params if isinstance(param, click.Argument)]
+    return " ".join([path, "[OPTIONS]", *(each.metavar or str(each.name).upper() for each in arguments)])
 
 
 def _options(command: click.Command) -> str:

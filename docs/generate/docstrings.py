@@ -6,7 +6,7 @@ import ast
 import inspect
 import re
 import textwrap
-from typing import Any
+from typing import Any, NamedTuple
 
 from docs.generate.markdown import code
 
@@ -33,26 +33,36 @@ def doc(value: Any) -> str:
     return "\n".join(lines)
 
 
-def attributes(value: type) -> list[tuple[str, str]]:
-    """Return the attributes a class declares, each with the string below it."""
+class Attribute(NamedTuple):
+    """What a class declares in its body."""
+
+    name: str
+    type: str
+    meaning: str
+
+
+def attributes(value: type) -> list[Attribute]:
+    """Return the public attributes that a class declares, each with the string below it.
+
+    Read from the source: the types as the interpreter keeps them look different from one Python to the next.
+    """
     body = ast.parse(textwrap.dedent(inspect.getsource(value))).body[0]
     assert isinstance(body, ast.ClassDef)
-    found = []
-    for node, below in zip(body.body, [*body.body[1:], None], strict=True):
-        name = _target(node)
-        if name is not None and not name.startswith("_"):
-            found.append((name, _text(below)))
-    return found
+    found = (_attribute(node, below) for node, below in zip(body.body, [*body.body[1:], None], strict=True))
+    return [each for each in found if each is not None and not each.name.startswith("_")]
 
 
-def _target(node: ast.stmt) -> str | None:
-    target = (
-        node.targets[0] if isinstance(node, ast.Assign) else node.target if isinstance(node, ast.AnnAssign) else None
-    )
-    return target.id if isinstance(target, ast.Name) else None
+def _attribute(node: ast.stmt, below: ast.stmt | None) -> Attribute | None:
+    match node:
+        case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation):
+            return Attribute(name, ast.unparse(annotation), _text(below))
+        case ast.Assign(targets=[ast.Name(id=name)]):
+            return Attribute(name, "", _text(below))
+    return None
 
 
 def _text(node: ast.stmt | None) -> str:
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-        return inspect.cleandoc(node.value.value)
+    match node:
+        case ast.Expr(value=ast.Constant(value=str(text))):
+            return inspect.cleandoc(text)
     return ""

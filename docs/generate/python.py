@@ -11,7 +11,7 @@ import awa
 from awa.errors import AwaError
 from docs.generate.docstrings import attributes, doc
 from docs.generate.markdown import code, document, table
-from docs.generate.signatures import plain, signature
+from docs.generate.signatures import signature
 
 INTRODUCTION = """
 What `import awa` gives. Names that are not on this page are Awa's own business and may change with any release.
@@ -64,15 +64,14 @@ def _entry(name: str) -> str:
 
 def _class(name: str, value: type) -> Iterator[str]:
     if issubclass(value, enum.Enum):
-        meanings = dict(attributes(value))
+        meanings = {each.name: each.meaning for each in attributes(value)}
         rows = ((code(each.name), each.value, code(str(each)), meanings[each.name]) for each in value)
         yield doc(value)
         yield table(("member", "value", "text", "meaning"), rows)
         return
     if fields := attributes(value):
         yield doc(value)
-        types = inspect.get_annotations(value)
-        rows = ((code(field), code(plain(types[field])), meaning) for field, meaning in fields)
+        rows = ((code(field.name), code(field.type), field.meaning) for field in fields)
         yield table(("field", "type", "meaning"), rows)
     elif inspect.getdoc(vars(value).get("__init__")):
         yield _code(signature(name, value))

@@ -14,7 +14,7 @@ def signature(name: str, value: Any) -> str:
     """Return the signature of a function or class, on several lines if it is long."""
     found = inspect.signature(value)
     shown = list(_parameters(found))
-    returned = "" if found.return_annotation in (None, "None", found.empty) else f" -> {plain(found.return_annotation)}"
+    returned = "" if found.return_annotation in (None, "None", found.empty) else f" -> {_type(found.return_annotation)}"
     line = f"{name}({', '.join(shown)}){returned}"
     if len(line) <= WIDTH_MAX:
         return line
@@ -31,14 +31,13 @@ def _parameters(found: inspect.Signature) -> list[str]:
         stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else ""
         text = f"{stars}{parameter.name}"
         if parameter.annotation is not parameter.empty:
-            text += f": {plain(parameter.annotation)}"
+            text += f": {_type(parameter.annotation)}"
         if parameter.default is not parameter.empty:
             text += f" = {parameter.default!r}"
         shown.append(text)
     return shown
 
 
-def plain(annotation: Any) -> str:
-    """Return a type as a reader would write it."""
+def _type(annotation: Any) -> str:
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
     return _QUALIFIED.sub("", text.strip("'"))

@@ -44,12 +44,12 @@ class Story:
         text = re.sub("|".join(map(re.escape, self._replaced)), lambda found: self._replaced[found[0]], block.text)
         match block.language, block.word:
             case "python", "":
-                self._run(block, [sys.executable, "-"], text)
+                self._run(block.where, [sys.executable, "-"], text)
             case "python", name:
                 (self.directory / name).write_text(text)
-                self._run(block, [sys.executable, "-c", f"import {Path(name).stem}"], "")
+                self._run(block.where, [sys.executable, "-c", f"import {Path(name).stem}"], "")
             case "bash", "":
-                self._run(block, ["bash", "-c", self._script(text)], "")
+                self._run(block.where, ["bash", "-c", self._script(text)], "")
             case "bash", "background":
                 self._start(block, self._script(text))
             case "sql", "":
@@ -63,6 +63,10 @@ class Story:
                 pass
             case other:
                 raise AssertionError(f"{block.where}: what is a block of {other}?")
+
+    def run_script(self, path: Path) -> None:
+        """Run a script of ours in the page's directory. Raises AssertionError with what it printed."""
+        self._run(path.name, [sys.executable, "-"], path.read_text())
 
     def end(self) -> None:
         """End what runs in the background; it must take that well."""
@@ -81,7 +85,7 @@ class Story:
         """A script that knows the stand-ins, stops at an error, and leaves its environment for the next one."""
         return f"set -eo pipefail\nsource {_STANDINS}\ntrap 'env -0 >.environment' EXIT\n{text}"
 
-    def _run(self, block: Block, command: list[str], text: str) -> None:
+    def _run(self, where: str, command: list[str], text: str) -> None:
         done = subprocess.run(
             command,
             input=text,
@@ -92,7 +96,7 @@ class Story:
             timeout=SECONDS_MAX,
             check=False,
         )
-        assert done.returncode == 0, f"{block.where}: exit code {done.returncode}\n{done.stdout}{done.stderr}"
+        assert done.returncode == 0, f"{where}: exit code {done.returncode}\n{done.stdout}{done.stderr}"
         self._printed = done.stdout
         if command[0] == "bash":
             pairs = (self.directory / ".environment").read_bytes().decode().rstrip("\0").split("\0")

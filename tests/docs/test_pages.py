@@ -17,7 +17,7 @@ from tests.docs.story import Story, matches
 
 BLOCKS_NOT_RUN_MAX = 2
 SETUP = Path(__file__).with_name("setup")
-"""What a page takes for granted: tables of the application (.sql), or its jobs.py (.py)."""
+"""What a page takes for granted, tables (.sql) or a jobs.py (.py), and how its story goes on (.after.py)."""
 READER = "reporting"
 """A role that pages grant rights to."""
 
@@ -54,6 +54,8 @@ def test_blocks_of_the_page(page: Path, story: Story) -> None:
     prepare(page, story)
     for block in blocks(page):
         story.tell(block)
+    if (sequel := setup_of(page, ".after.py")).exists():
+        story.run_script(sequel)
 
 
 def prepare(page: Path, story: Story) -> None:
@@ -82,7 +84,7 @@ def test_hardly_a_block_is_left_out() -> None:
 
 
 def test_setup_belongs_to_a_page() -> None:
-    known = {setup_of(page, suffix) for page in pages() for suffix in (".sql", ".py")}
+    known = {setup_of(page, suffix) for page in pages() for suffix in (".sql", ".py", ".after.py")}
     assert {path for path in SETUP.iterdir() if path.is_file()} <= known
 
 
