@@ -120,6 +120,20 @@ def test_late_and_new_jobs_meet_in_the_steps_of_a_large_seal(db: Connection, ses
     assert sealed(db) == sorted(expected)
 
 
+def test_a_transaction_that_commits_between_two_steps_is_sealed_behind_them(db: Connection, session: Open) -> None:
+    """It was open when the seal began, so the seal's aim leaves it out; met on the way, it would be met again later."""
+    producer = session("producer")
+    ids = add(db, 20)
+    producer.run("begin")
+    ids += producer.run(add)
+    ids += add(db, 3)
+    assert seal(db, jobs_max=8).jobs == 8
+    producer.run("commit")
+    steps = [seal(db, jobs_max=8).jobs for _ in range(4)]
+    assert steps == [8, 7, 1, 0]
+    assert sealed(db) == ids
+
+
 @pytest.mark.slow
 def test_three_hundred_thousand_jobs_of_one_transaction(db: Connection, session: Open) -> None:
     """In bounded steps; what others commit between them is sealed once, behind it."""
