@@ -15,7 +15,7 @@ from awa.database import schema
 from awa.database.connections import connect
 from awa.database.statements import statement
 from awa.embedded import Server
-from awa.engine.seal import seal, seal_all
+from awa.engine.seal import reseal, seal, seal_all
 from tests.engine.helpers import Connection, add, places
 from tests.fixtures.clusters import Cluster, own_cluster
 from tests.fixtures.postgres import both_servers, for_database
@@ -159,6 +159,21 @@ def test_sealers_that_come_all_at_once_reseal_once(
         unsealed = sum(len(jobs[name]) for name in ("half sealed", "unsealed", "late")) - 4
         assert sealed == unsealed
         assert all(len(spots) == 1 for spots in places(db).values())
+        check(db, jobs, run_all(db))
+    assert len(events) == 1
+
+
+def test_a_sealer_that_noticed_the_restore_and_came_second_reports_nothing(
+    behind: Cluster, database: str, tmp_path: Path, events: Events
+) -> None:
+    jobs = populate(database)
+    target = behind.create_database(new_name(database))
+    move(database, target, tmp_path)
+    with connect(target, role="test") as db:
+        assert reseal(db).jobs > 0
+        before = places(db)
+        assert reseal(db).jobs == 0
+        assert places(db) == before
         check(db, jobs, run_all(db))
     assert len(events) == 1
 
