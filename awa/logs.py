@@ -23,6 +23,7 @@ LEVELS: Final = {
     telemetry.RUN_FINISHED: logging.DEBUG,
     telemetry.SETTLE_JOBS: logging.DEBUG,
     telemetry.SETTLE_REFUSED: logging.WARNING,
+    telemetry.SETTLE_WRITTEN_OFF: logging.ERROR,
     telemetry.SEAL_BATCHES: logging.DEBUG,
     telemetry.SEAL_RESTORED: logging.WARNING,
     telemetry.PROMOTE_JOBS: logging.DEBUG,

@@ -26,6 +26,7 @@ RUN_FINISHED = "run.finished"
 # settle
 SETTLE_JOBS = "settle.jobs"
 SETTLE_REFUSED = "settle.refused"
+SETTLE_WRITTEN_OFF = "settle.written_off"
 # promote
 PROMOTE_JOBS = "promote.jobs"
 # rescue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Sequence
 from time import monotonic
 from typing import Any, Final
@@ -10,7 +9,6 @@ from typing import Any, Final
 import psycopg
 
 from awa import telemetry
-from awa.database.errors import TROUBLE
 from awa.engine import lead
 from awa.supervisor.duties import Duty
 from awa.supervisor.node import Node
@@ -54,10 +52,12 @@ class Leader(Service):
         self._due[duty.name] = now + duty.interval_s
         try:
             duty.run_once(connection)
-        except TROUBLE:
-            raise
-        except Exception:  # noqa: BLE001 - a defect or a missing right: said, and tried again when it is due
-            self.complain(duty.name, traceback.format_exc())
+        except Exception as error:  # a defect, a missing right, a time-out: said, and tried again when it is due
+            if connection.closed:
+                raise
+            self.complain(duty.name, error)
+        else:
+            self.praise(duty.name)
 
     def _note(self, term: int | None) -> None:
         if (term is not None) != self.leads:

@@ -29,7 +29,7 @@ class Service:
         self._bell = Channel.create()
         self._stopping = False
         self._tries = 0
-        self._complaint = ""
+        self._complaints: dict[str, type[Exception]] = {}
         self._thread = threading.Thread(target=self._run, name=f"awa-{self.name}", daemon=True)
 
     def start(self) -> None:
@@ -63,11 +63,16 @@ class Service:
         """Wait for the next round."""
         self._bell.wait(wait_s)
 
-    def complain(self, part: str, text: str) -> None:
-        """Say that something of ours failed; not again as long as it fails in the same way."""
-        if text != self._complaint:
-            self._complaint = text
+    def complain(self, part: str, error: Exception) -> None:
+        """Say that `part` of this service failed; not again as long as it fails in the same way."""
+        if self._complaints.get(part) is not type(error):
+            self._complaints[part] = type(error)
+            text = "".join(traceback.format_exception(error))
             telemetry.emit(telemetry.SUPERVISOR_SERVICE_FAILED, service=part, traceback=text)
+
+    def praise(self, part: str) -> None:
+        """Note that `part` works: its next failure is said again."""
+        self._complaints.pop(part, None)
 
     def _run(self) -> None:
         while not self._stopping:
@@ -77,8 +82,8 @@ class Service:
                 if self._tries:
                     self._node.outage.hits(self.name, error)
                 self._back_off()
-            except Exception:  # noqa: BLE001 - a defect of ours must not end the service without a word
-                self.complain(self.name, traceback.format_exc())
+            except Exception as error:  # noqa: BLE001 - a defect of ours must not end the service without a word
+                self.complain(self.name, error)
                 self._back_off()
 
     def _serve(self) -> None:
@@ -89,6 +94,7 @@ class Service:
                 wait_s = self.step(connection)
                 self._tries = 0
                 self._node.outage.is_over(self.name)
+                self.praise(self.name)
                 self.pause(connection, wait_s)
             self.closing(connection)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 from collections.abc import Callable, Sequence
-from time import time_ns
+from time import monotonic, time_ns
 from typing import Any, Final, NamedTuple
 
 import psycopg
@@ -14,6 +14,8 @@ from awa import telemetry
 from awa.database.pipeline import one_trip
 from awa.engine import claim, seal, settle
 from awa.engine.claim import Body, Claimed
+from awa.failure import error_entry
+from awa.job import JobState
 from awa.outcome import Settlement
 from awa.processes.clock import monotonic_us
 from awa.processes.journal import JournalWriter
@@ -26,6 +28,9 @@ from awa.worker.run import Runner
 
 SEAL_EVERY_US: Final = 200_000
 """A busy worker seals at least this often, even when claims come back full: an urgent job may be among the unsealed."""
+DOUBT_S: Final = 300.0
+"""After a connection broke, a claim sent over it may still come to the server's ears, for as long as this. So look out
+for leases we know nothing of, and hand them back."""
 
 
 class Fenced(Exception):
@@ -71,6 +76,7 @@ class Loop:
         self._floor = 0
         self._sealed_us = 0
         self._is_busy = False
+        self._doubtful_until = 0.0
         self._front = slot.front
         self._lanes.refresh(connection)
 
@@ -108,6 +114,7 @@ class Loop:
         self.pending.settle(connection)
         settle.release(connection, self._worker)
         self._lanes.look_back()
+        self._doubtful_until = monotonic() + DOUBT_S
 
     # Claiming
 
@@ -119,6 +126,8 @@ class Loop:
             return None
         self._slot.enter(WorkerState.CLAIMING)
         self._heed_front()
+        if monotonic() < self._doubtful_until:
+            settle.release(self.connection, self._worker, [job.job_id for job in self.pending.outstanding()])
         # Not after a rest: whoever woke this worker has just sealed.
         if self._is_busy and monotonic_us() - self._sealed_us > SEAL_EVERY_US:
             self._seal()
@@ -177,15 +186,30 @@ class Loop:
     # Running
 
     def _items(self, claimed: Claimed) -> list[_Item]:
-        bodies = claim.bodies(self.connection, [job for lease in claimed.leases for job in lease.ids])
+        ids = [job for lease in claimed.leases for job in lease.ids]
+        bodies = claim.bodies(self.connection, ids)
+        if len(bodies) < len(ids):
+            self._write_off([job for job in ids if job not in bodies])
         return [
             _Item(bodies[job], 1 + (lease.attempts[i] if lease.attempts else 0))
             for lease in claimed.leases
             for i, job in enumerate(lease.ids)
+            if job in bodies
         ]
+
+    def _write_off(self, ids: Sequence[int]) -> None:
+        """End jobs whose rows somebody has deleted: nobody can run them, and every worker would stumble over them."""
+        now = time_ns() // 1000
+        gone = error_entry("the job's row is gone from awa.job_log: somebody has deleted it", "JobNotFound", 0)
+        settle.settle(
+            self.connection, self._worker, [Settlement(job, JobState.Failed, now, now, 0, 0, -1, gone) for job in ids]
+        )
+        telemetry.emit(telemetry.SETTLE_WRITTEN_OFF, jobs=list(ids), worker=self._worker)
 
     def _run_lease(self, items: list[_Item], jobs_max: int) -> int:
         """Run the jobs of a lease in order, for as long as they are ours to start; hand back the rest."""
+        if not items:
+            return 0
         rest_us = sum(self._pace.expected_us(item.body.kind) for item in items)
         label = _label(items[0].body)
         self._slot.begin_lease(len(items), int(rest_us / len(items)), label)

@@ -1,0 +1,39 @@
+"""Leases that are not as a worker expects them."""
+
+from __future__ import annotations
+
+import pytest
+
+from awa.engine import control
+from awa.engine.seal import seal_all
+from tests.fixtures.supervisor import Shop, Start
+
+pytestmark = [pytest.mark.processes, pytest.mark.postgres]
+
+
+def test_jobs_whose_rows_were_deleted_do_not_stop_the_others(shop: Shop, supervise: Start) -> None:
+    jobs = shop.insert_many([("note", {})] * 10)
+    seal_all(shop.db)
+    shop.db.execute("delete from awa.job_log where id = any (%s)", [jobs[2:8]])
+    supervisor = supervise(processes=1).ready()
+    shop.until_state("completed", *jobs[:2], *jobs[8:])
+    assert sorted(job for line in supervisor.events("settle.written_off") for job in line["jobs"]) == jobs[2:8]
+    assert not supervisor.events("worker.exited")
+    assert shop.rows("select id from awa.batch") == []
+
+
+def test_a_claim_that_arrives_after_its_connection_broke_is_handed_back(shop: Shop, supervise: Start) -> None:
+    """What was sent before a cut may reach the server late: a lease the worker knows nothing of."""
+    supervise(processes=1).ready()
+    (worker,) = shop.rows("select id from awa.worker")
+    (pid,) = shop.rows("select pid from pg_stat_activity where application_name = 'awa worker 0'")
+    shop.db.execute("select pg_terminate_backend(%s, 5000)", [pid])
+    shop.until_state("completed", shop.insert("note"))  # it has another one
+    control.pause(shop.db, "default")
+    late = shop.insert_many([("note", {})] * 5)
+    seal_all(shop.db)
+    shop.db.execute("update awa.batch set owner = %s, leased_at = now(), lease_pos = 1", [worker])
+    control.resume(shop.db, "default")
+    shop.insert("note")
+    shop.until_state("completed", *late)
+    assert [shop.effects(job) for job in late] == [["ran"]] * 5
