@@ -10,6 +10,7 @@ from psycopg.rows import dict_row
 from awa import telemetry
 from awa.database.statements import statement
 from awa.engine.arrays import numbers
+from awa.engine.insert import wake
 from awa.engine.seal import seal_all, wait_for_sealer
 from awa.errors import JobNotFound, StateConflict
 from awa.failure import error_entry
