@@ -46,8 +46,11 @@ class Loop:
         waker: Waker,
         heart: Heart,
         leader: Leader,
+        app_dsn: str | None,
     ) -> None:
+        """`app_dsn` is the database that the application names."""
         self._node = node
+        self._app_dsn = app_dsn
         self._servers = servers
         self._signals = signals
         self._pool = pool
@@ -134,9 +137,16 @@ class Loop:
         self._pool.renew(server)
         self._waker.forget_lanes()
         self._heart.ring()  # it tells the database what we have handlers for
-        for warning in ready.warnings:
+        for warning in ready.warnings + self._moved(ready):
             telemetry.emit(telemetry.SUPERVISOR_WARNING, warning=warning)
         telemetry.emit(telemetry.SUPERVISOR_RELOADED, pid=server.pid, kinds=",".join(self._node.kinds))
+
+    def _moved(self, ready: Ready) -> list[str]:
+        """Say so if the new code uses another database: this supervisor stays with the one it signed in to."""
+        before, self._app_dsn = self._app_dsn, ready.info["dsn"]
+        if self._node.settings.database_url or self._app_dsn == before:
+            return []
+        return ["the application names another database now; jobs are still taken from the old one until a restart"]
 
     def _lost(self, server: ForkServer, event: ForkServerGone) -> None:
         """A forkserver has ended, and its workers with it."""

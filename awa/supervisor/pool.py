@@ -42,12 +42,14 @@ class Worker:
 class Pool:
     """The workers of a node. Called from the main thread only; never waits."""
 
-    def __init__(self, node: Node, server: ForkServer, proxy: Proxy, size: int, fenced: Callable[[], None]) -> None:
+    def __init__(
+        self, node: Node, server: ForkServer | None, proxy: Proxy, size: int, fenced: Callable[[], None]
+    ) -> None:
         """Keep `size` workers of `server`. `fenced` is called when a worker says that its node was declared dead."""
         self.size = size
         self.workers: dict[int, Worker] = {}
         self._node = node
-        self._server: ForkServer | None = server
+        self._server = server
         self._proxy = proxy
         self._fenced = fenced
         self._failures = 0

@@ -71,9 +71,9 @@ def run(settings: Settings) -> int:
     except AwaError as error:
         server.stop()
         return _refused(str(error))
-    for warning in booted.warnings:
+    for warning in booted.warnings + _doubts(node, booted.info):
         telemetry.emit(telemetry.SUPERVISOR_WARNING, warning=warning)
-    _serve(node, Servers(server, start_server), server, signals, processes)
+    _serve(node, Servers(server, start_server), signals, processes, booted.info["dsn"])
     return ExitCode.OK
 
 
@@ -130,11 +130,21 @@ def _enter(settings: Settings, info: dict[str, Any], board: Board, wakes: Wakes)
     return node
 
 
-def _serve(node: Node, servers: Servers, server: ForkServer, signals: SignalQueue, processes: int) -> None:
+def _doubts(node: Node, info: dict[str, Any]) -> list[str]:
+    """Say which queues we were told to work on that no task names: jobs can still be inserted there, but it may be a
+    slip of the pen."""
+    strange = [queue for queue in node.queues if queue not in info["queues"]]
+    if not strange:
+        return []
+    known = ", ".join(info["queues"])
+    return [f"setting queues names {', '.join(strange)}, and no task of the application does (they name {known})"]
+
+
+def _serve(node: Node, servers: Servers, signals: SignalQueue, processes: int, app_dsn: str | None) -> None:
     """Run the services and the loop; leave in order."""
     proxy, heart, waker, leader = Proxy(node), Heart(node), Waker(node), Leader(node, _duties(node.settings))
-    pool = Pool(node, server, proxy, processes, fenced=heart.ring)
-    loop = Loop(node, servers, signals, pool, waker, heart, leader)
+    pool = Pool(node, servers.current, proxy, processes, fenced=heart.ring)
+    loop = Loop(node, servers, signals, pool, waker, heart, leader, app_dsn)
     for service in (waker, leader, proxy, heart):
         service.start()
     telemetry.emit(

@@ -110,6 +110,18 @@ def test_other_kinds_and_queues_are_made_known(shop: Shop, supervise: Start, tmp
     assert shop.rows("select kinds, queues from awa.node") == [(["invoice", "version"], ["default", "paper"])]
 
 
+def test_another_database_is_warned_of(shop: Shop, supervise: Start, tmp_path: Path) -> None:
+    write(tmp_path, "one")
+    supervisor = supervise(app="app:client").ready()
+    write(tmp_path, "two")
+    with (tmp_path / "app.py").open("a") as app:
+        app.write("client.dsn = 'host=/elsewhere'\n")
+    supervisor.send(Signals.SIGHUP)
+    assert "another database" in supervisor.until_event("supervisor.warning")["warning"]
+    job = shop.insert("version")
+    shop.until_state("completed", job)
+
+
 def test_told_to_stop_while_reloading(shop: Shop, supervise: Start, tmp_path: Path) -> None:
     write(tmp_path, "one")
     supervisor = supervise(app="app:client").ready()

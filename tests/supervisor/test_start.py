@@ -122,6 +122,14 @@ def test_threads_started_at_import_are_warned_of(shop: Shop, supervise: Start, t
     shop.until_state("completed", job)
 
 
+def test_queues_no_task_names_are_warned_of(shop: Shop, supervise: Start) -> None:
+    supervisor = supervise(queues=["default", "defualt"])
+    warning = supervisor.until_event("supervisor.warning")["warning"]
+    assert warning == "setting queues names defualt, and no task of the application does (they name default)"
+    job = shop.insert("note", queue="defualt")
+    shop.until_state("completed", job)
+
+
 def test_given_database_goes_before_the_clients(shop: Shop, supervise: Start, database: str) -> None:
     supervise(dsn="host=/nowhere", database_url=database)
     job = shop.insert("noop")
