@@ -1,4 +1,4 @@
-"""What the tests of the engine say again and again: insert jobs, sign a worker in, claim, settle, ask where a job is."""
+"""What tests of the engine do again and again: insert jobs, sign a worker in, claim, settle, ask where a job is."""
 
 import json
 import re

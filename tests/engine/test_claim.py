@@ -188,7 +188,8 @@ def test_bodies_are_what_was_inserted(db: Connection) -> None:
     run_at = datetime(2020, 2, 3, tzinfo=timezone.utc)
     rich = add(db, args=b'{"a": [1, "\\\\"]}', metadata=b'{"m": 1}', tags=["t"], run_at=run_at, max_attempts=3)[0]
     (plain,) = add(db)
-    db.execute("with j as (delete from awa.job_log where id = %s returning *) insert into awa.held select * from j", [plain])
+    move = "with j as (delete from awa.job_log where id = %s returning *) insert into awa.held select * from j"
+    db.execute(move, [plain])
     found = bodies(db, [rich, plain])
     assert found[rich] == Body(
         rich, found[rich].created_at, run_at, 2, 3, "default", "work", b'{"a": [1, "\\\\"]}', b'{"m": 1}', ["t"]

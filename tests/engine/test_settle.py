@@ -8,7 +8,6 @@ import pytest
 from awa.database.pipeline import one_trip
 from awa.engine import control
 from awa.engine.claim import claim, read_claim, send_claim
-from awa.engine.insert import insert
 from awa.engine.promote import promote
 from awa.engine.settle import read_settle, release, send_settle, settle
 from awa.job import JobState
@@ -21,7 +20,6 @@ from tests.engine.helpers import (
     buffers,
     explain,
     ids_of,
-    new,
     outcome,
     outcomes,
     scans,
@@ -90,7 +88,7 @@ def test_payloads_go_to_their_jobs(db: Connection, worker: int) -> None:
         ],
     )
     with psycopg.connect(db.info.dsn) as plain:
-        rows = dict((row[0], row[1:]) for row in plain.execute("select id, state::text, result, errors from awa.jobs"))
+        rows = {row[0]: row[1:] for row in plain.execute("select id, state::text, result, errors from awa.jobs")}
     assert rows[ids[0]] == ("completed", awkward, [])
     assert rows[ids[1]] == ("completed", None, [])
     assert rows[ids[2]] == ("failed", None, [error])
@@ -131,7 +129,8 @@ def test_a_snooze_leaves_no_attempt(db: Connection, worker: int) -> None:
 
 def test_failed_and_cancelled_jobs_have_ended(db: Connection, worker: int) -> None:
     failed, cancelled = leased(db, worker, 2)
-    settle(db, worker, [outcome(failed, JobState.Failed), outcome(cancelled, JobState.Cancelled, payload={"error": "c"})])
+    reason = {"error": "c"}
+    settle(db, worker, [outcome(failed, JobState.Failed), outcome(cancelled, JobState.Cancelled, payload=reason)])
     assert (state(db, failed), state(db, cancelled)) == ("failed", "cancelled")
     assert control.get(db, cancelled)["attempt"] == 1
     assert all_in(db, "ended", [failed, cancelled])
@@ -256,10 +255,15 @@ def test_a_settle_with_a_claim_behind_it_is_one_transaction(db: Connection, work
 
 def test_a_follow_up_job_commits_with_its_settle_or_not_at_all(db: Connection, worker: int) -> None:
     (job,) = leased(db, worker, 1)
-    with pytest.raises(psycopg.errors.DivisionByZero), one_trip(db):
-        send_settle(db, worker, outcomes([job]))
-        insert(db, new(kind="next"))
-        db.execute("select 1 / 0")
+
+    def settle_follow_up_and_fail() -> None:
+        with one_trip(db):
+            send_settle(db, worker, outcomes([job]))
+            db.execute("insert into awa.job_log (kind) values ('next')")
+            db.execute("select 1 / 0")
+
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        settle_follow_up_and_fail()
     assert all_in(db, "leased", [job])
     assert claim(db, worker, wants(db, "next"), budget_us=1).leases == []
 
@@ -273,10 +277,11 @@ def test_a_settle_finds_its_lease_by_owner_at_any_backlog(
     ids = leased(db, worker, 300)
     if statistics == "before the burst":
         db.execute("vacuum analyze awa.batch")  # one owner, and every batch is leased to it
-    db.execute("insert into awa.batch (order_key, lane, ids) select now(), 1, array[n] from generate_series(1, 20000) n")
+    burst = "select now(), 1, array[n] from generate_series(1, 20000) n"
+    db.execute(f"insert into awa.batch (order_key, lane, ids) {burst}".encode())
     if statistics == "fresh":
         db.execute("vacuum analyze awa.batch")
-    given = {name: "{1,1}" for name in ("started", "finished", "cpu", "peak", "delays")}
+    given = dict.fromkeys(("started", "finished", "cpu", "peak", "delays"), "{1,1}")
     given |= {"ids": f"{{{ids[0]},{ids[-1]}}}", "outcomes": "{3,3}", "payload_ids": "{}", "payloads": "{}"}
     with db.transaction(force_rollback=True):
         plan = explain(db, "settle/settle", {**given, "worker": worker}, generic=generic)

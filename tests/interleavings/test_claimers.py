@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -58,8 +58,8 @@ class Gate:
 
 
 @pytest.fixture
-def gate(session: Open) -> Iterator[Gate]:
-    yield Gate(session("keeper of the gate"))
+def gate(session: Open) -> Gate:
+    return Gate(session("keeper of the gate"))
 
 
 class Claimer:

@@ -142,7 +142,7 @@ def test_savepoints_keep_what_was_released_and_forget_what_was_rolled_back(db: C
 
 
 def test_more_savepoints_than_a_snapshot_can_hold(db: Connection, session: Open) -> None:
-    """Beyond 64 subtransactions a snapshot overflows; xids of jobs are those of the whole transaction, so it is all one."""
+    """Beyond 64 subtransactions a snapshot overflows; but the xid of a job is that of its whole transaction."""
     producer = session("producer")
     producer.run("begin")
     for n in range(100):

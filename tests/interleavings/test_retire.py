@@ -1,4 +1,4 @@
-"""Retire while others are at work: it gives up within its lock time-out, holds nobody up longer, and succeeds afterwards."""
+"""Retire while others are at work: it gives up within its lock time-out, holds nobody up longer, succeeds later."""
 
 import time
 from collections.abc import Callable
@@ -54,7 +54,7 @@ def lists_jobs(session: Session) -> None:
 
 
 def inserts(session: Session) -> None:
-    session.run(lambda connection: add(connection))
+    session.run(add)
 
 
 def claims(session: Session) -> None:
