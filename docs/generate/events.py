@@ -21,8 +21,8 @@ MEANINGS = {
     "settle.jobs": "Outcomes were recorded.",
     "settle.refused": "Outcomes were refused, because the jobs were no longer in the worker's lease: cancelled, or "
     "given to others.",
-    "settle.written_off": "Jobs were claimed whose rows in `awa.job_log` somebody has deleted; nobody can run them, and "
-    "they count as failed.",
+    "settle.written_off": "Jobs were claimed whose rows in `awa.job_log` somebody has deleted; nobody can run them, "
+    "and they count as failed.",
     "promote.jobs": "Deferred jobs were due and are ready now.",
     "rescue.jobs": "The lease of a dead worker was taken apart.",
     "rescue.node": "A node missed three heartbeats; the leases of its workers are being taken apart.",
