@@ -62,6 +62,12 @@ def test_make_targets_exist(page: Path) -> None:
     assert {name for span in spans(page) for name in re.findall(r"^make ([a-z]+)", span)} <= targets
 
 
+def test_every_folder_of_tests_is_described() -> None:
+    described = set(re.findall(r"^\| `tests/(\w+)/`", (ROOT / "docs" / "contributing.md").read_text(), re.MULTILINE))
+    folders = {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")}
+    assert folders == described
+
+
 @each_page
 def test_events_exist(page: Path) -> None:
     verbs = "|".join({event.partition(".")[0] for event in events.events()})
