@@ -71,7 +71,7 @@ class Story:
     def end(self) -> None:
         """End what runs in the background; it must take that well."""
         for block, process in reversed(self._background):
-            until(lambda: process.poll() is not None or READY in self._log_of(block).read_text(), message=block.where)  # noqa: B023
+            self._await_ready(block, process)
             process.send_signal(signal.SIGTERM)
             try:
                 process.wait(END_SECONDS_MAX)
@@ -116,6 +116,11 @@ class Story:
                 start_new_session=True,
             )
         self._background.append((block, process))
+
+    def _await_ready(self, block: Block, process: subprocess.Popen[bytes]) -> None:
+        """Wait until a supervisor can be told to end; before that a signal is the end of it."""
+        log = self._log_of(block)
+        until(lambda: process.poll() is not None or READY in log.read_text(), SECONDS_MAX, f"{block.where} is ready")
 
     def _log_of(self, block: Block) -> Path:
         return self.directory / f".background-{block.line}.log"
