@@ -35,7 +35,7 @@ class Machine(Producing, Working, Leading):
             self.lingering_sealer_ends(dies=False)
         for number in range(len(self.producers)):
             if self.producers[number].open:
-                self.commit(0)
+                self.end(0, "commit")
         while self.prepared:
             self.finish_prepared(0, commits=True)
         for queue in list(self.model.paused):

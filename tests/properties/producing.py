@@ -34,86 +34,65 @@ class Producing(World):
     """What producers do."""
 
     @precondition(lambda self: len(self.model.jobs) < JOBS_MAX)
-    @rule(number=producers, job=new_jobs)
-    def insert(self, number: int, job: NewJob) -> None:
-        """Insert one job: in the producer's transaction, or in one of its own."""
+    @rule(number=producers, job=new_jobs, jobs=st.integers(1, 12), opens=st.booleans())
+    def insert(self, number: int, job: NewJob, jobs: int, opens: bool) -> None:
+        """Insert one job or (by COPY) several: in the producer's transaction, a new one, or one of their own."""
         producer = self.producers[number]
-        self._inserted(producer, [insert(producer.connection, job).id], job)
-
-    @precondition(lambda self: len(self.model.jobs) < JOBS_MAX)
-    @rule(number=producers, job=new_jobs, jobs=st.integers(1, 12))
-    def insert_many(self, number: int, job: NewJob, jobs: int) -> None:
-        """Insert a handful by COPY."""
-        producer = self.producers[number]
-        with producer.connection.transaction():
-            ids = insert_many(producer.connection, [job] * jobs)
-            self._inserted(producer, ids, job)
-
-    @rule(number=producers)
-    def begin_transaction(self, number: int) -> None:
-        """Open a transaction, or a savepoint in the one there is."""
-        producer = self.producers[number]
-        if producer.open:
-            producer.connection.execute(f"savepoint s{len(producer.parts)}".encode())
-            producer.parts.append([])
-        else:
+        if opens and not producer.open:
             producer.connection.execute("begin")
             producer.open = True
+        if jobs == 1:
+            self._inserted(producer, [insert(producer.connection, job).id], job)
+            return
+        with producer.connection.transaction():
+            self._inserted(producer, insert_many(producer.connection, [job] * jobs), job)
 
     @precondition(lambda self: any(producer.open for producer in self.producers))
-    @rule(number=producers)
-    def take_id(self, number: int) -> None:
-        """Take an id long before it is used."""
+    @rule(number=producers, back=st.booleans())
+    def savepoint(self, number: int, back: bool) -> None:
+        """Set a savepoint, or undo what came after the last one."""
         producer = self._open(number)
-        (taken,) = producer.connection.execute("select nextval('awa.job_id')").fetchone() or ()
-        producer.taken.append(taken)
+        if not back:
+            producer.connection.execute(f"savepoint s{len(producer.parts)}".encode())
+            producer.parts.append([])
+        elif len(producer.parts) > 1:
+            self.model.forget(producer.parts.pop())
+            producer.connection.execute(f"rollback to savepoint s{len(producer.parts)}".encode())
 
-    @precondition(lambda self: any(producer.taken for producer in self.producers))
     @rule(number=producers, job=new_jobs)
-    def insert_with_taken_id(self, number: int, job: NewJob) -> None:
-        """Use an id taken before."""
-        producer = pick([producer for producer in self.producers if producer.taken], number)
-        taken = producer.taken.pop(0)
+    def take_id_early(self, number: int, job: NewJob) -> None:
+        """Take an id long before it is used, or use the one taken."""
+        producer = self.producers[number]
+        if not producer.open:
+            producer.connection.execute("begin")
+            producer.open = True
+        if not producer.taken:
+            (taken,) = producer.connection.execute("select nextval('awa.job_id')").fetchone() or ()
+            producer.taken.append(taken)
+            return
+        taken = producer.taken.pop()
         producer.connection.execute(
             "insert into awa.job_log (id, queue, kind, priority, max_attempts, run_at) values (%s, %s, %s, %s, %s, %s)",
             [taken, job.queue, job.kind, job.priority, job.max_attempts, job.run_at],
         )
         self._inserted(producer, [taken], job)
 
-    @precondition(lambda self: any(len(producer.parts) > 1 for producer in self.producers))
-    @rule(number=producers)
-    def rollback_to_savepoint(self, number: int) -> None:
-        """Undo what came after the last savepoint."""
-        producer = pick([producer for producer in self.producers if len(producer.parts) > 1], number)
-        self.model.forget(producer.parts.pop())
-        producer.connection.execute(f"rollback to savepoint s{len(producer.parts)}".encode())
-
     @precondition(lambda self: any(producer.open for producer in self.producers))
-    @rule(number=producers)
-    def commit(self, number: int) -> None:
-        """Commit."""
+    @rule(number=producers, how=st.sampled_from(("commit", "commit", "commit", "rollback", "prepare")))
+    def end(self, number: int, how: str) -> None:
+        """End a transaction, or leave that to a transaction manager."""
         producer = self._open(number)
-        producer.connection.execute("commit")
-        self.model.commit(producer.ids)
-        producer.end()
-
-    @precondition(lambda self: any(producer.open for producer in self.producers))
-    @rule(number=producers)
-    def rollback(self, number: int) -> None:
-        """Roll back, or lose the connection's transaction, which is the same."""
-        producer = self._open(number)
-        producer.connection.execute("rollback")
-        self.model.forget(producer.ids)
-        producer.end()
-
-    @precondition(lambda self: any(producer.open for producer in self.producers))
-    @rule(number=producers)
-    def prepare_transaction(self, number: int) -> None:
-        """Leave the transaction to a transaction manager."""
-        producer = self._open(number)
-        name = f"p{len(self.model.jobs)}_{len(self.prepared)}_{number}_{self.dsn[-20:-10]}"
-        producer.connection.execute(f"prepare transaction '{name}'".encode())
-        self.prepared[name] = producer.ids
+        if how == "prepare":
+            name = f"{producer.connection.info.dbname}_{producer.connection.info.backend_pid}_{len(self.model.jobs)}"
+            if name in self.prepared:
+                return
+            self.prepared[name] = [*producer.ids, *producer.taken]
+            how = f"prepare transaction '{name}'"
+        elif how == "commit":
+            self.model.commit(producer.ids)
+        else:
+            self.model.forget(producer.ids)
+        producer.connection.execute(how.encode())
         producer.end()
 
     @precondition(lambda self: self.prepared)
@@ -121,7 +100,7 @@ class Producing(World):
     def finish_prepared(self, number: int, commits: bool) -> None:
         """The transaction manager decides."""
         name = pick(list(self.prepared), number)
-        ids = self.prepared.pop(name)
+        ids = [job_id for job_id in self.prepared.pop(name) if job_id in self.model.jobs]
         if commits:
             self.engine.execute(f"commit prepared '{name}'".encode())
             self.model.commit(ids)

@@ -77,6 +77,7 @@ class Working(World):
 
     # ----------------------------------------------------------------- claim
 
+    @precondition(lambda self: self.places(Place.READY))
     @rule(
         number=workers,
         queues=st.sampled_from((None, ["a"], ["b"])),
@@ -121,13 +122,14 @@ class Working(World):
 
     # ---------------------------------------------------------------- settle
 
+    @precondition(lambda self: self.places(Place.LEASED))
     @rule(number=workers, results=outcomes, skip=numbers, noise=numbers, now=st.booleans())
     def settle(self, number: int, results: list[JobState], skip: int, noise: int, now: bool) -> None:
         """A worker settles some of its jobs, and some that are not (or no longer) its own."""
         worker = pick(self.workers, number)
         mine = self.leased_by(worker)[skip % 3 :][: len(results)]
-        others = [job for job in self.model.jobs.values() if job.place is not Place.OPEN and job.owner != worker.id]
-        others = others[noise : noise + 3]
+        strangers = [job for job in self.model.committed if job.owner != worker.id]
+        others = sorted(strangers, key=lambda job: (job.place is not Place.LEASED, job.id))[noise : noise + 3]
         outcome_of = {job.id: self._possible(job, outcome) for job, outcome in zip(mine, results, strict=False)}
         sent = [settlement(job_id, outcome, delay_us=0 if now else HOUR_US) for job_id, outcome in outcome_of.items()]
         sent += [settlement(job.id, JobState.Completed) for job in others]
@@ -135,6 +137,7 @@ class Working(World):
         assert accepted == set(outcome_of)
         self._settled(worker, outcome_of, now)
 
+    @precondition(lambda self: self.places(Place.LEASED))
     @rule(number=workers, keep=numbers)
     def release(self, number: int, keep: int) -> None:
         """A worker hands its lease back, or a part of it."""
@@ -164,6 +167,7 @@ class Working(World):
 
     # ---------------------------------------------------------------- rescue
 
+    @precondition(lambda self: self.places(Place.LEASED))
     @rule(number=workers, finished=st.integers(0, 2), running=st.sampled_from(("unknown", "none", "known", "wrong")))
     def worker_dies(self, number: int, finished: int, running: str) -> None:
         """Some of its jobs were finished, one may have been running, the rest were not begun."""
@@ -183,6 +187,7 @@ class Working(World):
         assert rescued.returned == len(rest) - (rescued.suspect is not None)
         self.hire()
 
+    @precondition(lambda self: self.places(Place.LEASED))
     @rule(number=workers, orphan=st.booleans())
     def node_is_lost(self, number: int, orphan: bool) -> None:
         """A node's heartbeat stops; or a worker is signed out while its claim was under way."""
@@ -242,7 +247,8 @@ class Working(World):
     def dead_worker_speaks(self, number: int, noise: int) -> None:
         """A worker that was only slow settles and claims; it is told that it is dead."""
         dead = pick(self.dead, number)
-        jobs = [job for job in self.model.jobs.values() if job.place is not Place.OPEN][noise : noise + 4]
+        known = sorted(self.model.committed, key=lambda job: (job.place is not Place.LEASED, job.id))
+        jobs = known[noise : noise + 4]
         late = [settlement(job.id, JobState.Completed) for job in jobs]
         assert settle.settle(self.engine, dead, late) == set()
         lanes = claim.lanes(self.engine, KINDS)
