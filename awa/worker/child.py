@@ -20,7 +20,8 @@ from awa.processes.slot import Slot, Stop, WorkerState
 from awa.processes.title import Title
 from awa.processes.wakes import WorkerWakes
 from awa.worker.app import loaded
-from awa.worker.loop import Fenced, Loop
+from awa.worker.claimer import Fenced
+from awa.worker.loop import Loop
 
 IDLE_WAIT_S: Final = 2.0
 """An idle worker is woken when there is work; it looks by itself this often all the same."""

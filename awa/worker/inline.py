@@ -20,7 +20,8 @@ from awa.errors import AwaError, DatabaseError
 from awa.processes.board import Board
 from awa.processes.slot import WorkerState
 from awa.task import Registry
-from awa.worker.loop import Fenced, Loop
+from awa.worker.claimer import Fenced
+from awa.worker.loop import Loop
 from awa.worker.pace import LEASE_JOBS_MAX
 
 HEARTBEAT_S: Final = 5.0

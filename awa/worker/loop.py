@@ -5,14 +5,13 @@ from __future__ import annotations
 import resource
 import sys
 from collections.abc import Callable, Sequence
-from time import monotonic, time_ns
-from typing import Any, Final, NamedTuple
+from time import time_ns
+from typing import Any, NamedTuple
 
 import psycopg
 
 from awa import telemetry
-from awa.database.pipeline import one_trip
-from awa.engine import claim, seal, settle
+from awa.engine import claim, settle
 from awa.engine.claim import Body, Claimed
 from awa.failure import error_entry
 from awa.job import JobState
@@ -21,20 +20,11 @@ from awa.processes.clock import monotonic_us
 from awa.processes.journal import JournalWriter
 from awa.processes.slot import Remains, Slot, Stop, WorkerState
 from awa.task import Registry
+from awa.worker.claimer import Claimer
 from awa.worker.lanes import Lanes
-from awa.worker.pace import LEASE_JOBS_MAX, LEASE_US, Pace
+from awa.worker.pace import LEASE_JOBS_MAX, Pace
 from awa.worker.pending import Pending
 from awa.worker.run import Runner
-
-SEAL_EVERY_US: Final = 200_000
-"""A busy worker seals at least this often, even when claims come back full: an urgent job may be among the unsealed."""
-DOUBT_S: Final = 300.0
-"""After a connection broke, a claim sent over it may still come to the server's ears, for as long as this. So look out
-for leases we know nothing of, and hand them back."""
-
-
-class Fenced(Exception):
-    """This worker has been declared dead; its jobs were given to others."""
 
 
 class _Item(NamedTuple):
@@ -45,7 +35,7 @@ class _Item(NamedTuple):
 
 
 class Loop:
-    """A worker's loop, as a step. `run_steps` in `child.py` and `Client.work` are the `while` around it."""
+    """A worker's loop, as a step. `child.py` and `inline.py` have the `while` around it."""
 
     def __init__(
         self,
@@ -68,25 +58,22 @@ class Loop:
         self._worker = worker
         self._slot = slot
         self._registry = registry
-        self._lanes = Lanes(registry.kinds, queues)
         self._pace = Pace()
         self._runner = Runner(slot, interruptible=interruptible)
         self._may_claim = may_claim
         self._show = show
-        self._floor = 0
-        self._sealed_us = 0
-        self._is_busy = False
-        self._doubtful_until = 0.0
-        self._front = slot.front
-        self._lanes.refresh(connection)
+        self._claimer = Claimer(slot, Lanes(registry.kinds, queues), self._pace, self.pending)
 
     def step(self, jobs_max: int = LEASE_JOBS_MAX) -> int:
         """Settle what is pending, claim some 100 ms of work and run up to `jobs_max` jobs of it; return how many ran.
 
         0 means that there was nothing to claim, or that this worker may not claim any more. Raises `Fenced`.
         """
-        claimed = self._next_lease()
-        self._is_busy = claimed is not None
+        if not self._may_claim() or self._slot.stop != Stop.NONE:
+            self.pending.settle(self.connection)
+            return 0
+        self._slot.enter(WorkerState.CLAIMING)
+        claimed = self._claimer.next(self.connection)
         if claimed is None:
             return 0
         ran = self._run_lease(self._items(claimed), jobs_max)
@@ -113,75 +100,7 @@ class Loop:
         self.connection = connection
         self.pending.settle(connection)
         settle.release(connection, self._worker)
-        self._lanes.look_back()
-        self._doubtful_until = monotonic() + DOUBT_S
-
-    # Claiming
-
-    def _next_lease(self) -> Claimed | None:
-        """Claim, sealing first when it is time to, and once more when the claim comes back short."""
-        if not self._may_claim() or self._slot.stop != Stop.NONE:
-            if self.pending.jobs:
-                self.pending.settle(self.connection)
-            return None
-        self._slot.enter(WorkerState.CLAIMING)
-        self._heed_front()
-        if monotonic() < self._doubtful_until:
-            settle.release(self.connection, self._worker, [job.job_id for job in self.pending.outstanding()])
-        # Not after a rest: whoever woke this worker has just sealed.
-        if self._is_busy and monotonic_us() - self._sealed_us > SEAL_EVERY_US:
-            self._seal()
-        if self._lanes.are_stale:
-            self._lanes.refresh(self.connection)
-        claimed = self._settle_and_claim()
-        if not claimed.leases and self._is_more(claimed):
-            self._lanes.look_back()
-            claimed = self._claim()
-        if not claimed.registered:
-            raise Fenced
-        if not claimed.leases:
-            return None
-        self._lanes.note(claimed.leases)
-        self._pace.note_claim(claimed.jobs, len(claimed.leases))
-        return claimed
-
-    def _is_more(self, empty: Claimed) -> bool:
-        """Whether a claim that found nothing might find something after all: jobs unsealed, passed over, or locked by
-        others, or lanes that were first met by somebody else's seal."""
-        sealed = self._seal()
-        return self._lanes.refresh(self.connection) or sealed > 0 or self._lanes.are_skipping or bool(empty.seen)
-
-    def _settle_and_claim(self) -> Claimed:
-        """Settle the last lease and claim the next one in one round trip."""
-        outstanding = self.pending.outstanding()
-        if not outstanding:
-            return self._claim()
-        wants = self._lanes.wants(self._pace)
-        with one_trip(self.connection):
-            settled = settle.send_settle(self.connection, self._worker, outstanding)
-            answer = claim.send_claim(self.connection, self._worker, wants, **self._limits(wants))
-        self.pending.settled(outstanding, settle.read_settle(settled))
-        return claim.read_claim(answer)
-
-    def _claim(self) -> Claimed:
-        wants = self._lanes.wants(self._pace)
-        return claim.claim(self.connection, self._worker, wants, **self._limits(wants))
-
-    def _limits(self, wants: Sequence[claim.Want]) -> dict[str, Any]:
-        cheapest = min((want.cost_us for want in wants), default=LEASE_US)
-        return {"budget_us": LEASE_US, "batches_max": self._pace.batches_max(cheapest)}
-
-    def _seal(self) -> int:
-        """Seal one step; return the jobs sealed."""
-        self._sealed_us = monotonic_us()
-        sealed = seal.seal(self.connection, self._floor)
-        self._floor = sealed.floor
-        return sealed.jobs
-
-    def _heed_front(self) -> None:
-        if self._slot.front != self._front:
-            self._front = self._slot.front
-            self._lanes.look_back()
+        self._claimer.doubt()
 
     # Running
 

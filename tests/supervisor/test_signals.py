@@ -17,6 +17,8 @@ from tests.supervisor.test_dying_workers import lease_with_a_stop
 
 pytestmark = [pytest.mark.processes, pytest.mark.postgres]
 
+OURS = "application_name like 'awa %%' and datname = current_database()"
+
 
 @pytest.mark.parametrize("number", [Signals.SIGTERM, Signals.SIGINT])
 def test_drain(shop: Shop, supervise: Start, number: Signals) -> None:
@@ -49,7 +51,7 @@ def test_an_idle_supervisor_stops_at_once_and_leaves_nothing(shop: Shop, supervi
     assert shop.rows("select id from awa.node") == []
     assert shop.rows("select id from awa.worker") == []
     assert shop.rows("select node_id from awa.leader") == [None]
-    until(lambda: not shop.rows("select pid from pg_stat_activity where application_name like 'awa %%'"))
+    until(lambda: not shop.rows(f"select pid from pg_stat_activity where {OURS}"))
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,9 @@ def test_a_claim_that_arrives_after_its_connection_broke_is_handed_back(shop: Sh
     """What was sent before a cut may reach the server late: a lease the worker knows nothing of."""
     supervise(processes=1).ready()
     (worker,) = shop.rows("select id from awa.worker")
-    (pid,) = shop.rows("select pid from pg_stat_activity where application_name = 'awa worker 0'")
+    (pid,) = shop.rows(
+        "select pid from pg_stat_activity where application_name = 'awa worker 0' and datname = current_database()"
+    )
     shop.db.execute("select pg_terminate_backend(%s, 5000)", [pid])
     shop.until_state("completed", shop.insert("note"))  # it has another one
     control.pause(shop.db, "default")

@@ -1,0 +1,120 @@
+"""What to run next: seal when it is time to, settle the last lease, claim another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import monotonic
+from typing import Any, Final
+
+import psycopg
+
+from awa.database.pipeline import one_trip
+from awa.engine import claim, seal, settle
+from awa.engine.claim import Claimed, Want
+from awa.processes.clock import monotonic_us
+from awa.processes.slot import Slot
+from awa.worker.lanes import Lanes
+from awa.worker.pace import LEASE_US, Pace
+from awa.worker.pending import Pending
+
+SEAL_EVERY_US: Final = 200_000
+"""A busy worker seals at least this often, even when claims come back full: an urgent job may be among the unsealed."""
+DOUBT_S: Final = 300.0
+"""After a connection broke, a claim sent over it may still come to the server's ears, for as long as this. So look out
+for leases we know nothing of, and hand them back."""
+
+
+class Fenced(Exception):
+    """This worker has been declared dead; its jobs were given to others."""
+
+
+class Claimer:
+    """Claims for one worker."""
+
+    def __init__(self, slot: Slot, lanes: Lanes, pace: Pace, pending: Pending) -> None:
+        self._slot = slot
+        self._lanes = lanes
+        self._pace = pace
+        self._pending = pending
+        self._floor = 0
+        self._sealed_us = 0
+        self._is_busy = False
+        self._doubtful_until = 0.0
+        self._front = slot.front
+
+    def next(self, connection: psycopg.Connection[Any]) -> Claimed | None:
+        """Settle what is pending and claim some 100 ms of work; None when there is none. Raises `Fenced`."""
+        claimed = self._next(connection)
+        if not claimed.registered:
+            raise Fenced
+        self._is_busy = bool(claimed.leases)
+        if not claimed.leases:
+            return None
+        self._lanes.note(claimed.leases)
+        self._pace.note_claim(claimed.jobs, len(claimed.leases))
+        return claimed
+
+    def doubt(self) -> None:
+        """Note that a connection broke: what the server did with our last words is unknown."""
+        self._lanes.look_back()
+        self._doubtful_until = monotonic() + DOUBT_S
+
+    def _next(self, connection: psycopg.Connection[Any]) -> Claimed:
+        """Claim, sealing first when it is time to, and once more when the claim comes back short."""
+        self._heed_front()
+        self._hand_back_unknown(connection)
+        # Not after a rest: whoever woke this worker has just sealed.
+        if self._is_busy and monotonic_us() - self._sealed_us > SEAL_EVERY_US:
+            self._seal(connection)
+        if self._lanes.are_stale:
+            self._lanes.refresh(connection)
+        claimed = self._settle_and_claim(connection)
+        if not claimed.leases and self._is_more(connection, claimed):
+            self._lanes.look_back()
+            claimed = self._claim(connection)
+        return claimed
+
+    def _is_more(self, connection: psycopg.Connection[Any], empty: Claimed) -> bool:
+        """Whether a claim that found nothing might find something after all: jobs unsealed, passed over, or locked by
+        others, or lanes that were first met by somebody else's seal."""
+        sealed = self._seal(connection)
+        return self._lanes.refresh(connection) or sealed > 0 or self._lanes.are_skipping or bool(empty.seen)
+
+    def _settle_and_claim(self, connection: psycopg.Connection[Any]) -> Claimed:
+        """Settle the last lease and claim the next one in one round trip."""
+        outstanding = self._pending.outstanding()
+        if not outstanding:
+            return self._claim(connection)
+        wants = self._lanes.wants(self._pace)
+        worker = self._pending.worker
+        with one_trip(connection):
+            settled = settle.send_settle(connection, worker, outstanding)
+            answer = claim.send_claim(connection, worker, wants, **self._limits(wants))
+        self._pending.settled(outstanding, settle.read_settle(settled))
+        return claim.read_claim(answer)
+
+    def _claim(self, connection: psycopg.Connection[Any]) -> Claimed:
+        wants = self._lanes.wants(self._pace)
+        return claim.claim(connection, self._pending.worker, wants, **self._limits(wants))
+
+    def _limits(self, wants: Sequence[Want]) -> dict[str, Any]:
+        cheapest = min((want.cost_us for want in wants), default=LEASE_US)
+        return {"budget_us": LEASE_US, "batches_max": self._pace.batches_max(cheapest)}
+
+    def _seal(self, connection: psycopg.Connection[Any]) -> int:
+        """Seal one step; return the jobs sealed."""
+        self._sealed_us = monotonic_us()
+        sealed = seal.seal(connection, self._floor)
+        self._floor = sealed.floor
+        return sealed.jobs
+
+    def _heed_front(self) -> None:
+        if self._slot.front != self._front:
+            self._front = self._slot.front
+            self._lanes.look_back()
+
+    def _hand_back_unknown(self, connection: psycopg.Connection[Any]) -> None:
+        """While in doubt: hand back leases that came to us without our knowing."""
+        if monotonic() < self._doubtful_until:
+            known = [job.job_id for job in self._pending.outstanding()]
+            settle.release(connection, self._pending.worker, known)
