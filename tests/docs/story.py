@@ -29,11 +29,14 @@ _STANDINS = Path(__file__).with_name("standins.sh")
 class Story:
     """What the blocks of one page share: a directory, an environment, a database, and what runs in the background."""
 
-    def __init__(self, directory: Path, database: str, embedded: str) -> None:
+    def __init__(self, directory: Path, database: str, embedded: str, told: list[Block]) -> None:
         self.directory = directory
         self.database = database
         self._replaced = {PAGE_DATABASE: database, "embedded://": embedded}
-        self._env = _environment(database)
+        self._env = _environment()
+        code = "".join(block.text for block in told if block.language in ("python", "bash"))
+        if not any(url in code for url in self._replaced):
+            self._env["DATABASE_URL"] = database  # else the page says itself which one
         self._background: list[tuple[Block, subprocess.Popen[bytes]]] = []
         self._printed = ""
 
@@ -144,7 +147,7 @@ def check_unit(block: Block, text: str) -> None:
         awa_supervisor.parse_args(context, arguments)
 
 
-def _environment(database: str) -> dict[str, str]:
+def _environment() -> dict[str, str]:
     """The environment of a reader's shell: nothing of this test run but what it needs to find Awa."""
     kept = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR") if name in os.environ}
     return {
@@ -153,6 +156,5 @@ def _environment(database: str) -> dict[str, str]:
         "PYTHONPATH": str(ROOT),
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
-        "DATABASE_URL": database,
         "DOCS_ROOT": str(ROOT),
     }

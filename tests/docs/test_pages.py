@@ -33,10 +33,10 @@ def setup_of(page: Path, suffix: str) -> Path:
 
 
 @pytest.fixture
-def story(tmp_path: Path, empty_database: str, server: embedded.Server) -> Iterator[Story]:
+def story(page: Path, tmp_path: Path, empty_database: str, server: embedded.Server) -> Iterator[Story]:
     home = server.path.parent / f"docs-{token_hex(4)}"
     with ExitStack() as ending:
-        told = Story(tmp_path, empty_database, f"embedded://{home}")
+        told = Story(tmp_path, empty_database, f"embedded://{home}", blocks(page))
         ending.callback(told.end)
         yield told
 
@@ -61,7 +61,7 @@ def test_blocks_of_the_page(page: Path, story: Story) -> None:
 def prepare(page: Path, story: Story) -> None:
     """Bring about what the page takes for granted: Awa's schema too, unless the page installs it."""
     with psycopg.connect(story.database) as connection:
-        if not any("awa migrate\n" in block.text for block in blocks(page)):
+        if not any(block.language == "bash" and "awa migrate" in block.text for block in blocks(page)):
             schema.migrate(connection)
         if (tables := setup_of(page, ".sql")).exists():
             connection.execute(tables.read_bytes())
