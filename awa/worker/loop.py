@@ -6,7 +6,7 @@ import resource
 import sys
 from collections.abc import Callable, Sequence
 from time import time_ns
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import psycopg
 
@@ -25,6 +25,9 @@ from awa.worker.lanes import Lanes
 from awa.worker.pace import LEASE_JOBS_MAX, Pace
 from awa.worker.pending import Pending
 from awa.worker.run import Runner
+
+HELD_UP_US: Final = 1_000_000
+"""After a job that took this long, or a pause of the machine, see whether the lease still stands before going on."""
 
 
 class _Item(NamedTuple):
@@ -133,11 +136,12 @@ class Loop:
         label = _label(items[0].body)
         self._slot.begin_lease(len(items), int(rest_us / len(items)), label)
         self._show(f"running {label}")
-        ran = 0
+        ran, before = 0, monotonic_us()
         for position, item in enumerate(items):
             expected_us = self._pace.expected_us(item.body.kind)
-            if self.pending.is_due(monotonic_us(), expected_us, rest_us):
-                self._settle_now()
+            held_up, before = monotonic_us() - before > HELD_UP_US, monotonic_us()
+            if (held_up or self.pending.is_due(before, expected_us, rest_us)) and not self._settle_now():
+                break  # refused: the whole lease may be others' by now
             if position >= jobs_max or not self._may_start(position):
                 break
             self._run_one(position, item)
@@ -180,9 +184,9 @@ class Loop:
         if not fits:
             self._settle_now()
 
-    def _settle_now(self) -> None:
+    def _settle_now(self) -> bool:
         self._slot.enter(WorkerState.SETTLING)
-        self.pending.settle(self.connection)
+        return self.pending.settle(self.connection)
 
 
 def _label(body: Body) -> str:

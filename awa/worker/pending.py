@@ -47,15 +47,16 @@ class Pending:
         done = self._journal.settled_count()
         return self.jobs[done:]
 
-    def settle(self, connection: psycopg.Connection[Any]) -> None:
-        """Settle everything, in a round trip of its own."""
+    def settle(self, connection: psycopg.Connection[Any]) -> bool:
+        """Settle everything, in a round trip of its own; return whether all of it was accepted."""
         if not self.jobs:
-            return
+            return True
         outstanding = self.outstanding()
         began = monotonic_us()
         accepted = settle.settle(connection, self.worker, outstanding)
         self._settle_us = self._settle_us * 0.8 + 0.2 * (monotonic_us() - began)
         self.settled(outstanding, accepted)
+        return len(accepted) == len(outstanding)
 
     def settled(self, outstanding: list[Settlement], accepted: set[int]) -> None:
         """Forget what has been settled; say what was refused."""

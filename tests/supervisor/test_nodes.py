@@ -68,6 +68,7 @@ def test_declared_dead_and_alive_all_the_same(shop: Shop, supervise: Start, froz
     first.until_event("worker.exited", pid=zombie)
     until(first.workers)
     assert first.events("settle.refused") or shop.effects(running) == ["waiting", "waiting", "ran"]
+    assert all(shop.effects(job) == ["ran"] for job in behind)  # it did not go on with what others had by then
     completed = shop.rows("select count(*) from awa.attempt_log where outcome = 3 group by job_id")
     assert set(completed) == {1}
     assert [attempt["outcome"] for attempt in shop.attempts(running)] == ["retryable", "completed"]
