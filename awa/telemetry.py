@@ -17,11 +17,7 @@ INSERT_JOBS = "insert.jobs"
 # seal
 SEAL_BATCHES = "seal.batches"
 SEAL_RESTORED = "seal.restored"
-# claim
-CLAIM_LEASES = "claim.leases"
-CLAIM_EMPTY = "claim.empty"
 # run
-RUN_STARTED = "run.started"
 RUN_FINISHED = "run.finished"
 # settle
 SETTLE_JOBS = "settle.jobs"
@@ -49,11 +45,8 @@ DATABASE_LOST = "database.lost"
 # worker
 WORKER_STARTED = "worker.started"
 WORKER_READY = "worker.ready"
-WORKER_DRAINED = "worker.drained"
 WORKER_EXITED = "worker.exited"
-WORKER_RECYCLED = "worker.recycled"
 # supervisor
-SUPERVISOR_STARTED = "supervisor.started"
 SUPERVISOR_READY = "supervisor.ready"
 SUPERVISOR_SIGNAL = "supervisor.signal"
 SUPERVISOR_RELOADED = "supervisor.reloaded"

@@ -103,5 +103,5 @@ def _attempt(row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     yield "  peak memory", None if row["peak_kb"] is None else f"{row['peak_kb'] / 1024:.1f} MiB"
     if error:
         yield "  error", error.get("error")
-    for name in error.keys() - {"error", "attempt", "at"}:
+    for name in sorted(error.keys() - {"error", "attempt", "at"}):
         yield f"  {name}", text(error[name])

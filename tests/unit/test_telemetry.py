@@ -22,8 +22,8 @@ def seen() -> Iterator[Seen]:
 
 
 def test_an_event_arrives_with_its_fields(seen: Seen) -> None:
-    telemetry.emit(telemetry.CLAIM_LEASES, queue="mail", count=3)
-    assert seen == [("claim.leases", {"queue": "mail", "count": 3})]
+    telemetry.emit(telemetry.SETTLE_JOBS, worker=1, jobs=3)
+    assert seen == [("settle.jobs", {"worker": 1, "jobs": 3})]
 
 
 def test_nothing_arrives_after_unsubscribing_and_doing_so_twice_is_harmless() -> None:
@@ -31,7 +31,7 @@ def test_nothing_arrives_after_unsubscribing_and_doing_so_twice_is_harmless() ->
     unsubscribe = telemetry.subscribe(lambda event, fields: events.append((event, fields)))
     unsubscribe()
     unsubscribe()
-    telemetry.emit(telemetry.RUN_STARTED)
+    telemetry.emit(telemetry.RUN_FINISHED)
     assert events == []
 
 
