@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections.abc import Iterator
 
@@ -21,9 +22,7 @@ def frozen() -> Iterator[list[psutil.Process]]:
     """Processes that were stopped; nobody could end them otherwise."""
     processes: list[psutil.Process] = []
     yield processes
-    for process in processes:
-        if process.is_running():
-            process.resume()
+    thaw(processes)
 
 
 def freeze(supervisor: Supervisor, frozen: list[psutil.Process]) -> None:
@@ -31,6 +30,13 @@ def freeze(supervisor: Supervisor, frozen: list[psutil.Process]) -> None:
     frozen += supervisor.family()
     for process in frozen:
         process.suspend()
+
+
+def thaw(frozen: list[psutil.Process]) -> None:
+    """Let them go on, those that still exist."""
+    for process in frozen:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.resume()
 
 
 def test_a_killed_supervisor_takes_its_workers_along_and_is_rescued(shop: Shop, supervise: Start) -> None:
@@ -62,8 +68,9 @@ def test_declared_dead_and_alive_all_the_same(shop: Shop, supervise: Start, froz
     second.until_event("rescue.node")
     shop.open("gate")
     shop.until_state("completed", running, *behind)
-    for process in frozen:
-        process.resume()
+    psutil.Process(zombie).resume()  # before its supervisor could tell it
+    until_dead(zombie)
+    thaw(frozen)
     first.until_event("supervisor.fenced")
     first.until_event("worker.exited", pid=zombie)
     until(first.workers)
