@@ -107,6 +107,17 @@ class Leading(World):
     )
     def lead(self, duty: str, retention: retire.Retention, number: int) -> None:
         """One of the duties that let segments come and go. Whatever has not ended must live on."""
+        self._do(duty, retention, number)
+        self._forget_ended(may_go=duty in ("retire", "prune") and retention is AT_ONCE)
+
+    @rule(retention=st.sampled_from((AT_ONCE, AT_ONCE, LONG)), number=numbers)
+    def lead_for_a_while(self, retention: retire.Retention, number: int) -> None:
+        """All of them, as often as it takes for a segment that nobody holds to go."""
+        for duty in ("watch", "rotate", "extend", "watch", "watch", "watch", "watch", "retire"):
+            self._do(duty, retention, number)
+        self._forget_ended(may_go=retention is AT_ONCE)
+
+    def _do(self, duty: str, retention: retire.Retention, number: int) -> None:
         match duty:
             case "watch":
                 if retire.watch(self.engine, pick(self.floors, number)) and not self.held_seal:
@@ -119,7 +130,6 @@ class Leading(World):
                 retire.rotate(self.engine, 0.0)
             case _:
                 retire.prune(self.engine, retention)
-        self._forget_ended(may_go=duty in ("retire", "prune") and retention is AT_ONCE)
 
     def _forget_ended(self, *, may_go: bool) -> None:
         seen = survey(self.onlooker)

@@ -41,11 +41,21 @@ class Working(World):
 
     # ------------------------------------------------------------------ seal
 
-    @rule(jobs_max=st.integers(1, 6), batch_max=st.integers(1, 5), force=st.booleans(), number=numbers)
-    def seal(self, jobs_max: int, batch_max: int, force: bool, number: int) -> None:
-        """One step; where a worker remembers the floor from is anybody's guess."""
+    @rule(
+        steps=st.integers(1, 4),
+        jobs_max=st.integers(1, 6),
+        batch_max=st.integers(1, 5),
+        force=st.booleans(),
+        number=numbers,
+    )
+    def seal(self, steps: int, jobs_max: int, batch_max: int, force: bool, number: int) -> None:
+        """Some steps; where a worker remembers the floor from is anybody's guess."""
+        for _ in range(steps):
+            self._seal_step(pick(self.floors, number), jobs_max, batch_max, force)
+
+    def _seal_step(self, floor: int, jobs_max: int, batch_max: int, force: bool) -> None:
         plan = self.model.plan_seal(jobs_max)
-        sealed = seal.seal(self.engine, pick(self.floors, number), jobs_max=jobs_max, batch_max=batch_max, force=force)
+        sealed = seal.seal(self.engine, floor, jobs_max=jobs_max, batch_max=batch_max, force=force)
         self.floors.append(sealed.floor)
         if self.held_seal:
             assert (sealed.locked, sealed.jobs, sealed.more) == (False, 0, False)
