@@ -200,8 +200,8 @@ class Client(Inserter):
     def cancel(self, job_id: int) -> Job:
         """Cancel a job that has not ended.
 
-        One that is being run is cancelled at once: its handler may go on for a while, but what it returns or raises
-        counts no more. Raises JobNotFound, or StateConflict when it has ended.
+        One that is being run is cancelled at once: its handler can see it (`job.is_cancelled()`) and may go on for a
+        while, but what it returns or raises counts no more. Raises JobNotFound, or StateConflict when it has ended.
         """
         with self._using(f"cancel job {job_id}") as connection:
             self._seal_before_callers_transaction(connection)

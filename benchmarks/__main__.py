@@ -1,4 +1,4 @@
-"""`python -m benchmarks [drain] [pickup] [--rounds N] [--jobs N]`: run scenarios, print a table, keep the raw values."""
+"""`python -m benchmarks [drain] [pickup] [--rounds N] [--jobs N]`: run scenarios, print a table, keep raw values."""
 
 from __future__ import annotations
 

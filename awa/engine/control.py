@@ -149,7 +149,7 @@ def _cancel_where_it_is(connection: psycopg.Connection[Any], job_id: int, error:
         row = connection.execute(
             _CANCEL, {"id": job_id, "batch": found[0] if found else None, "error": error.decode()}
         ).fetchone()
-    return None if row is None else bool(row[1])
+    return None if row is None else bool(row[0])
 
 
 def _seal_if_free(connection: psycopg.Connection[Any], *, after_others: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import sys
 from signal import Signals
@@ -12,6 +13,7 @@ from awa import logs, telemetry
 from awa.database import schema
 from awa.database.connections import connect, describe
 from awa.database.dsn import resolve
+from awa.database.source import DSN_VARIABLE
 from awa.database.errors import translated
 from awa.engine import lead
 from awa.errors import AwaError
@@ -59,7 +61,8 @@ def run(settings: Settings) -> int:
     board, wakes = _shared(processes)
 
     def start_server() -> ForkServer:
-        return ForkServer.start(BOOT, CHILD, board=board, wakes=wakes, message={"app": settings.app})
+        message, env = {"app": settings.app}, _environment(settings)
+        return ForkServer.start(BOOT, CHILD, board=board, wakes=wakes, message=message, env=env)
 
     server = start_server()
     booted = _await_boot(server, signals)
@@ -75,6 +78,11 @@ def run(settings: Settings) -> int:
         telemetry.emit(telemetry.SUPERVISOR_WARNING, warning=warning)
     _serve(node, Servers(server, start_server), signals, processes, booted.info["dsn"])
     return ExitCode.OK
+
+
+def _environment(settings: Settings) -> dict[str, str] | None:
+    """Return the application's environment: a client that names no database means the one given on the command line."""
+    return {**os.environ, DSN_VARIABLE: settings.database_url} if settings.database_url else None
 
 
 def _shared(processes: int) -> tuple[Board, Wakes]:

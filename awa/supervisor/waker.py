@@ -1,4 +1,6 @@
-"""Waker: finds out that there is work, and wakes as many idle workers as there is work for.
+"""Waker: hears what is said to this node: that there is work, or that a running job has been cancelled.
+
+It wakes as many idle workers as there is work for, and marks a cancelled job on the board for its handler to see.
 
 NOTIFY at every insert would serialise the commits of all producers, so producers send it only while `awa.idle` has a
 row. That leaves a race (an insert that looked just before the row came), which the poll catches; it also serves where
@@ -18,6 +20,8 @@ from awa.processes.slot import WorkerState
 from awa.supervisor.node import Node
 from awa.supervisor.service import Service
 
+WAKE: Final = "awa:wake"
+CANCEL: Final = "awa:cancel"
 BUSY_FOR_S: Final = 1.0
 """So long no worker must have been idle before wake-ups are cancelled: the row must not come and go with every job."""
 POLL_GROWTH_MAX: Final = 5
@@ -43,7 +47,8 @@ class Waker(Service):
     def opened(self, connection: psycopg.Connection[Any]) -> None:
         """Listen."""
         self._announced = None
-        connection.execute('listen "awa:wake"')
+        connection.execute(f'listen "{WAKE}"')
+        connection.execute(f'listen "{CANCEL}"')
 
     def step(self, connection: psycopg.Connection[Any]) -> float:
         """Look for work if a worker is idle; wake it."""
@@ -75,10 +80,21 @@ class Waker(Service):
 
     def _heard(self, connection: psycopg.Connection[Any]) -> bool:
         """Take the notifications that have arrived; return whether there were any."""
-        heard = bool(list(connection.notifies(timeout=0)))
+        heard = list(connection.notifies(timeout=0))
+        for notify in heard:
+            if notify.channel == CANCEL:
+                self._cancel(notify.payload)
         if heard:
             self._rounds_idle = 0
-        return heard
+        return bool(heard)
+
+    def _cancel(self, payload: str) -> None:
+        """Mark a job as cancelled, if it runs in one of our workers: `payload` names the worker and the job."""
+        worker, _, job = payload.partition(" ")
+        for slot in self._node.board.slots:
+            running = slot.running()
+            if running is not None and (str(slot.worker_id), str(running.job_id)) == (worker, job):
+                slot.cancel(running)
 
     def _wake(self, connection: psycopg.Connection[Any], idle: list[int]) -> int:
         """Wake one idle worker per job there is to claim; return how many."""

@@ -7,8 +7,8 @@ from typing import Final
 LEASE_US: Final = 100_000.0
 """Expected work in a lease, microseconds."""
 LEASE_JOBS_MAX: Final = 512
-FIRST_GUESS_US: Final = 50_000.0
-"""Taken for the duration of a kind nobody has run yet: two jobs make the first lease."""
+FIRST_GUESS_US: Final = LEASE_US
+"""Taken for the duration of a kind nobody has run yet: its first lease is one job, so none waits behind a long one."""
 FALL_MAX: Final = 8.0
 """A kind's estimate falls at most by this factor a lease: one quick job must not make the next lease long."""
 BATCHES_MAX: Final = 64

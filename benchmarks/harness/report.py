@@ -47,7 +47,8 @@ def table(figures: Sequence[Figure]) -> str:
         values = (figure.median, min(figure.values), max(figure.values))
         rows.append((figure.name, *(f"{value:,.4g} {figure.unit}" for value in values), goal, verdict))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def save(figures: Sequence[Figure], settings: dict[str, str]) -> Path:

@@ -30,8 +30,12 @@ A handler is a function of one argument, its job: a [`Job`](#awajob) in the stat
 that the task was registered with. `async def` handlers are accepted too; they run on an event loop inside the worker,
 one job at a time like all others.
 
-Some names are there already for what later releases bring: `deadline`, `progress` and `traceparent` are `None`, no job
-is ever `waiting_external`, and a handler is not told yet that its job was cancelled.
+It has one method, `is_cancelled()`: whether somebody has cancelled the job since it began. The answer comes from shared
+memory, without asking the database, so a long loop may ask as often as it likes. Nobody is forced to: what a cancelled
+job returns or raises counts no more.
+
+Some names are there already for what later releases bring: `deadline`, `progress` and `traceparent` are `None`, and no
+job is ever `waiting_external`.
 """
 
 

@@ -1,10 +1,11 @@
 -- Cancel a job that waits in deferred or in the (locked) batch. One that is being
--- run is marked at once; its worker's settle will be refused.
+-- run is marked at once: its worker's settle will be refused, and the supervisor of
+-- that worker is told (worker and job id), so that the handler may know.
 -- Parameters: id, batch (null: deferred), error (jsonb).
 with aside as (
-  delete from awa.deferred where job_id = %(id)s returning lane, round, attempt, null::timestamptz as leased_at
+  delete from awa.deferred where job_id = %(id)s returning lane, round, attempt, null::timestamptz as leased_at, null::int as owner
 ), spot as materialized (
-  select id, lane, round, leased_at, array_position(ids, %(id)s) as pos, ids, attempts
+  select id, lane, round, leased_at, owner, array_position(ids, %(id)s) as pos, ids, attempts
   from awa.batch where id = %(batch)s and %(id)s = any (ids)
 ), shrunk as (
   update awa.batch b set ids = array_remove(s.ids, %(id)s), attempts = s.attempts[: s.pos - 1] || s.attempts[s.pos + 1 :]
@@ -12,12 +13,15 @@ with aside as (
 ), emptied as (
   delete from awa.batch b using spot s where b.id = s.id and cardinality(s.ids) = 1
 ), found as materialized (
-  select lane, round, attempt, leased_at from aside
+  select lane, round, attempt, leased_at, owner from aside
   union all
-  select lane, round, coalesce(attempts[pos], 0), leased_at from spot
+  select lane, round, coalesce(attempts[pos], 0), leased_at, owner from spot
 ), counted as (
   insert into awa.tally (minute, lane, outcome, jobs) select date_trunc('minute', now()), lane, 6, 1 from found
+), attempted as (
+  insert into awa.attempt_log (job_id, started_at, finished_at, lane, round, attempt, outcome, error)
+  select %(id)s, leased_at, clock_timestamp(), lane, round, attempt + 1, 6, %(error)s::jsonb from found
 )
-insert into awa.attempt_log (job_id, started_at, finished_at, lane, round, attempt, outcome, error)
-select %(id)s, leased_at, clock_timestamp(), lane, round, attempt + 1, 6, %(error)s::jsonb from found
-returning job_id, started_at is not null as was_running;
+select owner is not null as was_running,
+       case when owner is not null then pg_notify('awa:cancel', owner || ' ' || %(id)s) end
+from found;
