@@ -13,8 +13,8 @@ from awa import logs, telemetry
 from awa.database import schema
 from awa.database.connections import connect, describe
 from awa.database.dsn import resolve
-from awa.database.source import DSN_VARIABLE
 from awa.database.errors import translated
+from awa.database.source import DSN_VARIABLE
 from awa.engine import lead
 from awa.errors import AwaError
 from awa.processes.board import Board

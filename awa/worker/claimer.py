@@ -11,6 +11,7 @@ import psycopg
 from awa.database.pipeline import one_trip
 from awa.engine import claim, seal, settle
 from awa.engine.claim import Claimed, Want
+from awa.engine.seal import Sealed
 from awa.processes.clock import monotonic_us
 from awa.processes.slot import Slot
 from awa.worker.lanes import Lanes
@@ -78,7 +79,9 @@ class Claimer:
         """Whether a claim that found nothing might find something after all: jobs unsealed, passed over, or locked by
         others, or lanes that were first met by somebody else's seal."""
         sealed = self._seal(connection)
-        return self._lanes.refresh(connection) or sealed > 0 or self._lanes.are_skipping or bool(empty.seen)
+        while sealed.more and not sealed.jobs:  # it finished what an earlier step had begun: go on behind that
+            sealed = self._seal(connection)
+        return self._lanes.refresh(connection) or sealed.jobs > 0 or self._lanes.are_skipping or bool(empty.seen)
 
     def _settle_and_claim(self, connection: psycopg.Connection[Any]) -> Claimed:
         """Settle the last lease and claim the next one in one round trip."""
@@ -101,12 +104,12 @@ class Claimer:
         cheapest = min((want.cost_us for want in wants), default=LEASE_US)
         return {"budget_us": LEASE_US, "batches_max": self._pace.batches_max(cheapest)}
 
-    def _seal(self, connection: psycopg.Connection[Any]) -> int:
-        """Seal one step; return the jobs sealed."""
+    def _seal(self, connection: psycopg.Connection[Any]) -> Sealed:
+        """Seal one step."""
         self._sealed_us = monotonic_us()
         sealed = seal.seal(connection, self._floor)
         self._floor = sealed.floor
-        return sealed.jobs
+        return sealed
 
     def _heed_front(self) -> None:
         if self._slot.front != self._front:
