@@ -86,7 +86,7 @@ class Story:
 
     def _script(self, text: str) -> str:
         """A script that knows the stand-ins, stops at an error, and leaves its environment for the next one."""
-        return f"set -eo pipefail\nsource {_STANDINS}\ntrap 'env -0 >.environment' EXIT\n{text}"
+        return f"set -eo pipefail\nsource {shlex.quote(str(_STANDINS))}\ntrap 'env -0 >.environment' EXIT\n{text}"
 
     def _run(self, where: str, command: list[str], text: str) -> None:
         done = subprocess.run(
