@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ READY_S: Final = 60.0
 STOP_S: Final = 40.0
 POLL_S: Final = 0.02
 TAIL_LINES: Final = 25
+FREE_BYTES_MIN: Final = 10_000_000
 
 WORKERS: Final = """
 select w.pid from awa.worker w join awa.node n on n.id = w.node_id where n.pid = %s order by w.id
@@ -82,6 +84,15 @@ class Supervisor:
         """Return the end of its log, for an error message."""
         lines = self._log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
         return "\nIts last words:\n" + "\n".join(f"  {line}" for line in lines) if lines else ""
+
+    def shortage(self) -> str:
+        """Return a sentence if the disk is as good as full, the likeliest reason for everything to stop."""
+        free = shutil.disk_usage(self._log.parent).free
+        if free > FREE_BYTES_MIN:
+            return ""
+        return (
+            f" The disk is full: {free / 1e6:.0f} MB are free where {self._log.parent} is. Make space, or set TMPDIR."
+        )
 
     def survivors(self, pids: set[int]) -> list[int]:
         """Return what still runs of its session: among all processes or, where they cannot be listed, among `pids`."""

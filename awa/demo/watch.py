@@ -17,7 +17,7 @@ CALM_S: Final = 0.1
 BUSY_S: Final = 0.01
 """How often to look: seldom, as it costs the workers time; often while there is something to be measured."""
 ENDED_EVERY_S: Final = 1.0
-STALLED_S: Final = 60.0
+STALLED_S: Final = 30.0
 
 DONE: Final = "select count(*) from awa_demo.files where run = %s"
 ENDED: Final = """
@@ -61,7 +61,7 @@ class Watch:
         elif monotonic() - self._moved_at > STALLED_S:
             raise DemoError(
                 f"no file was analysed for {STALLED_S:.0f} s; {done} of {len(self._run.paths)} are done."
-                f"{self._supervisor.last_words()}"
+                f"{self._supervisor.shortage()}{self._supervisor.last_words()}"
             )
 
     def _tend_kill(self) -> None:
