@@ -13,7 +13,6 @@ from typing import Any, Final, Literal
 import msgspec
 
 from awa import telemetry
-from awa.job import JobState
 
 Format = Literal["text", "json"]
 
@@ -40,7 +39,6 @@ LEVELS: Final = {
 }
 """Events that are not logged at INFO. A job that failed, or a worker that died, is raised to WARNING all the same."""
 
-_TROUBLED: Final = frozenset({JobState.Retryable, JobState.Failed})
 _BELOW: Final = "traceback"
 """The field that text shows on lines of its own."""
 
@@ -55,6 +53,11 @@ def setup(format: Format, level: str, process: str) -> None:
     logger.handlers[:] = [handler]
     logger.propagate = False
     logger.setLevel(level.upper())
+    # The driver's own lines: what it finds worth a warning (a connection that broke) we have said already.
+    driver = logging.getLogger("psycopg")
+    driver.handlers[:] = [handler]
+    driver.propagate = False
+    driver.setLevel(logging.ERROR)
     _unsubscribe()  # a second setup, in the same process or after a fork, takes the place of the first
     _unsubscribe = telemetry.subscribe(_log)
 
@@ -67,7 +70,7 @@ def _log(event: str, fields: dict[str, Any]) -> None:
 
 
 def _level(event: str, fields: dict[str, Any]) -> int:
-    went_wrong = (event == telemetry.RUN_FINISHED and fields["state"] in _TROUBLED) or (
+    went_wrong = (event == telemetry.RUN_FINISHED and fields["error"] is not None) or (
         event == telemetry.WORKER_EXITED and not fields["expected"]
     )
     return logging.WARNING if went_wrong else LEVELS.get(event, logging.INFO)

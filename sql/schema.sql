@@ -5,7 +5,8 @@
 --
 -- A job's row in job_log is written once and never touched again. What moves is
 -- its id: from a ready batch into a leased batch, and from there into attempt_log.
--- README.md beside this file draws the life of one row and says who writes what.
+-- "The SQL itself" in Awa's documentation draws the life of one row and says who
+-- writes what.
 --
 -- Installed by "awa migrate" inside one transaction, by an ordinary database
 -- owner: no superuser, no extension. PostgreSQL 14 to 18.

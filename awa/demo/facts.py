@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import psycopg
@@ -68,7 +69,7 @@ class Facts:
     completed: int
     ended: int
     refused_writes: int
-    """Second writes of a row, by a job that had run before: the row's key refused them."""
+    """Times that a job found its row written already, by an attempt that was killed later."""
     cpu_s: float
     """Spent in jobs."""
     elapsed_s: float
@@ -122,7 +123,15 @@ def gather(connection: psycopg.Connection[Any], run: Run) -> Facts:
 def _wrong_digests(connection: psycopg.Connection[Any], run: Run) -> list[str]:
     root = library.root()
     rows = connection.execute(DIGESTS, [run.id])
-    return [path for path, digest in rows if digest and digest != blake3((root / path).read_bytes()).hexdigest()]
+    return [path for path, digest in rows if digest != _digest(root / path)]
+
+
+def _digest(path: Path) -> str:
+    """Return the digest a job should have found; nothing for a file that cannot be read."""
+    try:
+        return blake3(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def _row(connection: psycopg.Connection[Any], statement: str, *parameters: Any) -> tuple[Any, ...]:

@@ -14,8 +14,8 @@ import psycopg
 
 from awa.demo.errors import DemoError
 
-PATIENCE_S: Final = 1.0
-"""For so long the hunt waits for a large file; then any will do."""
+PATIENCE_S_PER_FILE: Final = 0.0005
+"""For so long the hunt waits for a large file, a short while of the whole run; then any will do."""
 KILLS_MAX: Final = 3
 """A worker may be killed just between two jobs. Then another has to be."""
 
@@ -127,9 +127,12 @@ class Killer:
         rows = connection.execute(LEASES, {"supervisor": self._supervisor, "run": self._run}).fetchall()
         victims = [Victim(worker, pid, jobs[0]) for worker, pid, jobs in rows]
         victim = max(victims, key=lambda each: self._sizes[each.job], default=None)
-        if victim is None or (self._sizes[victim.job] < self._large and monotonic() - self._since < PATIENCE_S):
+        if victim is None or (self._sizes[victim.job] < self._large and not self._is_tired()):
             return None
         return self._kill(connection, victim)
+
+    def _is_tired(self) -> bool:
+        return monotonic() - self._since > len(self._sizes) * PATIENCE_S_PER_FILE
 
     def _kill(self, connection: psycopg.Connection[Any], victim: Victim) -> Kill | None:
         row = connection.execute("select clock_timestamp()").fetchone()

@@ -109,7 +109,7 @@ def _balance(report: Report) -> list[str]:
 def _refused(facts: Facts) -> str:
     if not facts.refused_writes:
         return ""
-    return f" (the rows' key refused {facts.refused_writes}, of a job killed after its row was committed)"
+    return f" ({facts.refused_writes} found its row there: it was killed after committing it)"
 
 
 def _ms(seconds: float | None) -> str:

@@ -81,8 +81,6 @@ def listing(
         case None:
             found = connection.execute(_LIST, wanted)
         case JobState.Available | JobState.Running:
-            if state is JobState.Available:
-                _seal_if_free(connection)
             found = connection.execute(_LIST_BATCHED, {**wanted, "leased": state is JobState.Running})
         case JobState.Scheduled:
             found = connection.execute(_LIST_DEFERRED, {**wanted, "why": ["scheduled", "snooze"]})

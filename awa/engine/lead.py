@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import psycopg
 
@@ -22,7 +22,7 @@ _LEAVE_NODE = statement("lead/leave_node")
 _IDLE = statement("lead/idle")
 _BUSY = statement("lead/busy")
 _ELECT = statement("lead/elect")
-_UNKNOWN_KINDS = statement("lead/unknown_kinds")
+_UNCLAIMED = statement("lead/unclaimed")
 _RESIGN = statement("lead/resign")
 
 
@@ -79,9 +79,19 @@ def busy(connection: psycopg.Connection[Any], node: int) -> None:
     connection.execute(_BUSY, {"node": node})
 
 
-def unknown_kinds(connection: psycopg.Connection[Any]) -> list[tuple[str, str, int]]:
-    """Return kind, queue and number of jobs that are ready and that no live node can run."""
-    return [(kind, queue, jobs) for kind, queue, jobs in connection.execute(_UNKNOWN_KINDS)]
+class Unclaimed(NamedTuple):
+    """Jobs that are ready and that no live node will run."""
+
+    kind: str
+    queue: str
+    jobs: int
+    kind_known: bool
+    """A live node has a handler for the kind; it is the queue that nobody works on."""
+
+
+def unclaimed(connection: psycopg.Connection[Any]) -> list[Unclaimed]:
+    """Return what is ready and waits for a node that is not there."""
+    return [Unclaimed(*row) for row in connection.execute(_UNCLAIMED)]
 
 
 def elect(connection: psycopg.Connection[Any], node: int, trust_s: float) -> int | None:

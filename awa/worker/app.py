@@ -90,8 +90,10 @@ def _follow(module: Any, path: str, spec: str) -> Any:
 def _refuse_nested(registry: Registry) -> None:
     """A handler inside a function exists only while somebody calls that function, so a fresh start may not have it."""
     for task in registry:
-        if "<locals>" in task.handler.__qualname__ or "<lambda>" in task.handler.__qualname__:
-            raise AppLoadError(
-                f"the handler of {task.kind!r}, {task.name}, cannot be imported: it is defined inside another "
-                "function. Move it to module level"
-            )
+        if "<locals>" in task.handler.__qualname__:
+            why = "it is defined inside another function. Move it to module level"
+        elif "<lambda>" in task.handler.__qualname__:
+            why = "a lambda has no name. Define it with def"
+        else:
+            continue
+        raise AppLoadError(f"the handler of {task.kind!r}, {task.name}, cannot be imported: {why}")

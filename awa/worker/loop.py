@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from time import time_ns
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import psycopg
 
 from awa import telemetry
@@ -15,7 +16,7 @@ from awa.engine import claim, settle
 from awa.engine.claim import Body, Claimed
 from awa.failure import error_entry
 from awa.job import JobState
-from awa.outcome import Settlement
+from awa.outcome import Settlement, Verdict
 from awa.processes.clock import monotonic_us
 from awa.processes.journal import JournalWriter
 from awa.processes.slot import Remains, Slot, Stop, WorkerState
@@ -180,13 +181,28 @@ class Loop:
         self._pace.note_run(body.kind, ended - started)
         fits = self.pending.add(settlement, ended)
         self._slot.end_job()
-        telemetry.emit(telemetry.RUN_FINISHED, job=body.id, kind=body.kind, state=verdict.state, us=ended - started)
+        telemetry.emit(
+            telemetry.RUN_FINISHED,
+            job=body.id,
+            kind=body.kind,
+            state=verdict.state,
+            us=ended - started,
+            error=_said(verdict),
+        )
         if not fits:
             self._settle_now()
 
     def _settle_now(self) -> bool:
         self._slot.enter(WorkerState.SETTLING)
         return self.pending.settle(self.connection)
+
+
+def _said(verdict: Verdict) -> str | None:
+    """Return the first line of what went wrong; None when nothing did."""
+    if verdict.payload is None or verdict.state not in (JobState.Retryable, JobState.Failed):
+        return None
+    text: str = msgspec.json.decode(verdict.payload)["error"]
+    return text.partition("\n")[0]
 
 
 def _label(body: Body) -> str:

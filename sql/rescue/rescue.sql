@@ -27,7 +27,7 @@ with lease as materialized (
   select job_id, coalesce(to_timestamp(%(started)s::bigint / 1e6), leased_at), clock_timestamp(), %(worker)s, lane,
          %(cpu)s::bigint / 1e6, %(peak)s::int, round, attempt + 1, case when exhausted then 5 else 4 end,
          %(details)s::jsonb || jsonb_build_object('error', %(reason)s::text, 'attempt', attempt + 1, 'at', to_char(
-           clock_timestamp() at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'))
+           clock_timestamp() at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
   from suspect
 ), counted as (
   insert into awa.tally (minute, lane, outcome, jobs)

@@ -81,7 +81,7 @@ def test_the_report_of_a_good_run() -> None:
     text = report.text()
     assert report.holds
     assert "jobs lost: 0" in text
-    assert "rows written twice: 0 (the rows' key refused 1" in text
+    assert "rows written twice: 0 (1 found its row there" in text
     assert "recovery took 50 ms" in text
     assert "1 more died between two jobs" in text
     assert "all 3 checks hold" in text

@@ -176,6 +176,7 @@ def test_text_log(shop: Shop, supervise: Start) -> None:
     text = supervisor.text()
     assert f" WARNING worker 0[{shop.rows('select pid from effects')[0]}] run.finished job={job} kind=boom" in text
     assert " state=failed " in text
+    assert " error='ValueError: it broke'" in text
     assert f" INFO    supervisor[{supervisor.pid}] supervisor.ready processes=1 kinds=" in text
     assert "None" not in text
     assert len(set(map(len, (line.split(" ")[1] for line in text.splitlines())))) == 1  # every line is one of ours

@@ -181,7 +181,7 @@ def looped() -> list[object]:
         ({"x": deque([1])}, r"args\.x is of type deque"),
         ({"x": 1j}, r"args\.x is of type complex"),
         ({"x": len}, r"args\.x is of type builtin_function_or_method"),
-        ({"x": (letter for letter in 'text')}, r"args\.x is of type generator"),
+        ({"x": (letter for letter in "text")}, r"args\.x is of type generator"),
         (nested(DEPTH_MAX + 1), rf"is nested deeper than {DEPTH_MAX} levels"),
         (looped(), r"args\[0\]\.again\[0\]\.again.*…*.* is nested deeper than 64 levels \(or contains itself\)"),
     ],

@@ -17,7 +17,7 @@ LAYERS = (
     "features",
     "task",
     "worker",
-    "client transaction inserting producing reading bridge callback_contract",
+    "client transaction inserting producing asking reading bridge callback_contract",
     "supervisor",
 )
 EDGES = "cli web embedded integrations otel testing demo __main__".split()

@@ -11,7 +11,7 @@ from awa.engine import lead
 
 
 class Report:
-    """Says which kinds no live node knows, when that changes."""
+    """Says which jobs wait for a node that is not there, when that changes."""
 
     name = "report"
     interval_s = 10.0
@@ -21,14 +21,16 @@ class Report:
 
     def run_once(self, connection: psycopg.Connection[Any]) -> None:
         """Say it once for each kind and queue, and again after it had been cured."""
-        unknown = lead.unknown_kinds(connection)
-        for kind, queue, jobs in unknown:
-            if (kind, queue) not in self._said:
+        found = lead.unclaimed(connection)
+        for each in found:
+            if (each.kind, each.queue) not in self._said:
                 telemetry.emit(
-                    telemetry.LEAD_UNKNOWN_KIND,
-                    kind=kind,
-                    queue=queue,
-                    jobs=jobs,
-                    hint="no live worker knows this kind",
+                    telemetry.LEAD_UNKNOWN_KIND, kind=each.kind, queue=each.queue, jobs=each.jobs, hint=_hint(each)
                 )
-        self._said = {(kind, queue) for kind, queue, _ in unknown}
+        self._said = {(each.kind, each.queue) for each in found}
+
+
+def _hint(each: lead.Unclaimed) -> str:
+    if each.kind_known:
+        return "no live worker works on this queue: add it to --queues, or to a task"
+    return "no live worker knows this kind"

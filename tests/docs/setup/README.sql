@@ -1,1 +1,0 @@
-create table orders (id bigint generated always as identity primary key, item text not null);
