@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
 
 import psycopg
 from psycopg import conninfo
@@ -12,6 +13,8 @@ from awa.database.dsn import resolve
 from awa.errors import DatabaseError
 
 CONNECT_TIMEOUT_S = 10
+
+_WITH_DRIVER: Final = re.compile(r"postgres(?:ql)?(\+\w+)://", re.IGNORECASE)
 
 # The engine relies on each statement seeing what was committed before it: with anything stricter, a claim that meets
 # another one fails instead of passing on. The driver's isolation level covers only transactions that it begins itself;
@@ -28,6 +31,7 @@ def connect(dsn: str, *, role: str, autocommit: bool = True) -> psycopg.Connecti
     Raises `DatabaseError` that names the server (never the password) and says what to check.
     """
     target = resolve(dsn)
+    parsed(target)
     try:
         connection = psycopg.connect(target, **options(target, role), autocommit=True)
         connection.execute(_READ_COMMITTED)
@@ -49,27 +53,64 @@ def options(dsn: str, role: str) -> dict[str, Any]:
         "keepalives_count": 3,
         "tcp_user_timeout": 30_000,
     }
-    given = conninfo.conninfo_to_dict(dsn)
+    given = parsed(dsn)
     return {name: value for name, value in wanted.items() if name not in given}
+
+
+def parsed(dsn: str) -> dict[str, Any]:
+    """Return the parameters a DSN sets.
+
+    Raises DatabaseError for one that cannot be read. libpq's own words quote what it could not read, which is often
+    the password: they are neither shown nor kept as the cause.
+    """
+    try:
+        given = conninfo.conninfo_to_dict(dsn)
+    except psycopg.Error:
+        given = None
+    if given is None or _is_misread(dsn, given):
+        raise DatabaseError(_unreadable(dsn))
+    return given
 
 
 def cannot_connect(dsn: str, error: Exception) -> DatabaseError:
     """Return the exception for a server that did not let us in."""
-    text = " ".join(str(error).split())
-    stop = "" if text.endswith((".", "?")) else "."
-    return DatabaseError(f"cannot connect to {describe(dsn)}: {text}{stop} {_advice(text)}")
+    text = _sentences(str(error))
+    return DatabaseError(f"cannot connect to {describe(dsn)}: {text} {_advice(text)}")
 
 
 def describe(dsn: str) -> str:
     """Return a DSN without its password, for messages and logs."""
     try:
-        given = conninfo.conninfo_to_dict(dsn)
-    except psycopg.Error:
+        given = parsed(dsn)
+    except DatabaseError:
         return "the given database URL"
     place = given.get("host") or given.get("hostaddr") or "the default socket"
     port = f":{given['port']}" if given.get("port") else ""
     user = f" as {given['user']}" if given.get("user") else ""
     return f"database {given.get('dbname') or 'default'} at {place}{port}{user}"
+
+
+def _is_misread(dsn: str, given: dict[str, Any]) -> bool:
+    """Whether a part of the password was taken for a host, port or database: it has an unescaped @, / or ?."""
+    _, is_url, rest = dsn.partition("://")
+    authority, _, name = rest.partition("?")[0].partition("/")
+    ports = str(given.get("port") or "").replace(",", "")
+    return bool(is_url) and (authority.count("@") > 1 or "@" in name or not (ports.isdigit() or ports == ""))
+
+
+def _unreadable(dsn: str) -> str:
+    driver = _WITH_DRIVER.match(dsn)
+    hint = f'. "{driver[1]}" is SQLAlchemy\'s form: leave it out' if driver else ""
+    return (
+        "the database URL cannot be read: write postgresql://user:password@host/name with special characters "
+        f"percent-encoded{hint}"
+    )
+
+
+def _sentences(text: str) -> str:
+    """Return libpq's lines as sentences on one line."""
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    return " ".join(line if line.endswith((".", "?", "!", ":", ",")) else f"{line}." for line in lines if line)
 
 
 def _advice(text: str) -> str:

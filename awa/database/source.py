@@ -15,7 +15,7 @@ from psycopg.types.json import set_json_loads
 
 from awa.codec import decode
 from awa.database.borrowed import borrowed
-from awa.database.connections import connect
+from awa.database.connections import connect, parsed
 from awa.database.pool import Pool
 from awa.errors import DatabaseError, ValidationError
 
@@ -184,4 +184,4 @@ def _conninfo_of(pool: ConnectionPool[Any]) -> str:
     text = given() if callable(given) else given
     wanted = (keywords() if callable(keywords) else keywords) or {}
     known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
-    return conninfo.make_conninfo(text, **{name: value for name, value in wanted.items() if name in known})
+    return conninfo.make_conninfo(**parsed(text) | {name: value for name, value in wanted.items() if name in known})

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import traceback
 from typing import Any
 
 import psycopg
@@ -9,6 +10,7 @@ import psycopg_pool
 import pytest
 
 from awa import AwaError, Client, DatabaseError, SchemaNotMigrated, SchemaTooNew, ValidationError
+from awa.database.connections import describe
 from tests.client.kinds import SendEmail
 from tests.fixtures.waiting import until
 
@@ -52,10 +54,48 @@ def test_a_database_that_does_not_exist_is_named(superuser_dsn: str) -> None:
         Client(superuser_dsn.replace("/postgres?", "/no_such_thing?")).list_jobs()
 
 
-@pytest.mark.parametrize("dsn", ["nonsense", "mysql://localhost/x", "postgresql://localhost/x?no_such_option=1"])
-def test_a_url_that_is_none_is_refused_at_the_first_use(dsn: str) -> None:
-    with pytest.raises(DatabaseError, match="cannot connect"):
-        Client(dsn).list_jobs()
+UNREADABLE = [
+    "nonsense",
+    "mysql://localhost/x",
+    "postgresql://localhost/x?no_such_option=1",
+    "postgresql+psycopg://joe:s3cret@h/x",
+    "postgre://joe:s3cret@h/x",
+    "postgresql://joe:s3cr%zzet@h/x",
+    "postgresql://joe:s3cret@[::1/x",
+    "postgresql://joe:a@s3cret@h/x",
+    "postgresql://joe:s3cret/b@h/x",
+    "postgresql://joe:1/s3cret@h/x",
+    "host=h password=a s3cret",
+]
+
+
+@pytest.mark.parametrize("dsn", UNREADABLE)
+def test_a_url_that_is_none_is_refused_at_the_first_use_and_nowhere_quoted(dsn: str) -> None:
+    for use in (Client(dsn).list_jobs, Client(dsn).migrate, Client(dsn).work):
+        with pytest.raises(DatabaseError, match="the database URL cannot be read: write postgresql://user:") as caught:
+            use()
+        told = "".join(traceback.format_exception(caught.value))
+        assert "s3cret" not in told
+        assert "s3cr%zzet" not in told
+        assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+    assert describe(dsn) == "the given database URL"
+
+
+def test_a_pool_made_from_such_a_url_is_not_quoted_either() -> None:
+    pool = psycopg_pool.ConnectionPool("postgre://joe:s3cret@h/x", open=False)
+    with pytest.raises(DatabaseError, match="cannot be read") as caught:
+        Client(pool)
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_sqlalchemys_form_of_a_url_is_known() -> None:
+    with pytest.raises(DatabaseError, match=r"\"\+psycopg\" is SQLAlchemy's form: leave it out$"):
+        Client("postgresql+psycopg://joe:s3cret@h/x").list_jobs()
+
+
+def test_the_sentences_of_libpq_end() -> None:
+    with pytest.raises(DatabaseError, match=r"Connection refused\. Is the server running .*\? Check that the server"):
+        Client(NOWHERE).list_jobs()
 
 
 def test_the_environment_names_the_database_where_the_application_does_not(
