@@ -88,7 +88,8 @@ class Inserter(ABC):
         """Insert one job for each of `jobs` (the `args` of each), by COPY: all of them or, after an error, none.
 
         `jobs` may be a generator of any length: some ten thousand are held in memory at a time. The options are shared
-        by all; they, and what is raised, are those of `insert`.
+        by all; they, and what is raised, are those of `insert`. What is wrong with a job is told with its place, from
+        zero: `jobs[25000]: args.n is …`.
         """
         options = check_options(kind, queue, priority, max_attempts, tags, metadata, run_at)
         ids = self._copy(new_jobs(self.registry, jobs, options))

@@ -68,19 +68,28 @@ def check_options(
 
 def new_job(registry: Registry, args: Any, options: Options) -> NewJob:
     """Return one job, ready to insert. Raises ValidationError that names the offending value by its path."""
-    return next(new_jobs(registry, (args,), options))
+    kind, queue = _route(registry, args, options)
+    _, _, priority, max_attempts, run_at, metadata, tags = options
+    return NewJob(queue, kind, priority, max_attempts, run_at, codec.encode_args(args), metadata, tags)
 
 
 def new_jobs(registry: Registry, jobs: Iterable[Any], options: Options) -> Iterator[NewJob]:
-    """Yield each of `jobs`, ready to insert. Kind and queue are found out once per type of arguments."""
+    """Yield each of `jobs`, ready to insert. Kind and queue are found out once per type of arguments.
+
+    Raises ValidationError that names the offending value by its path, which begins with the job's place: `jobs[0]`.
+    """
     _, _, priority, max_attempts, run_at, metadata, tags = options
     routes: dict[type, tuple[str, str]] = {}
     encode: Callable[[Any], bytes] = codec.encode_args
-    for args in jobs:
-        route = routes.get(type(args))
-        if route is None:
-            route = routes[type(args)] = _route(registry, args, options)
-        yield NewJob(route[1], route[0], priority, max_attempts, run_at, encode(args), metadata, tags)
+    for at, args in enumerate(jobs):
+        try:
+            route = routes.get(type(args))
+            if route is None:
+                route = routes[type(args)] = _route(registry, args, options)
+            job = NewJob(route[1], route[0], priority, max_attempts, run_at, encode(args), metadata, tags)
+        except ValidationError as refusal:
+            raise ValidationError(f"jobs[{at}]: {refusal}") from refusal
+        yield job
 
 
 def inserted_job(job: NewJob, inserted: Inserted) -> Job:

@@ -248,9 +248,20 @@ def test_one_job_that_cannot_be_stored_leaves_a_hundred_thousand_uninserted(clie
             yield {"n": n}
         yield {"n": {1, 2}}
 
-    with pytest.raises(ValidationError, match=r"args\.n is a set"):
+    with pytest.raises(ValidationError, match=r"^jobs\[30000\]: args\.n is a set"):
         client.insert_many(jobs())
+    with pytest.raises(ValidationError, match=r"^args\.n is a set"):
+        client.insert({"n": {1}})
     assert count(client) == 0
+
+
+def test_what_the_callers_own_iterable_raises_stays_as_it_is(client: Client) -> None:
+    def jobs() -> Iterator[Any]:
+        yield {}
+        raise ValidationError("of the caller's")
+
+    with pytest.raises(ValidationError, match="^of the caller's$"):
+        client.insert_many(jobs())
 
 
 def test_bulk_insert_takes_any_iterable(client: Client) -> None:
