@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
+from awa.asking import check_id, check_list_limit, check_work_limit, queue_names
 from awa.database import schema
 from awa.database.borrowed import borrowed
 from awa.database.errors import translated
@@ -148,6 +149,7 @@ class Client(Inserter):
 
     def get_job(self, job_id: int) -> Job:
         """Return a job. Raises JobNotFound."""
+        check_id(job_id)
         with self._using(f"read job {job_id}") as connection:
             return job_of(control.get(connection, job_id))
 
@@ -159,8 +161,15 @@ class Client(Inserter):
         queue: str | None = None,
         limit: int = 100,
     ) -> list[Job]:
-        """Return jobs, newest first, at most `limit` (1 to 1000). Raises ValueError for a state there is not."""
+        """Return jobs, newest first, at most `limit` (1 to 1000).
+
+        Raises ValueError for a state there is not, ValidationError for another limit or what is no name.
+        """
         wanted = None if state is None else JobState.parse(state)
+        check_list_limit(limit)
+        for what, name in (("kind", kind), ("queue", queue)):
+            if name is not None:
+                check_name(what, name)
         with self._using("list jobs") as connection:
             return [
                 job_of(row) for row in control.listing(connection, state=wanted, kind=kind, queue=queue, limit=limit)
@@ -168,6 +177,7 @@ class Client(Inserter):
 
     def attempts(self, job_id: int) -> list[dict[str, Any]]:
         """Return the executions of a job, oldest first: rows of `awa.attempts`. Raises JobNotFound."""
+        check_id(job_id)
         with self._using(f"read the attempts of job {job_id}") as connection:
             control.get(connection, job_id)
             return control.attempts(connection, job_id)
@@ -203,6 +213,7 @@ class Client(Inserter):
         One that is being run is cancelled at once: its handler can see it (`job.is_cancelled()`) and may go on for a
         while, but what it returns or raises counts no more. Raises JobNotFound, or StateConflict when it has ended.
         """
+        check_id(job_id)
         with self._using(f"cancel job {job_id}") as connection:
             self._seal_before_callers_transaction(connection)
             control.cancel(connection, job_id)
@@ -213,6 +224,7 @@ class Client(Inserter):
 
         Raises JobNotFound, or StateConflict when it is in another state.
         """
+        check_id(job_id)
         with self._using(f"retry job {job_id}") as connection:
             control.retry(connection, job_id)
             return job_of(control.get(connection, job_id))
@@ -241,17 +253,21 @@ class Client(Inserter):
         """Run jobs in this process, for tests and scripts, and return how many ran. In production awa-supervisor does.
 
         Args:
-            queues: which; by default the queues of all registered tasks' jobs.
+            queues: the names of those to take jobs from; by default the queues of all registered tasks' jobs.
             until_idle: stop when nothing is due. Jobs that are put aside for later are not waited for.
-            limit: stop after so many jobs.
+            limit: stop after so many jobs, at least 1.
+
+        Raises ValidationError for queues that are no names, or another limit.
 
         It works over connections of its own: jobs of a transaction that is still open are not seen.
         """
         self._refuse_closed()
+        chosen = queue_names(queues)
+        check_work_limit(limit)
         from awa.worker.inline import work  # only who works in-process needs a worker's machinery
 
         with translated("work"):
-            return work(required(self.dsn), self.registry, queues, until_idle=until_idle, limit=limit)
+            return work(required(self.dsn), self.registry, chosen, until_idle=until_idle, limit=limit)
 
     def close(self) -> None:
         """Close the client's own connections. It cannot be used afterwards; closing it again does nothing."""

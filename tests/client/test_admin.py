@@ -1,5 +1,7 @@
 """Looking after jobs: reading, listing, cancelling, retrying, pausing."""
 
+from typing import Any
+
 import pytest
 
 from awa import AwaError, Client, JobNotFound, JobState, StateConflict, TerminalError, ValidationError
@@ -38,10 +40,34 @@ def test_lists_are_newest_first_and_filtered(client: Client) -> None:
         ([new.id, old.id], {"queue": "q"}),
         ([old.id], {"queue": "q", "kind": "a", "state": "available"}),
         ([cancelled.id], {"limit": 1}),
-        ([cancelled.id], {"limit": 0}),
-        (ids, {"limit": 5000}),
+        (ids, {"limit": 1000}),
     ):
         assert [job.id for job in client.list_jobs(**wanted)] == expected, wanted  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("job_id", ["x", "1", True, 1.0, None])
+def test_what_is_no_job_id_is_named(client: Client, job_id: Any) -> None:
+    for ask in (client.get_job, client.cancel, client.retry, client.wait, client.attempts):
+        with pytest.raises(ValidationError, match=f"^job id {job_id!r} is not a whole number"):
+            ask(job_id)
+
+
+@pytest.mark.parametrize("job_id", [2**63, -(2**70), 0, -1])
+def test_a_number_no_job_can_have_is_a_job_there_is_not(client: Client, job_id: int) -> None:
+    with pytest.raises(JobNotFound):
+        client.get_job(job_id)
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1001, 1.5, True, "5", None])
+def test_a_limit_no_list_can_have_is_named(client: Client, limit: Any) -> None:
+    with pytest.raises(ValidationError, match=f"^limit is {limit!r}; it must be a whole number from 1 to 1000"):
+        client.list_jobs(limit=limit)
+
+
+@pytest.mark.parametrize("wanted", [{"queue": 5}, {"kind": 5}, {"queue": ""}])
+def test_what_is_no_name_is_named_in_lists(client: Client, wanted: Any) -> None:
+    with pytest.raises(ValidationError, match="is not a name"):
+        client.list_jobs(**wanted)
 
 
 def test_a_state_there_is_not_is_a_value_error(client: Client) -> None:

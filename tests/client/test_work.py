@@ -12,7 +12,18 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from awa import AwaError, Cancel, Client, Job, JobState, RetryAfter, SerializationError, Snooze, TerminalError
+from awa import (
+    AwaError,
+    Cancel,
+    Client,
+    Job,
+    JobState,
+    RetryAfter,
+    SerializationError,
+    Snooze,
+    TerminalError,
+    ValidationError,
+)
 from tests.client.kinds import AttrsOrder, Colour, DataOrder, Line, MsgspecOrder, PydanticOrder, SendEmail
 
 UTC = timezone.utc
@@ -299,7 +310,6 @@ def test_limit_stops_after_so_many_jobs_and_leaves_the_others_untouched(client: 
     client.task(kind="one")(lambda job: None)
     client.insert_many([{}] * 10, kind="one")
     assert client.work(limit=3) == 3
-    assert client.work(limit=0) == 0
     (stat,) = client.queue_stats()
     assert (stat.available, stat.running, stat.completed_last_hour) == (7, 0, 3)
     assert client.work(until_idle=False, limit=7) == 7
@@ -312,6 +322,18 @@ def test_only_the_queues_named_are_worked_on(client: Client) -> None:
     assert client.work(["b"]) == 2
     assert client.work(["nothing"]) == 0
     assert client.work() == 3
+
+
+@pytest.mark.parametrize("queues", ["default", b"default", 5, [""], ["a", 5], [None]])
+def test_queues_that_are_no_names_are_refused(client: Client, queues: Any) -> None:
+    with pytest.raises(ValidationError, match=r"^queues? "):
+        client.work(queues)
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1.0, True, "3"])
+def test_a_limit_that_ends_nothing_is_refused(client: Client, limit: Any) -> None:
+    with pytest.raises(ValidationError, match=f"^limit is {limit!r}; it must be a whole number from 1"):
+        client.work(limit=limit)
 
 
 def test_jobs_nobody_here_can_run_stay_available(client: Client) -> None:
