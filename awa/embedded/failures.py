@@ -60,7 +60,8 @@ def _no_space(place: Path, said: str) -> str:
         return "the file system for shared memory (/dev/shm) is full. Make it larger, or free some of it."
     there = next(directory for directory in (place, *place.parents) if directory.exists())
     free = shutil.disk_usage(there).free // 1_000_000
+    fresh = "" if (place / "data").exists() else "A fresh server takes about 60 MB; "
     return (
-        f"the disk is full. A fresh server takes about 60 MB; {free} MB are free now on the file system of {place}. "
+        f"the disk is full. {fresh}{free} MB are free now on the file system of {place}. "
         "Make some space there, or choose another directory."
     )

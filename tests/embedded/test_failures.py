@@ -12,6 +12,7 @@ import pytest
 from awa import embedded
 from awa.embedded import binaries
 from awa.embedded.binaries import find_system
+from awa.embedded.failures import explain
 from awa.errors import EmbeddedError
 
 
@@ -171,3 +172,12 @@ def test_removed_directory_does_not_break_the_stop(place: Path) -> None:
     os.kill(server.pid, 3)  # its directory goes: let the server end at once
     shutil.rmtree(place, ignore_errors=True)
     assert server.stop() is False
+
+
+def test_what_a_fresh_server_takes_is_said_only_where_one_was_being_made(tmp_path: Path) -> None:
+    full = "could not write: No space left on device"
+    assert "A fresh server takes about 60 MB; " in str(explain("Making the data directory", tmp_path, full))
+    (tmp_path / "data").mkdir()
+    told = str(explain("Starting the server", tmp_path, full))
+    assert "the disk is full. " in told
+    assert "fresh server" not in told
