@@ -1,4 +1,4 @@
-"""How a command fails: one line on stderr that begins with `error:`, exit code 1, and no traceback."""
+"""How a command fails: its text on stderr, which begins with `error:`, exit code 1, and no traceback."""
 
 from __future__ import annotations
 

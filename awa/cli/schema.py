@@ -13,20 +13,35 @@ from awa.database.connections import connect
 @click.command()
 @database_url_option
 @click.option("--sql", "as_sql", is_flag=True, help="Print the SQL instead of running it; needs no database.")
-@click.option("--from", "after", type=int, default=0, metavar="N", help="With --sql: only what comes after version N.")
-@click.option("--to", type=int, default=schema.VERSION, metavar="N", help="With --sql: only up to version N.")
+@click.option("--from", "after", type=int, metavar="N", help="With --sql: only what comes after version N.")
+@click.option("--to", type=int, metavar="N", help="With --sql: only up to version N.")
 @click.option(
     "--version", "as_version", is_flag=True, help="Print the version of the database's schema and change nothing."
 )
 @json_option
-def migrate(as_sql: bool, after: int, to: int, as_version: bool, as_json: bool) -> None:
+def migrate(as_sql: bool, after: int | None, to: int | None, as_version: bool, as_json: bool) -> None:
     """Install Awa's schema, or bring it up to this release. Safe to run again, and by many at once."""
+    if as_sql and as_version:
+        raise click.UsageError("--sql and --version exclude each other: one prints what would run, the other what is")
+    if not as_sql and (after is not None or to is not None):
+        raise click.UsageError("--from and --to say what --sql prints; without --sql the schema becomes the newest")
     if as_sql:
-        _print_sql(after, to, as_json)
+        _print_sql(*_range(after, to), as_json)
     elif as_version:
         _print_version(as_json)
     else:
         _migrate(as_json)
+
+
+def _range(after: int | None, to: int | None) -> tuple[int, int]:
+    """Return what is asked for, if there can be such a range."""
+    first, last = 0 if after is None else after, schema.VERSION if to is None else to
+    if not 0 <= first <= last <= schema.VERSION:
+        raise click.UsageError(
+            f"there is nothing from version {first} to {last}: this release knows versions 0 (no schema) to "
+            f"{schema.VERSION}"
+        )
+    return first, last
 
 
 def _print_sql(after: int, to: int, as_json: bool) -> None:
@@ -34,9 +49,13 @@ def _print_sql(after: int, to: int, as_json: bool) -> None:
     if as_json:
         show_json(steps)
         return
+    if not steps:
+        return
+    click.echo("begin;\n")  # psql, too, shall apply all of it or nothing
     for step in steps:
         click.echo(f"-- migration {step.version}: {step.description}")
         click.echo(step.sql)
+    click.echo("commit;")
 
 
 def _print_version(as_json: bool) -> None:
@@ -49,7 +68,7 @@ def _print_version(as_json: bool) -> None:
 
 
 def _migrate(as_json: bool) -> None:
-    with client() as chosen:
+    with client(may_make=True) as chosen:
         applied = chosen.migrate()
     if as_json:
         show_json({"applied": applied, "version": schema.VERSION})

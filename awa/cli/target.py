@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from shlex import quote
 from typing import Any, TypeVar
 
 import click
@@ -12,6 +14,9 @@ import click
 from awa.cli.failures import Refused
 from awa.client import Client
 from awa.database.source import DSN_VARIABLE
+from awa.embedded import default_path
+from awa.embedded.home import Home
+from awa.embedded.url import SCHEME, parse
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -28,20 +33,49 @@ def database_url_option(command: Command) -> Command:
     return option(command)
 
 
-def target() -> str:
-    """Return the chosen database. Raises Refused when none is named."""
+def target(*, may_make: bool = False) -> str:
+    """Return the chosen database.
+
+    Raises Refused when none is named, or when it is an embedded server that is not there and none may be made.
+    """
     context = click.get_current_context()
     url = context.find_root().obj or os.environ.get(DSN_VARIABLE)
     if not url:
         raise Refused(f"no database is named: give --database-url, or set {DSN_VARIABLE}")
+    if not may_make:
+        _refuse_missing_server(str(url))
     return str(url)
 
 
 @contextmanager
-def client() -> Iterator[Client]:
+def client(*, may_make: bool = False) -> Iterator[Client]:
     """Give a client of the chosen database, for the length of a command."""
-    with Client(target(), max_connections=1) as chosen:
+    with Client(target(may_make=may_make), max_connections=1) as chosen:
         yield chosen
+
+
+def _refuse_missing_server(url: str) -> None:
+    """Who only wants to look must not make a server by a slip in its path."""
+    scheme, is_url, _ = url.partition("://")
+    if not is_url or scheme.lower() != SCHEME:
+        return
+    path, _ = parse(url)
+    home = Home(Path(path) if path else default_path())
+    if _is_missing(home.data):
+        raise Refused(
+            f"there is no embedded server in {home.path}. Correct the path, or make one: "
+            f"awa migrate --database-url {quote(url)}"
+        )
+
+
+def _is_missing(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except PermissionError:
+        return False  # who goes on to join it is told what is closed
+    return False
 
 
 def _remember(context: click.Context, _: click.Parameter, url: str | None) -> None:

@@ -14,8 +14,8 @@ Two commands are installed. `awa-supervisor` runs workers; its options are the
 [settings](settings.md), and nothing else. `awa` is the operator's command; `python -m awa` is another name for it.
 
 Which database a command is about: `--database-url`, before or after the command's name; left out, `$DATABASE_URL`. A
-command that fails prints one line that begins with `error:` to standard error, and exits with 1, or with 2 when it was
-called in a wrong way. `--json` prints what a program can read.
+command that fails says why on standard error, beginning with `error:`, and exits with 1. One that was called in a wrong
+way shows its usage there, then what was wrong, and exits with 2. `--json` prints what a program can read.
 
 Exit codes of `awa-supervisor`: 0 drained, 1 the database cannot be used, 2 a setting is wrong, 3 the application cannot
 be loaded.

@@ -36,7 +36,32 @@ def test_migrate_sql_is_what_migrate_would_run(awa: Run, empty_database: str) ->
         connection.execute(printed.encode())
     assert "Nothing to do" in awa("migrate", env={"DATABASE_URL": empty_database}).stdout
     assert awa("migrate", "--sql", "--from", schema.VERSION).stdout == ""
+    assert (printed.splitlines()[0], printed.splitlines()[-1]) == ("begin;", "commit;")
+    assert ".md" not in printed
     assert json.loads(awa("migrate", "--sql", "--json", "--to", "1").stdout)[0]["version"] == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--from", "0"), "without --sql"),
+        (("--to", "1"), "without --sql"),
+        (("--sql", "--version"), "exclude each other"),
+        (("--sql", "--from", "5", "--to", "2"), "from version 5 to 2: this release knows versions 0 (no schema) to "),
+        (
+            ("--sql", "--to", "99"),
+            f"from version 0 to 99: this release knows versions 0 (no schema) to {schema.VERSION}",
+        ),
+        (("--sql", "--from", "-1"), "from version -1"),
+        (("--sql", "--from", "1", "--to", "0"), "from version 1 to 0"),
+    ],
+)
+def test_options_of_migrate_that_do_not_fit_are_refused(
+    awa: Run, empty_database: str, options: tuple[str, ...], told: str
+) -> None:
+    done = awa("migrate", *options, code=2, env={"DATABASE_URL": empty_database})
+    assert (done.stdout, told in done.stderr) == ("", True), done.stderr
+    assert awa("migrate", "--version", env={"DATABASE_URL": empty_database}).stdout.startswith("schema version none")
 
 
 def test_job_list_is_a_table(awa: Run, client: Client) -> None:

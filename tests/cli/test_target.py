@@ -1,12 +1,19 @@
 """Which database a command is about, and how it fails."""
 
+import os
+import shutil
+import tempfile
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from awa import Client
+from awa.embedded import url
 from tests.cli.conftest import Run
+from tests.fixtures.run import places
 
 COMMANDS = [
     ("migrate",),
@@ -34,6 +41,38 @@ def test_an_unreachable_server_is_one_line_without_password_or_traceback(awa: Ru
     done = awa(*command, code=1, env={"DATABASE_URL": NOWHERE})
     assert done.stderr.startswith("error: cannot connect to database nowhere at 127.0.0.1:1 as nobody: ")
     assert (done.stderr.count("\n"), "secret" in done.stderr, done.stdout) == (1, False, "")
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_url_that_cannot_be_read_is_not_quoted(awa: Run, command: tuple[str, ...]) -> None:
+    done = awa(*command, "--database-url", "postgresql+psycopg://joe:s3cret@h/x", code=1)
+    assert done.stderr.startswith("error: the database URL cannot be read: ")
+    assert (done.stderr.count("\n"), "s3cret" in done.stderr, done.stdout) == (1, False, "")
+
+
+@pytest.mark.parametrize("command", COMMANDS[1:], ids=" ".join)
+def test_only_migrate_makes_an_embedded_server(awa: Run, tmp_path: Path, command: tuple[str, ...]) -> None:
+    place = tmp_path / "not there" / "server"
+    address = f"embedded://{tmp_path}/not%20there/server?port=auto"
+    done = awa(*command, code=1, env={"DATABASE_URL": address})
+    assert done.stderr == (
+        f"error: there is no embedded server in {place}. Correct the path, or make one: "
+        f"awa migrate --database-url '{address}'\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.processes
+def test_an_embedded_server_that_is_there_is_joined(awa: Run) -> None:
+    place = Path(tempfile.mkdtemp(prefix="awa-cli-", dir=places()[0]))
+    place.chmod(0o755)
+    try:
+        for command in (("migrate",), ("job", "list"), ("migrate", "--version")):
+            awa("--database-url", f"embedded://{place}/server", *command)
+    finally:
+        with suppress(KeyError):
+            url._joined.pop((os.getpid(), f"{place}/server", None)).stop()
+        shutil.rmtree(place)
 
 
 @pytest.mark.parametrize("command", [each for each in COMMANDS if each[0] != "migrate"], ids=" ".join)
