@@ -15,6 +15,8 @@ ERROR_TRACEBACK_BYTES_MAX: Final = 4 * 1024
 ERROR_BYTES_MAX: Final = 17 * 1024
 """Both, and the notes that say what was cut."""
 TRACEBACK_LINES_MAX: Final = 10
+TYPE_NAME_MAX: Final = 200
+"""Characters of an exception's name: a class made at run time may have any."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -23,7 +25,7 @@ def error_entry(text: str, type_name: str, attempt: int, *, terminal: bool = Fal
     at = _EPOCH + timedelta(microseconds=time.time_ns() // 1000 if now_us is None else now_us)
     entry: dict[str, Any] = {
         "error": _cut(text, ERROR_BYTES_MAX),
-        "type": storable(type_name),
+        "type": storable(type_name[:TYPE_NAME_MAX]),
         "attempt": attempt,
         "at": at,
     }
@@ -34,7 +36,7 @@ def error_entry(text: str, type_name: str, attempt: int, *, terminal: bool = Fal
 
 def describe(exc: BaseException) -> str:
     """Return `QualName: message` and the last ten lines of the traceback, each within its limit and fit for jsonb."""
-    head = f"{type(exc).__qualname__}: {_message(exc)}"
+    head = f"{_name(exc)}: {_message(exc)}"
     trace = "".join(_last_frames(exc.__traceback__))
     return f"{_cut(head, ERROR_MESSAGE_BYTES_MAX)}\n{_cut(trace, ERROR_TRACEBACK_BYTES_MAX)}".rstrip("\n")
 
@@ -47,8 +49,12 @@ def storable(text: str) -> str:
 def _message(exc: BaseException) -> str:
     try:
         return str(exc)
-    except Exception as broken:  # noqa: BLE001 - the user's __str__ may raise anything; say so in its place
-        return f"<no message: __str__ raised {type(broken).__qualname__}>"
+    except BaseException as broken:  # noqa: BLE001 - the user's __str__ may raise anything; say so in its place
+        return f"<no message: __str__ raised {_name(broken)}>"
+
+
+def _name(exc: BaseException) -> str:
+    return type(exc).__qualname__[:TYPE_NAME_MAX]
 
 
 def _last_frames(trace: TracebackType | None) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass, field
+from time import monotonic
 
 from awa.processes.board import Board
 from awa.processes.slot import WorkerState
@@ -26,6 +27,8 @@ class Node:
     id: int
     """Its row in awa.node; another one after it had been declared dead."""
     outage: Outage = field(default_factory=Outage)
+    leader_connected_at: float = field(default_factory=monotonic)
+    """When the leader thread's present connection was opened, monotonic seconds."""
 
     @property
     def name(self) -> str:

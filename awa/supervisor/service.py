@@ -13,10 +13,22 @@ from awa import telemetry
 from awa.database.connections import connect
 from awa.database.errors import TROUBLE
 from awa.processes.wakes import Channel
+from awa.settings import Settings
 from awa.supervisor.node import Node
 
 RETRY_S: Final = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Waits between tries, each with up to half of it more. A connection that only broke is replaced at once."""
+RETRY_SHARE_MAX: Final = 0.9
+"""Of the time for which a node may be silent, less one heartbeat, no wait takes more than this part."""
+
+
+def retry_s(tries: int, settings: Settings, uniform: float) -> float:
+    """Return how long to wait after `tries` vain tries, in seconds, with jitter from `uniform` (0 to 1).
+
+    Always within two heartbeats: whoever comes back first must not find the others silent for too long.
+    """
+    wait_s = RETRY_S[min(tries, len(RETRY_S) - 1)] * (1 + uniform / 2)
+    return min(wait_s, RETRY_SHARE_MAX * (settings.heartbeat_stale_s - settings.heartbeat_interval_s))
 
 
 class Service:
@@ -100,7 +112,7 @@ class Service:
 
     def _back_off(self) -> None:
         """Wait before the next try, with jitter, so that a fleet does not come back in step."""
-        wait_s = RETRY_S[min(self._tries, len(RETRY_S) - 1)] * (1 + random.random() / 2)
+        wait_s = retry_s(self._tries, self._node.settings, random.random())
         self._tries += 1
         if not self._stopping:
             self._bell.wait(wait_s)

@@ -150,7 +150,7 @@ def _doubts(node: Node, info: dict[str, Any]) -> list[str]:
 
 def _serve(node: Node, servers: Servers, signals: SignalQueue, processes: int, app_dsn: str | None) -> None:
     """Run the services and the loop; leave in order."""
-    proxy, heart, waker, leader = Proxy(node), Heart(node), Waker(node), Leader(node, _duties(node.settings))
+    proxy, heart, waker, leader = Proxy(node), Heart(node), Waker(node), Leader(node, _duties(node))
     pool = Pool(node, servers.current, proxy, processes, fenced=heart.ring)
     loop = Loop(node, servers, signals, pool, waker, heart, leader, app_dsn)
     for service in (waker, leader, proxy, heart):
@@ -166,10 +166,11 @@ def _serve(node: Node, servers: Servers, signals: SignalQueue, processes: int, a
     telemetry.emit(telemetry.SUPERVISOR_STOPPED, node=node.id)
 
 
-def _duties(settings: Settings) -> list[Duty]:
+def _duties(node: Node) -> list[Duty]:
+    settings = node.settings
     return [
         Promote(settings.promote_interval_ms / 1000),
-        Rescue(settings.heartbeat_stale_s),
+        Rescue(node),
         Retire(settings),
         Report(),
     ]

@@ -86,3 +86,20 @@ def test_source_in_a_file_whose_name_is_not_text() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "\\udcff.py" in json.loads(done.stdout)["error"]
+
+
+class Bomb(Exception):
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+
+def test_a_message_that_exits_does_not_take_the_worker_along() -> None:
+    assert describe(Bomb()) == "Bomb: <no message: __str__ raised SystemExit>"
+
+
+def test_the_name_of_a_type_is_cut() -> None:
+    endless = type("N" * 100_000, (Exception,), {})
+    assert describe(endless("short")) == f"{'N' * 200}: short"
+    payload = decide_error(endless("short"), 1, 1).payload
+    assert payload is not None
+    assert json.loads(payload)["type"] == "N" * 200

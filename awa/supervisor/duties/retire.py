@@ -27,7 +27,8 @@ class Retire:
 
     def run_once(self, connection: psycopg.Connection[Any]) -> None:
         """Extend the log, note what became of its segments, drop those that may go."""
-        retire.extend(connection, self._segment_ids, AHEAD)
+        while retire.extend(connection, self._segment_ids, AHEAD):
+            pass
         retire.watch(connection)
         retire.rotate(connection, self._age_s)
         retire.retire(connection, self._retention)

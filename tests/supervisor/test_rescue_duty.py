@@ -1,0 +1,63 @@
+"""Who is taken for dead, and who is not: after an outage of the database every heartbeat is old."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Any
+
+import psycopg
+import pytest
+
+from awa.database.connections import connect
+from awa.engine import lead
+from awa.processes.board import Board
+from awa.processes.wakes import Wakes
+from awa.settings import Settings
+from awa.supervisor.duties.rescue import Rescue
+from awa.supervisor.leader import Leader
+from awa.supervisor.node import Node
+from awa.supervisor.service import retry_s
+
+pytestmark = pytest.mark.postgres
+
+LONG_S = 100.0
+
+
+@pytest.fixture
+def node(database: str) -> Node:
+    """A node whose leader thread has been connected for long, next to another one. Both are silent."""
+    with connect(database, role="test") as connection:
+        own, _ = (lead.register_node(connection, name) for name in ("own", "other"))
+        connection.execute("update awa.node set heartbeat_at = now() - interval '1 minute'")
+    node = Node(Settings(app="a:b"), database, Board.create(1), Wakes.create(1), [], [], own)
+    node.leader_connected_at = monotonic() - LONG_S
+    return node
+
+
+def survivors(connection: psycopg.Connection[Any]) -> list[str]:
+    return [name for (name,) in connection.execute("select name from awa.node order by name")]
+
+
+def test_a_node_does_not_declare_itself_dead(node: Node) -> None:
+    with connect(node.dsn, role="test") as connection:
+        Rescue(node).run_once(connection)
+        assert survivors(connection) == ["own"]
+
+
+def test_after_an_outage_the_others_get_the_time_to_come_back(node: Node) -> None:
+    leader, duty = Leader(node, []), Rescue(node)
+    with connect(node.dsn, role="test") as connection:
+        leader.opened(connection)
+        duty.run_once(connection)
+        assert survivors(connection) == ["other", "own"]
+        node.leader_connected_at -= node.settings.heartbeat_stale_s
+        duty.run_once(connection)
+        assert survivors(connection) == ["own"]
+
+
+@pytest.mark.parametrize("heartbeat_s", [0.1, 1.0, 5.0, 60.0])
+def test_services_come_back_before_anybody_takes_their_silence_for_death(heartbeat_s: float) -> None:
+    settings = Settings(app="a:b", heartbeat_interval_s=heartbeat_s)
+    waits = [retry_s(tries, settings, 1.0) for tries in range(20)]
+    assert max(waits) < settings.heartbeat_stale_s - settings.heartbeat_interval_s
+    assert waits[-1] <= 7.5
