@@ -30,6 +30,7 @@ LEVELS: Final = {
     telemetry.RESCUE_NODE: logging.WARNING,
     telemetry.RETIRE_REFUSED: logging.ERROR,
     telemetry.RETIRE_POSTPONED: logging.DEBUG,
+    telemetry.RETIRE_OVERFLOW: logging.WARNING,
     telemetry.LEAD_UNKNOWN_KIND: logging.WARNING,
     telemetry.DATABASE_LOST: logging.WARNING,
     telemetry.SUPERVISOR_WARNING: logging.WARNING,

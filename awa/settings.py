@@ -181,7 +181,7 @@ SETTINGS = (
         "integer",
         1_000_000,
         "How many job ids one segment of the log holds.",
-        1_000,
+        100_000,
         100_000_000,
     ),
     Setting(

@@ -31,6 +31,7 @@ RESCUE_NODE = "rescue.node"
 # retire
 RETIRE_SEGMENT = "retire.segment"
 RETIRE_POSTPONED = "retire.postponed"
+RETIRE_OVERFLOW = "retire.overflow"
 RETIRE_REFUSED = "retire.refused"
 # control
 CONTROL_CANCELLED = "control.cancelled"

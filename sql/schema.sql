@@ -230,43 +230,63 @@ create view awa.body as
   union all
   select id, created_at, run_at, priority, max_attempts, queue, kind, args, metadata, tags from awa.held;
 
--- Creates segments ahead of the id sequence until p_ahead of them are unused.
--- Partitions are made apart and then attached, which locks neither readers nor
--- producers of job_log (SHARE UPDATE EXCLUSIVE); the default partitions are
--- locked for an instant, so the caller sets lock_timeout and retries.
+-- Creates segments ahead of the id sequence until p_ahead of them are unused, at
+-- most eight at a time: the caller comes again. A gap wider than that (nobody led
+-- for long) becomes one large segment.
+-- Partitions are made apart and then attached. Far ahead of the sequence that
+-- locks neither readers nor producers of the logs (SHARE UPDATE EXCLUSIVE), only
+-- the default partitions, for an instant. Near it that is not enough: a statement
+-- that knows the old partitions would look for rows, or put one, in the default
+-- partition after they were moved out of it, and a seal would miss them for good.
+-- So then both logs are locked first; the caller sets lock_timeout and retries.
 -- Ids that fell into the default partition are moved into their segment first;
 -- those of a range that is gone (somebody chose his own) stay there.
 create function awa.extend_log(p_segment_ids bigint, p_ahead integer) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-  v_last  bigint;
-  v_lo    bigint;
-  v_stray bigint;
-  v_no    integer;
-  v_made  integer := 0;
+  v_margin constant bigint := least(100000, 2 * p_segment_ids);
+  v_last   bigint;
+  v_lo     bigint;
+  v_hi     bigint;
+  v_first  bigint;
+  v_locked boolean := false;
+  v_no     integer;
+  v_made   integer := 0;
 begin
   perform pg_advisory_xact_lock(4715201);
-  loop
+  while v_made < 8 loop
     select case when is_called then last_value else last_value - 1 end into v_last from awa.job_id;
     exit when (select count(*) from awa.segment where lo > v_last) >= p_ahead;
     select coalesce(max(hi), 1) into v_lo from awa.segment;
-    insert into awa.segment (lo, hi) values (v_lo, v_lo + p_segment_ids) returning no into v_no;
+    v_first := coalesce(v_first, v_lo);
+    v_hi := v_lo + p_segment_ids * case when v_last - v_lo >= 8 * p_segment_ids
+                                        then (v_last - v_lo) / p_segment_ids + 1 else 1 end;
+    if not v_locked and v_last + v_margin >= v_lo then
+      lock table only awa.job_log, only awa.attempt_log in access exclusive mode;
+      v_locked := true;
+    end if;
+    insert into awa.segment (lo, hi) values (v_lo, v_hi) returning no into v_no;
     execute format('create table awa.job_log_%s (like awa.job_log including all)', v_no);
     execute format('create table awa.attempt_log_%s (like awa.attempt_log including all)', v_no);
     lock table awa.job_log_default, awa.attempt_log_default in access exclusive mode;
-    select min(id) into v_stray from awa.job_log_default where id >= v_lo and id < v_lo + p_segment_ids;
-    if v_stray is not null then
+    if exists (select from awa.job_log_default where id >= v_lo and id < v_hi)
+       or exists (select from awa.attempt_log_default where job_id >= v_lo and job_id < v_hi) then
+      lock table only awa.job_log, only awa.attempt_log in access exclusive mode;
+      v_locked := true;
       execute format('with stray as (delete from awa.job_log_default where id >= %s and id < %s returning *)
-                      insert into awa.job_log_%s select * from stray', v_lo, v_lo + p_segment_ids, v_no);
+                      insert into awa.job_log_%s select * from stray', v_lo, v_hi, v_no);
       execute format('with stray as (delete from awa.attempt_log_default where job_id >= %s and job_id < %s returning *)
-                      insert into awa.attempt_log_%s select * from stray', v_lo, v_lo + p_segment_ids, v_no);
+                      insert into awa.attempt_log_%s select * from stray', v_lo, v_hi, v_no);
     end if;
     execute format('alter table awa.job_log attach partition awa.job_log_%s for values from (%s) to (%s)',
-                   v_no, v_lo, v_lo + p_segment_ids);
+                   v_no, v_lo, v_hi);
     execute format('alter table awa.attempt_log attach partition awa.attempt_log_%s for values from (%s) to (%s)',
-                   v_no, v_lo, v_lo + p_segment_ids);
+                   v_no, v_lo, v_hi);
     v_made := v_made + 1;
   end loop;
+  if not v_locked and (select last_value from awa.job_id) + v_margin >= v_first then
+    raise exception 'the id sequence came near while segments were made' using errcode = 'lock_not_available';
+  end if;
   return v_made;
 end $$;
 

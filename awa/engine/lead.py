@@ -65,7 +65,7 @@ def heartbeat(connection: psycopg.Connection[Any], node: int) -> bool:
 
 
 def leave_node(connection: psycopg.Connection[Any], node: int) -> None:
-    """Sign a node out, with its workers. Their leases must have been handed back or rescued."""
+    """Sign a node out, with its workers. One whose workers still hold a lease stays, to be rescued when it is stale."""
     connection.execute(_LEAVE_NODE, {"node": node})
 
 

@@ -66,26 +66,26 @@ def rescue(
     return _read(worker, death, answer, settled)
 
 
-def rescue_stale(connection: psycopg.Connection[Any], stale_s: float) -> list[str]:
-    """Rescue every node whose heartbeat is older than `stale_s` seconds; return their names.
+def rescue_stale(connection: psycopg.Connection[Any], stale_s: float, *, but: int | None = None) -> list[str]:
+    """Rescue every node whose heartbeat is older than `stale_s` seconds, except node `but`; return their names.
 
-    Also leases whose owner is not registered at all (a claim that was under way when its node was declared dead).
+    Also leases whose owner is not registered at all: a claim that was under way when its worker was taken apart. No job
+    of such a lease was ever begun by anybody, so none has spent an attempt.
     """
     with connection.transaction():
-        nodes = connection.execute(_STALE, {"stale_s": stale_s}).fetchall()
+        nodes = connection.execute(_STALE, {"stale_s": stale_s, "but": but}).fetchall()
         for node, name, workers in nodes:
             for worker in workers:
-                _take_apart(connection, worker, HEARTBEAT_STALE)
+                _take_apart(connection, worker, Death(HEARTBEAT_STALE, details={"type": "NodeLost"}))
             connection.execute(_LEAVE_NODE, {"node": node})
             telemetry.emit(telemetry.RESCUE_NODE, node=name, workers=len(workers))
     for (owner,) in connection.execute(_ORPHANS).fetchall():
         with connection.transaction():
-            _take_apart(connection, owner, HEARTBEAT_STALE)
+            _take_apart(connection, owner, Death("claimed by a worker that was gone", running=0))
     return [name for _, name, _ in nodes]
 
 
-def _take_apart(connection: psycopg.Connection[Any], worker: int, reason: str) -> None:
-    death = Death(reason, details={"type": "NodeLost"})
+def _take_apart(connection: psycopg.Connection[Any], worker: int, death: Death) -> None:
     _read(worker, death, _send(connection, worker, death), None)
 
 

@@ -21,6 +21,8 @@ RECHECK_S: Final = 300.0
 _STEPS = [statement(f"retire/{name}") for name in ("open", "pass", "pass_by", "close", "close_gen")]
 _SEALED = statement("retire/sealed")
 _EXTEND = statement("retire/extend")
+_OVERFLOW = statement("retire/overflow")
+_POSTPONE = statement("retire/postpone")
 _OVERDUE = statement("retire/overdue")
 _SKIP_IDS = statement("retire/skip_ids")
 _RIPE = statement("retire/ripe")
@@ -43,11 +45,14 @@ class Retention(NamedTuple):
 def extend(connection: psycopg.Connection[Any], segment_ids: int, ahead: int) -> int:
     """Create segments of `segment_ids` ids until `ahead` of them lie unused before the sequence; return how many.
 
-    0 also when a lock was not to be had: the default partition catches ids until the next try.
+    At most eight at a time: call again while it returns any. 0 also when a lock was not to be had: the default
+    partition catches ids until the next try, and when it does, that is said.
     """
     with _Short(connection) as attempt:
         row = connection.execute(_EXTEND, {"segment_ids": segment_ids, "ahead": ahead}).fetchone()
         attempt.value = row[0] if row else 0
+    if attempt.gave_up and connection.execute(_OVERFLOW).fetchone() == (True,):
+        telemetry.emit(telemetry.RETIRE_OVERFLOW, hint="a long transaction keeps new segments from being attached")
     return attempt.value
 
 
@@ -107,6 +112,8 @@ def _retire_one(connection: psycopg.Connection[Any], retention: Retention, no: i
         held = connection.execute(_DROP, {"no": no, "survivors": survivors, "since": at}).fetchone()
         attempt.value = 1
         telemetry.emit(telemetry.RETIRE_SEGMENT, segment=no, jobs=jobs, held=held[0] if held else 0)
+    if attempt.gave_up:
+        connection.execute(_POSTPONE, {"no": no})
     return attempt.value
 
 
@@ -115,6 +122,7 @@ class _Short:
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self.value = 0
+        self.gave_up = False
         self._connection = connection
         self._transaction = connection.transaction()
 
@@ -127,6 +135,7 @@ class _Short:
         self._transaction.__exit__(kind, error, trace)
         if isinstance(error, (pg.LockNotAvailable, pg.DeadlockDetected)):
             self.value = 0
+            self.gave_up = True
             telemetry.emit(telemetry.RETIRE_POSTPONED, reason=str(error).strip())
             return True
         return False

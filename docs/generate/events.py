@@ -28,6 +28,8 @@ MEANINGS = {
     "rescue.node": "A node missed three heartbeats; the leases of its workers are being taken apart.",
     "retire.segment": "A segment of the log was dropped.",
     "retire.postponed": "A lock was not to be had within 100 ms; the leader tries again at the next round.",
+    "retire.overflow": "Ids have run past the last segment, and new ones cannot be attached for now. Nothing is lost: "
+    "the default partition takes the jobs. End the long transaction that has used `awa.job_log`.",
     "retire.refused": "A segment was about to be dropped, but some of its jobs are nowhere. It is kept. This is a "
     "defect of Awa: please report it.",
     "control.cancelled": "Somebody cancelled a job.",

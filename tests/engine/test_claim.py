@@ -1,6 +1,9 @@
 """Claim: batches in key order, whole or split, merged over the lanes a worker can serve."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
+from time import monotonic
 
 import pytest
 
@@ -26,6 +29,7 @@ from tests.engine.helpers import (
     wants,
 )
 from tests.fixtures.postgres import both_servers
+from tests.fixtures.waiting import Session
 
 
 @both_servers
@@ -262,3 +266,33 @@ def test_a_node_that_leaves_takes_its_workers_along(db: Connection) -> None:
     assert worker is not None
     lead.leave_node(db, node)
     assert not take(db, worker).registered
+
+
+def test_a_batch_that_stays_locked_is_not_waited_for(db: Connection, session: Callable[[str], Session]) -> None:
+    """Somebody left a transaction open, with a cancel in it. What was seen tells the queue from an empty one."""
+    (job,) = add_sealed(db)
+    other = session("other")
+    other.run("begin")
+    other.run("select id from awa.batch for update")
+    db.execute("set lock_timeout = '20s'")
+    worker, began = sign_in(db), monotonic()
+    claimed = take(db, worker)
+    assert (claimed.leases, len(claimed.seen), claimed.registered) == ([], 1, True)
+    assert 0.04 < monotonic() - began < 5
+    assert db.execute("show lock_timeout").fetchone() == ("20s",)
+    other.run("commit")
+    assert ids_of(take(db, worker)) == [job]
+
+
+def test_a_batch_that_is_locked_for_a_moment_is_waited_for(db: Connection, session: Callable[[str], Session]) -> None:
+    (job,) = add_sealed(db)
+    other = session("other")
+    other.run("begin")
+    other.run("select id from awa.batch for update")
+    worker = sign_in(db)
+    other.start("select pg_sleep(0.01)")
+    with ThreadPoolExecutor(1) as thread:
+        claiming = thread.submit(take, db, worker)
+        other.result()
+        other.run("commit")
+        assert ids_of(claiming.result(10)) == [job]

@@ -5,8 +5,9 @@ import os
 import pytest
 
 from awa.engine import lead
+from awa.engine.settle import release
 from awa.version import __version__
-from tests.engine.helpers import Connection
+from tests.engine.helpers import Connection, add_sealed, all_in, ids_of, take
 from tests.fixtures.postgres import both_servers
 
 
@@ -87,3 +88,18 @@ def test_resigning_lets_the_next_one_in_at_once(db: Connection, nodes: tuple[int
     assert lead.elect(db, b, 60) is None, "only the leader can resign"
     lead.resign(db, a)
     assert lead.elect(db, b, 60) == 2
+
+
+def test_a_node_whose_worker_still_holds_a_lease_does_not_leave(db: Connection) -> None:
+    """Nobody could take that lease apart: the node goes stale, and its jobs are rescued as those of a lost one."""
+    node = lead.register_node(db, "here", ["noop"])
+    worker = lead.register_worker(db, node)
+    assert worker is not None
+    add_sealed(db, 2)
+    ids = ids_of(take(db, worker))
+    lead.leave_node(db, node)
+    assert db.execute("select count(*) from awa.node").fetchone() == (1,)
+    release(db, worker)
+    lead.leave_node(db, node)
+    assert db.execute("select count(*) from awa.node").fetchone() == (0,)
+    assert all_in(db, "ready", ids)

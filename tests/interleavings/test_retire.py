@@ -193,11 +193,12 @@ def test_new_segments_give_way_to_a_reader_and_ids_go_beside_them(db: Connection
 
 
 def test_producers_claims_and_settles_go_on_while_segments_are_made(db: Connection, session: Open) -> None:
-    """Only whoever reads the whole log (a seal, awa.jobs) waits, for the default partition, until that is committed."""
-    small_segments(db, 10, ahead=1)
+    """Far ahead of the sequence. Only whoever reads the whole log (a seal, awa.jobs) waits, for the default partition,
+    until that is committed."""
+    small_segments(db, 10, ahead=4)
     leader, worker, ids = session("leader"), sign_in(db), add_sealed(db, 3)
     leader.run("begin")
-    assert leader.run(retire.extend, 10, 4) == 4
+    assert leader.run(retire.extend, 10, 8) == 5
     db.execute("set lock_timeout = '1ms'")
     add(db, 5)
     assert ids_of(take(db, worker)) == ids

@@ -107,7 +107,7 @@ def test_an_open_insert_beside_the_segments_postpones_new_ones(
     late.run("begin")
     late.run(INSERT)
     assert retire.extend(db, SEGMENT_IDS, 2) == 0
-    assert [name for name, _ in events] == ["retire.postponed"]
+    assert [name for name, _ in events] == ["retire.postponed", "retire.overflow"]
     late.run("commit")
     assert retire.extend(db, SEGMENT_IDS, 2) == 3
 
