@@ -7,7 +7,9 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import psycopg
+from psycopg.errors import LockNotAvailable
 
+from awa.database.pipeline import one_trip
 from awa.database.statements import statement
 from awa.engine.arrays import numbers
 
@@ -17,6 +19,7 @@ FROM_THE_START: Final = "-infinity"
 _LANES = statement("claim/lanes")
 _CLAIM = statement("claim/claim")
 _AWAIT = statement("claim/await")
+_AWAIT_MS = statement("claim/await_ms")
 _BODIES = statement("claim/bodies")
 _READY = statement("claim/ready")
 
@@ -139,17 +142,31 @@ def claim(
 ) -> Claimed:
     """Claim in a round trip of its own; see `send_claim`.
 
-    When every batch at the front is locked by another claimer, waits for the first of them and claims once more,
-    instead of calling the queue empty.
+    When every batch at the front is locked, waits for the first of them and claims once more, instead of calling the
+    queue empty. Another claimer is done in no time; a transaction of somebody else's (a cancel that is not committed)
+    may stay open for hours, and is not waited for: the answer then has no leases, and says in `seen` what it saw.
     """
-    for _ in range(2):
-        claimed = read_claim(
+
+    def once() -> Claimed:
+        return read_claim(
             send_claim(connection, worker, wants, budget_us=budget_us, batches_max=batches_max, depth=depth)
         )
-        if claimed.leases or not claimed.seen:
-            break
-        connection.execute(_AWAIT, {"batch": claimed.seen[0]}, prepare=True)
-    return claimed
+
+    claimed = once()
+    if claimed.leases or not claimed.seen or not _await(connection, claimed.seen[0]):
+        return claimed
+    return once()
+
+
+def _await(connection: psycopg.Connection[Any], batch: int) -> bool:
+    """Wait until a batch is not locked; False when that takes longer than a claim does."""
+    try:
+        with one_trip(connection):
+            connection.execute(_AWAIT_MS)
+            connection.execute(_AWAIT, {"batch": batch}, prepare=True)
+    except LockNotAvailable:
+        return False
+    return True
 
 
 def bodies(connection: psycopg.Connection[Any], ids: Sequence[int]) -> dict[int, Body]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg
@@ -66,4 +66,19 @@ def release(connection: psycopg.Connection[Any], worker: int, keep: Sequence[int
         connection.execute(_LOCK, {"worker": worker}, prepare=True)
         answer = connection.execute(_RELEASE, {"worker": worker, "keep": numbers(keep)})
     row = answer.fetchone()
+    return row[0] if row else 0
+
+
+def release_if(
+    connection: psycopg.Connection[Any], worker: int, keep: Sequence[int], still: Callable[[], bool]
+) -> int | None:
+    """As `release`, for a worker that lives, if `still()` once its lease is locked; else None, and nothing is done.
+
+    While the lease is locked the worker cannot settle, so it cannot claim either: what is handed back is what it held
+    when `still` was asked, and not a lease it has begun since.
+    """
+    with connection.transaction():
+        if not connection.execute(_LOCK, {"worker": worker}, prepare=True).rowcount or not still():
+            return None
+        row = connection.execute(_RELEASE, {"worker": worker, "keep": numbers(keep)}).fetchone()
     return row[0] if row else 0

@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Any, Final
 
 import psycopg
+from psycopg.errors import LockNotAvailable
 
 from awa import telemetry
 from awa.engine import lead
@@ -56,6 +57,8 @@ class Leader(Service):
         self._due[duty.name] = now + duty.interval_s
         try:
             duty.run_once(connection)
+        except LockNotAvailable as error:
+            self.held_up(duty.name, error)
         except Exception as error:  # a defect, a missing right, a time-out: said, and tried again when it is due
             if connection.closed:
                 raise

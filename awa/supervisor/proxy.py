@@ -1,27 +1,33 @@
 """Proxy: speaks to the database for workers that cannot.
 
 For one that died: settles what the board says it had finished, spends the attempt of the job it died in, returns the
-rest. For one that is stuck in a long job: settles what it finished before.
+rest. For one that is stuck in a long job: settles what it finished before, and returns what it has not begun.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from time import sleep
 from typing import Any, Final, NamedTuple
 
 import psycopg
+from psycopg.errors import LockNotAvailable
 
 from awa import telemetry
 from awa.engine import insert, rescue, settle
 from awa.engine.rescue import Death
 from awa.outcome import Settlement
 from awa.processes.clock import monotonic_us
-from awa.processes.slot import Slot, WorkerState
+from awa.processes.slot import Running, Slot, WorkerState
 from awa.supervisor.node import Node
 from awa.supervisor.service import Service
 
 STUCK_US: Final = 50_000
-"""A worker that has been in one job for this long gets its finished jobs settled for it."""
+"""A worker that has been in one job for this long gets its finished jobs settled for it …"""
+LOST_US: Final = 1_000_000
+"""… and one that has been in it for this long gets the rest of its lease given to others."""
+LIMIT_SEEN_S: Final = 0.001
+"""After so long a worker has seen a limit, or we see what it started before."""
 LOOK_S: Final = 0.025
 
 
@@ -41,6 +47,8 @@ class Proxy(Service):
     def __init__(self, node: Node) -> None:
         super().__init__(node)
         self._burials: deque[Burial] = deque()
+        self._freed: dict[int, tuple[int, int]] = {}
+        """By slot: the last worker and lease that was freed."""
 
     def bury(self, burial: Burial) -> None:
         """Have a dead worker's lease taken apart, as soon as the database lets us."""
@@ -55,11 +63,25 @@ class Proxy(Service):
     def step(self, connection: psycopg.Connection[Any]) -> float:
         """Bury the dead, then help the stuck."""
         for _ in range(len(self._burials)):
-            self._rescue(connection, self._burials[0])
+            burial = self._burials[0]
+            try:
+                self._rescue(connection, burial)
+            except LockNotAvailable as error:
+                self.held_up(f"the burial of worker {burial.worker}", error)
+                continue
             self._burials.popleft()  # only now: a failed try is made again
+            self.praise(f"the burial of worker {burial.worker}")
         for slot in self._node.board.slots:
             self._help(connection, slot)
         return LOOK_S
+
+    def regrets(self) -> str:
+        """Say whose jobs could not be given back."""
+        workers = ", ".join(str(burial.worker) for burial in list(self._burials))
+        return (
+            f"the jobs of dead workers could not be handed back (workers {workers}): another supervisor does it when "
+            "this one's heartbeat has been missing for long enough"
+        )
 
     def closing(self, connection: psycopg.Connection[Any]) -> None:
         """Bury whoever died last."""
@@ -76,14 +98,38 @@ class Proxy(Service):
             insert.wake(connection)
 
     def _help(self, connection: psycopg.Connection[Any], slot: Slot) -> None:
-        """Settle for a worker that is stuck."""
-        if slot.state == WorkerState.VACANT or slot.journal.is_empty():
-            return
+        """Do for a worker that is stuck in a job what it would have done after it."""
         running = slot.running()
-        if running is None or monotonic_us() - running.started_us < STUCK_US:
+        if slot.state == WorkerState.VACANT or running is None:
             return
+        stuck_us = monotonic_us() - running.started_us
+        if stuck_us >= STUCK_US and not slot.journal.is_empty():
+            self._settle(connection, slot)
+        if stuck_us >= LOST_US and running.position + 1 < slot.lease_size:
+            self._free_lease(connection, slot, running)
+
+    def _settle(self, connection: psycopg.Connection[Any], slot: Slot) -> None:
         worker, page = slot.worker_id, slot.journal.read()
         if page.settlements and slot.worker_id == worker:  # or the slot has changed hands while we read
             accepted = settle.settle(connection, worker, page.settlements)
             slot.journal.mark_settled(page)
             telemetry.emit(telemetry.SETTLE_JOBS, worker=worker, jobs=len(accepted), by="proxy")
+
+    def _free_lease(self, connection: psycopg.Connection[Any], slot: Slot, running: Running) -> None:
+        """Give others what a stuck worker has claimed and not begun. It claims anew after its job."""
+        worker = slot.worker_id
+        if self._freed.get(slot.index) == (worker, running.lease):
+            return
+
+        def is_still_in_it() -> bool:
+            now = slot.running()
+            return slot.worker_id == worker and now is not None and now.turn == running.turn and slot.journal.is_empty()
+
+        slot.set_limit(running.lease, running.position + 1)
+        sleep(LIMIT_SEEN_S)
+        freed = settle.release_if(connection, worker, [running.job_id], is_still_in_it)
+        if freed is not None:
+            self._freed[slot.index] = (worker, running.lease)
+        if freed:
+            self._node.look_back()
+            insert.wake(connection)

@@ -8,6 +8,7 @@ import traceback
 from typing import Any, Final
 
 import psycopg
+from psycopg.errors import LockNotAvailable
 
 from awa import telemetry
 from awa.database.connections import connect
@@ -18,6 +19,9 @@ from awa.supervisor.node import Node
 
 RETRY_S: Final = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Waits between tries, each with up to half of it more. A connection that only broke is replaced at once."""
+LOCK_TIMEOUT: Final = "set lock_timeout = '2s'"
+"""A transaction that somebody leaves open must not stop a service for good."""
+LOCK_RETRY_S: Final = 0.5
 RETRY_SHARE_MAX: Final = 0.9
 """Of the time for which a node may be silent, less one heartbeat, no wait takes more than this part."""
 
@@ -82,6 +86,16 @@ class Service:
             text = "".join(traceback.format_exception(error))
             telemetry.emit(telemetry.SUPERVISOR_SERVICE_FAILED, service=part, traceback=text)
 
+    def held_up(self, part: str, error: LockNotAvailable) -> None:
+        """Say that `part` waits for a lock; not again until it had come through."""
+        if self._complaints.get(part) is not type(error):
+            self._complaints[part] = type(error)
+            text = " ".join(str(error).split())
+            telemetry.emit(
+                telemetry.SUPERVISOR_WARNING,
+                warning=f"{part} waits for a transaction that somebody keeps open ({text}); it is tried again",
+            )
+
     def praise(self, part: str) -> None:
         """Note that `part` works: its next failure is said again."""
         self._complaints.pop(part, None)
@@ -101,14 +115,24 @@ class Service:
     def _serve(self) -> None:
         """Work over one connection until it breaks or the service ends."""
         with connect(self._node.dsn, role=self.name) as connection:
+            connection.execute(LOCK_TIMEOUT)
             self.opened(connection)
             while not self._stopping:
-                wait_s = self.step(connection)
+                wait_s = self._round(connection)
                 self._tries = 0
                 self._node.outage.is_over(self.name)
-                self.praise(self.name)
                 self.pause(connection, wait_s)
             self.closing(connection)
+
+    def _round(self, connection: psycopg.Connection[Any]) -> float:
+        """Do one round; when somebody holds a lock that it needs, say so and try again soon."""
+        try:
+            wait_s = self.step(connection)
+        except LockNotAvailable as error:
+            self.held_up(self.name, error)
+            return LOCK_RETRY_S
+        self.praise(self.name)
+        return wait_s
 
     def _back_off(self) -> None:
         """Wait before the next try, with jitter, so that a fleet does not come back in step."""

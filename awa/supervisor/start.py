@@ -186,8 +186,11 @@ def _leave(proxy: Proxy, heart: Heart, *others: Service) -> None:
         service.end()
     while not proxy.is_done and monotonic() < deadline:
         sleep(0.01)
-    for last in (proxy, heart):
-        last.end()
-        last.join(max(LAST_WORD_S, deadline - monotonic()))
+    proxy.end()
+    proxy.join(max(LAST_WORD_S, deadline - monotonic()))
+    if not proxy.is_done:
+        telemetry.emit(telemetry.SUPERVISOR_WARNING, warning=proxy.regrets())
+    heart.end()
+    heart.join(max(LAST_WORD_S, deadline - monotonic()))
     for service in others:
         service.join(max(0.0, deadline - monotonic()))
