@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import sleep
 from typing import Any, Final
 
 import psycopg
@@ -16,6 +17,11 @@ AGE_MAX_US: Final = 10_000
 """A finished job is settled about this much later at the most, microseconds …"""
 COST_RATIO: Final = 30
 """… or thirty times what a settle takes, if that is more: settling then costs at most some 3 % of the time."""
+HELPED_FROM_US: Final = 40_000
+"""In a job that takes less, the supervisor settles nothing for its worker: it waits for 50 ms, by another clock."""
+HELP_NOTED_US: Final = 30_000
+"""So long the supervisor may take to note what it has settled."""
+LOOK_S: Final = 0.001
 
 
 class Pending:
@@ -55,15 +61,30 @@ class Pending:
         began = monotonic_us()
         accepted = settle.settle(connection, self.worker, outstanding)
         self._settle_us = self._settle_us * 0.8 + 0.2 * (monotonic_us() - began)
-        self.settled(outstanding, accepted)
-        return len(accepted) == len(outstanding)
+        return self.settled(outstanding, accepted)
 
-    def settled(self, outstanding: list[Settlement], accepted: set[int]) -> None:
-        """Forget what has been settled; say what was refused."""
+    def settled(self, outstanding: list[Settlement], accepted: set[int]) -> bool:
+        """Forget what has been settled; say what was refused, and return whether nothing was."""
+        refused = self._refused(outstanding, accepted)
         self.jobs.clear()
         self._journal.reset()
-        if len(accepted) < len(outstanding):
-            refused = [job.job_id for job in outstanding if job.job_id not in accepted]
+        if refused:
             telemetry.emit(telemetry.SETTLE_REFUSED, worker=self.worker, jobs=refused)
         if accepted:
             telemetry.emit(telemetry.SETTLE_JOBS, worker=self.worker, jobs=len(accepted))
+        return not refused
+
+    def _refused(self, outstanding: list[Settlement], accepted: set[int]) -> list[int]:
+        """Return the jobs that neither we nor the supervisor could settle.
+
+        It settles and then notes it on the board; our own settle may come between the two. It does so only for a worker
+        that is in a long job.
+        """
+        refused = [job.job_id for job in outstanding if job.job_id not in accepted]
+        if refused and any(job.finished_us - job.started_us >= HELPED_FROM_US for job in outstanding):
+            deadline_us = monotonic_us() + HELP_NOTED_US
+            while refused and monotonic_us() < deadline_us:
+                sleep(LOOK_S)
+                helped = {job.job_id for job in self.jobs[: self._journal.settled_count()]}
+                refused = [job for job in refused if job not in helped]
+        return refused
