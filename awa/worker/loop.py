@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import time_ns
 from typing import Any, Final, NamedTuple
 
@@ -112,7 +112,9 @@ class Loop:
         ids = [job for lease in claimed.leases for job in lease.ids]
         bodies = claim.bodies(self.connection, ids)
         if len(bodies) < len(ids):
-            self._write_off([job for job in ids if job not in bodies])
+            bodies |= claim.bodies(self.connection, _missing(ids, bodies))  # what cannot be undone is looked at twice
+        if len(bodies) < len(ids):
+            self._write_off(_missing(ids, bodies))
         return [
             _Item(bodies[job], 1 + (lease.attempts[i] if lease.attempts else 0))
             for lease in claimed.leases
@@ -195,6 +197,10 @@ class Loop:
     def _settle_now(self) -> bool:
         self._slot.enter(WorkerState.SETTLING)
         return self.pending.settle(self.connection)
+
+
+def _missing(ids: Sequence[int], bodies: Mapping[int, Body]) -> list[int]:
+    return [job for job in ids if job not in bodies]
 
 
 def _said(verdict: Verdict) -> str | None:
