@@ -17,6 +17,7 @@ STALE_PER_HEARTBEAT: Final = 3
 _REGISTER_NODE = statement("lead/register_node")
 _UPDATE_NODE = statement("lead/update_node")
 _REGISTER_WORKER = statement("lead/register_worker")
+_LEAVE_PROCESS = statement("lead/leave_process")
 _HEARTBEAT = statement("lead/heartbeat")
 _LEAVE_NODE = statement("lead/leave_node")
 _IDLE = statement("lead/idle")
@@ -57,6 +58,11 @@ def register_worker(connection: psycopg.Connection[Any], node: int) -> int | Non
     """Sign this process in as a worker of `node`; return its id, None when the node has been declared dead."""
     row = connection.execute(_REGISTER_WORKER, {"node": node, "pid": os.getpid()}).fetchone()
     return None if row is None else int(row[0])
+
+
+def leave_process(connection: psycopg.Connection[Any], node: int, pid: int) -> None:
+    """Sign a process of `node` out that has died before it said which worker it was: it cannot have claimed."""
+    connection.execute(_LEAVE_PROCESS, {"node": node, "pid": pid})
 
 
 def heartbeat(connection: psycopg.Connection[Any], node: int) -> bool:

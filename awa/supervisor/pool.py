@@ -142,6 +142,8 @@ class Pool:
         )
         if slot.worker_id:
             self._proxy.bury(Burial(slot.worker_id, death.of(event, running, self._why_killed), remains.finished))
+        else:
+            self._proxy.sign_out(worker.node, event.pid)
         self._judge(worker, event, slot)
         slot.state = WorkerState.VACANT
 

@@ -14,7 +14,7 @@ import psycopg
 from psycopg.errors import LockNotAvailable
 
 from awa import telemetry
-from awa.engine import insert, rescue, settle
+from awa.engine import insert, lead, rescue, settle
 from awa.engine.rescue import Death
 from awa.outcome import Settlement
 from awa.processes.clock import monotonic_us
@@ -47,12 +47,19 @@ class Proxy(Service):
     def __init__(self, node: Node) -> None:
         super().__init__(node)
         self._burials: deque[Burial] = deque()
+        self._unnamed: deque[tuple[int, int]] = deque()
+        """Node and process id of workers that died before they told their id."""
         self._freed: dict[int, tuple[int, int]] = {}
         """By slot: the last worker and lease that was freed."""
 
     def bury(self, burial: Burial) -> None:
         """Have a dead worker's lease taken apart, as soon as the database lets us."""
         self._burials.append(burial)
+        self.ring()
+
+    def sign_out(self, node: int, pid: int) -> None:
+        """Have a worker signed out that died before it told its id."""
+        self._unnamed.append((node, pid))
         self.ring()
 
     @property
@@ -71,6 +78,9 @@ class Proxy(Service):
                 continue
             self._burials.popleft()  # only now: a failed try is made again
             self.praise(f"the burial of worker {burial.worker}")
+        while self._unnamed:
+            lead.leave_process(connection, *self._unnamed[0])
+            self._unnamed.popleft()
         for slot in self._node.board.slots:
             self._help(connection, slot)
         return LOOK_S

@@ -58,7 +58,7 @@ def test_a_lease_claimed_meanwhile_is_not_touched(database: str, session: Callab
 
         assert release_if(db, worker, jobs[:1], still) == 2
         assert mate.result() == {jobs[0]}
-        took = ids_of(take(db, worker, 3))
-        assert took == jobs[1:4]
+        took = ids_of(take(db, worker))
+        assert sorted(took) == jobs[1:]
         assert release_if(db, worker, jobs[:1], lambda: False) is None
         assert all_in(db, "leased", took)

@@ -1,0 +1,38 @@
+"""Workers that die between signing in and telling their supervisor who they are."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from awa.database.connections import connect
+from awa.engine import lead
+from awa.processes.board import Board
+from awa.processes.forkserver import Exited
+from awa.processes.wakes import Wakes
+from awa.settings import Settings
+from awa.supervisor.node import Node
+from awa.supervisor.pool import Pool, Worker
+from awa.supervisor.proxy import Proxy
+from tests.engine.helpers import add_sealed, take
+
+pytestmark = pytest.mark.postgres
+
+
+def test_they_leave_no_row_behind(database: str) -> None:
+    with connect(database, role="test") as db:
+        own, other = (lead.register_node(db, name) for name in ("own", "other"))
+        lead.register_worker(db, own)
+        elsewhere, with_lease = lead.register_worker(db, other), lead.register_worker(db, own)
+        assert with_lease is not None
+        add_sealed(db)
+        assert take(db, with_lease).jobs == 1
+        node = Node(Settings(app="a:b"), database, Board.create(1), Wakes.create(1), [], [], own)
+        proxy = Proxy(node)
+        pool = Pool(node, None, proxy, 1, fenced=lambda: None)
+        pool.workers[0] = Worker(0, None, own, 0.0)  # type: ignore[arg-type]
+        pool.exited(Exited(0, os.getpid(), None, 9, 0, 0.0, 0.0))
+        proxy.step(db)
+        left = [worker for (worker,) in db.execute("select id from awa.worker order by id")]
+        assert left == [elsewhere, with_lease]
