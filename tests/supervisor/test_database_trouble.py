@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from signal import Signals
+from time import monotonic
 
 import psycopg
 import pytest
@@ -19,6 +20,9 @@ from tests.fixtures.waiting import until
 
 pytestmark = [pytest.mark.processes, pytest.mark.postgres]
 
+STALE_S = 3.0
+OUTAGE_S = 4.0
+"""More than three heartbeats of one second."""
 END_ALL = """select pg_terminate_backend(pid) from pg_stat_activity
 where application_name like 'awa %' and datname = current_database()"""
 
@@ -91,6 +95,33 @@ def test_the_server_restarts(own_server: OwnServer, supervise: Start, tmp_path: 
     assert len(supervisor.events("database.lost", process="supervisor")) == 1
     assert len(supervisor.events("database.lost")) <= 3  # and each worker once
     assert supervisor.stop() == 0
+    shop.close()
+
+
+def test_after_a_long_outage_nobody_is_taken_for_dead(own_server: OwnServer, supervise: Start, tmp_path: Path) -> None:
+    """Every heartbeat is old then, and who comes back first must not judge by that."""
+    shop = Shop(own_server.dsn, tmp_path)
+    supervisors = [supervise(dsn=own_server.dsn, processes=1, heartbeat_interval_s=1).ready() for _ in range(3)]
+    held = shop.insert_many([("wait", {"gate": "gate"})] * 3)
+    until(lambda: shop.states(*held) == ["running"] * 3)
+    nodes = shop.rows("select id from awa.node order by id")
+    shop.close()
+    own_server.stop()
+    began = monotonic()
+    until(lambda: monotonic() - began > OUTAGE_S)
+    own_server.start()
+    shop = Shop(own_server.dsn, tmp_path)
+    for supervisor in supervisors:
+        supervisor.until_event("database.connected", process="supervisor")
+    back = monotonic()
+    until(lambda: monotonic() - back > STALE_S)  # whoever leads judges again from here on
+    shop.open("gate")
+    shop.until_state("completed", *held)
+    assert [len(shop.attempts(job)) for job in held] == [1, 1, 1]
+    assert shop.rows("select id from awa.node order by id") == nodes
+    for supervisor in supervisors:
+        assert not supervisor.events("supervisor.fenced")
+        assert not supervisor.events("rescue.node")
     shop.close()
 
 
