@@ -45,7 +45,7 @@ def table(figures: Sequence[Figure]) -> str:
         goal = "" if figure.goal is None else f"{'≤' if figure.at_most else '≥'} {figure.goal:,g} {figure.unit}"
         verdict = {None: "", True: "reached", False: "NOT REACHED"}[figure.reached]
         values = (figure.median, min(figure.values), max(figure.values))
-        rows.append((figure.name, *(f"{value:,.4g} {figure.unit}" for value in values), goal, verdict))
+        rows.append((figure.name, *(f"{_shown(value)} {figure.unit}" for value in values), goal, verdict))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
@@ -62,3 +62,7 @@ def save(figures: Sequence[Figure], settings: dict[str, str]) -> Path:
     RESULTS.mkdir(exist_ok=True)
     path.write_text(json.dumps(document, indent=1) + "\n")
     return path
+
+
+def _shown(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

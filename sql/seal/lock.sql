@@ -1,9 +1,12 @@
 -- Become the only sealer until this transaction ends, or learn that somebody is.
 -- Sent before seal/seal.sql in one round trip: the seal reads awa.sealer, and as
 -- a statement of its own it gets a snapshot newer than the last sealer's commit.
+-- A seal need not wait for the disk: lost in a crash of the server, its batches
+-- and its ledger row are lost together, and the jobs are found once more.
 -- The planner settings keep the next statement on its index, whatever the
 -- statistics say of a log that has just grown.
 select set_config('awa.sealer', pg_try_advisory_xact_lock(4715202)::text, true),
        set_config('enable_seqscan', 'off', true),
        set_config('enable_bitmapscan', 'off', true),
-       set_config('jit', 'off', true);
+       set_config('jit', 'off', true),
+       set_config('synchronous_commit', 'off', true);
