@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 import psycopg
+from psycopg import errors as pg
 
 from awa import telemetry
 from awa.database.pipeline import one_trip
@@ -18,7 +19,8 @@ HEARTBEAT_STALE: Final = "heartbeat stale: node presumed dead"
 
 _LOCK = statement("settle/lock")
 _RESCUE = statement("rescue/rescue")
-_STALE = statement("rescue/stale_nodes")
+_STALE = statement("rescue/stale")
+_STALE_NODE = statement("rescue/stale_node")
 _ORPHANS = statement("rescue/orphans")
 _LEAVE_WORKER = statement("lead/leave_worker")
 _LEAVE_NODE = statement("lead/leave_node")
@@ -71,18 +73,45 @@ def rescue_stale(connection: psycopg.Connection[Any], stale_s: float, *, but: in
 
     Also leases whose owner is not registered at all: a claim that was under way when its worker was taken apart. No job
     of such a lease was ever begun by anybody, so none has spent an attempt.
+
+    Each node is a transaction of its own. One whose lease somebody keeps locked for longer than the connection's
+    lock_timeout does not keep the others waiting; then `psycopg.errors.LockNotAvailable` is raised at the end.
     """
-    with connection.transaction():
-        nodes = connection.execute(_STALE, {"stale_s": stale_s, "but": but}).fetchall()
-        for node, name, workers in nodes:
-            for worker in workers:
-                _take_apart(connection, worker, Death(HEARTBEAT_STALE, details={"type": "NodeLost"}))
-            connection.execute(_LEAVE_NODE, {"node": node})
-            telemetry.emit(telemetry.RESCUE_NODE, node=name, workers=len(workers))
+    names: list[str] = []
+    seen = [] if but is None else [but]
+    locked: pg.LockNotAvailable | None = None
+    while (node := _next_stale(connection, stale_s, seen)) is not None:
+        seen.append(node)
+        try:
+            names += _rescue_node(connection, stale_s, node)
+        except pg.LockNotAvailable as error:
+            locked = error
     for (owner,) in connection.execute(_ORPHANS).fetchall():
         with connection.transaction():
             _take_apart(connection, owner, Death("claimed by a worker that was gone", running=0))
-    return [name for _, name, _ in nodes]
+    if locked is not None:
+        raise locked
+    return names
+
+
+def _next_stale(connection: psycopg.Connection[Any], stale_s: float, seen: list[int]) -> int | None:
+    """Return a stale node that has not been looked at yet."""
+    row = connection.execute(_STALE, {"stale_s": stale_s, "seen": seen}).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _rescue_node(connection: psycopg.Connection[Any], stale_s: float, node: int) -> list[str]:
+    """Take a node apart; return its name, or nothing when it is alive after all or somebody else is at it."""
+    with connection.transaction():
+        row = connection.execute(_STALE_NODE, {"stale_s": stale_s, "node": node}).fetchone()
+        if row is None:
+            return []
+        name, workers = row
+        for worker in workers:
+            _take_apart(connection, worker, Death(HEARTBEAT_STALE, details={"type": "NodeLost"}))
+        connection.execute(_LEAVE_NODE, {"node": node})
+    telemetry.emit(telemetry.RESCUE_NODE, node=name, workers=len(workers))
+    return [name]
 
 
 def _take_apart(connection: psycopg.Connection[Any], worker: int, death: Death) -> None:

@@ -1,5 +1,6 @@
 """Rescue: a dead worker's finished jobs are settled, the one it died in is spent, the rest goes back."""
 
+from collections.abc import Callable
 from datetime import datetime, timezone
 
 import psycopg
@@ -22,6 +23,7 @@ from tests.engine.helpers import (
     take,
 )
 from tests.fixtures.postgres import both_servers
+from tests.fixtures.waiting import Session
 
 KILLED = "killed by SIGKILL"
 
@@ -222,3 +224,22 @@ def test_leases_of_nobody_are_rescued_too(db: Connection) -> None:
     rescue_stale(db, 30)
     assert all_in(db, "ready", ids)
     assert all(control.attempts(db, job) == [] for job in ids)
+
+
+def test_a_lease_that_somebody_keeps_locked_does_not_keep_other_nodes_waiting(
+    db: Connection, session: Callable[..., Session]
+) -> None:
+    first, second = sign_in(db, "first"), sign_in(db, "second")
+    locked_ids, free_ids = leased(db, first, 2), leased(db, second, 2)
+    db.execute("update awa.node set heartbeat_at = now() - interval '1 hour'")
+    other = session("other")
+    other.run("begin")
+    other.run("select from awa.batch where owner = %s for update", [first])
+    db.execute("set lock_timeout = '20ms'")
+    with pytest.raises(psycopg.errors.LockNotAvailable):
+        rescue_stale(db, 30)
+    assert all_in(db, "ready", free_ids)
+    assert all_in(db, "leased", locked_ids)
+    other.run("commit")
+    assert rescue_stale(db, 30) == ["first"]
+    assert all_in(db, "ready", locked_ids)
