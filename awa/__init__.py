@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from awa.errors import CallbackNotFound as CallbackNotFound
     from awa.errors import DatabaseError as DatabaseError
     from awa.errors import EmbeddedError as EmbeddedError
+    from awa.errors import JobCancelled as JobCancelled
     from awa.errors import JobNotFound as JobNotFound
+    from awa.errors import JobTimeout as JobTimeout
+    from awa.errors import LeaseLost as LeaseLost
     from awa.errors import LiveRuntimesRequireExclusiveWindow as LiveRuntimesRequireExclusiveWindow
     from awa.errors import RuntimeVersionFloorNotMet as RuntimeVersionFloorNotMet
     from awa.errors import SchemaNotMigrated as SchemaNotMigrated
@@ -47,8 +50,8 @@ _HOMES = {
     "awa.database.schema": "current_migration_version migrations migrations_range",
     "awa.engine.control": "QueueStat",
     "awa.errors": (
-        "AppLoadError AwaError CallbackNotFound DatabaseError EmbeddedError JobNotFound "
-        "LiveRuntimesRequireExclusiveWindow RuntimeVersionFloorNotMet SchemaNotMigrated SchemaTooNew "
+        "AppLoadError AwaError CallbackNotFound DatabaseError EmbeddedError JobCancelled JobNotFound JobTimeout "
+        "LeaseLost LiveRuntimesRequireExclusiveWindow RuntimeVersionFloorNotMet SchemaNotMigrated SchemaTooNew "
         "SerializationError StateConflict StorageNotFinalized TerminalError UniqueConflict UnknownJobKind "
         "ValidationError"
     ),

@@ -22,7 +22,8 @@ from awa.errors import DatabaseError, SerializationError, ValidationError
 from awa.inserting import Inserter
 from awa.job import Job, JobState
 from awa.outcome import result_refusal
-from awa.producing import DEFAULT_MAX_ATTEMPTS, DEFAULT_PRIORITY, DEFAULT_QUEUE, check_options
+from awa.policy import GRACE_S, ExceptionClasses, check_policy
+from awa.producing import DEFAULT_PRIORITY, DEFAULT_QUEUE, check_options
 from awa.reading import job_of
 from awa.task import Handler, Registry, check_name
 from awa.transaction import SyncTransaction
@@ -78,7 +79,19 @@ class Client(Inserter):
         return self._source.dsn
 
     def task(
-        self, args_type: Any = None, *, kind: str | None = None, queue: str = DEFAULT_QUEUE
+        self,
+        args_type: Any = None,
+        *,
+        kind: str | None = None,
+        queue: str = DEFAULT_QUEUE,
+        timeout: float | None = None,
+        grace: float = GRACE_S,
+        max_attempts: int | None = None,
+        backoff: Callable[[int], float] | None = None,
+        retry_on: ExceptionClasses | None = None,
+        give_up_on: ExceptionClasses | None = None,
+        raise_on_cancel: bool = False,
+        memory_limit_mb: int | None = None,
     ) -> Callable[[Handler], Handler]:
         """Register the decorated function as the handler of a kind of job; return it unchanged.
 
@@ -87,15 +100,36 @@ class Client(Inserter):
                 out, a dict.
             kind: by default derived from the name of `args_type`, or of the function where there is none.
             queue: where jobs of this kind go unless told otherwise.
+            timeout: seconds an attempt may take before `JobTimeout` is raised in the handler; 0: as long as it likes.
+                By default its queue's deadline. A job can be inserted with one of its own.
+            grace: seconds from then on, or from a cancellation, until the worker is killed.
+            max_attempts: of jobs inserted here without a number of their own, 1 to 1000; by default 25.
+            backoff: from the attempt that failed (1, 2, …) to the seconds until the next one.
+            retry_on: exception classes; only these are retried, all others fail the job at once.
+            give_up_on: exception classes that fail the job at once.
+            raise_on_cancel: raise `JobCancelled` in the handler of a job that is cancelled.
+            memory_limit_mb: MiB that an attempt may take beyond what its worker had before.
 
         Raises:
-            ValidationError: a name is not one, or JSON cannot be turned into `args_type`.
+            ValidationError: an option is not what it must be, or JSON cannot be turned into `args_type`.
         """
         if callable(args_type) and not isinstance(args_type, type) and hasattr(args_type, "__code__"):
             raise ValidationError(f"@client.task on {args_type.__qualname__} lacks its parentheses: @client.task()")
 
+        options = {
+            "timeout": timeout,
+            "grace": grace,
+            "max_attempts": max_attempts,
+            "backoff": backoff,
+            "retry_on": retry_on,
+            "give_up_on": give_up_on,
+            "raise_on_cancel": raise_on_cancel,
+            "memory_limit_mb": memory_limit_mb,
+        }
+        check_policy(**options)  # where the decorator stands, not where it is applied
+
         def register(handler: Handler) -> Handler:
-            self.registry.add(handler, args_type, kind, queue)
+            self.registry.add(handler, args_type, kind, queue, **options)
             return handler
 
         return register
@@ -109,13 +143,16 @@ class Client(Inserter):
         kind: str | None = None,
         queue: str | None = None,
         priority: int = DEFAULT_PRIORITY,
-        max_attempts: int = DEFAULT_MAX_ATTEMPTS,
+        max_attempts: int | None = None,
+        timeout: float | None = None,
         tags: list[str] | None = None,
         metadata: Any = None,
         run_at: Any = None,
     ) -> list[Job]:
         """Insert as `insert_many` does, and return the jobs, which are all in memory for that."""
-        return self._copy_and_read(jobs, check_options(kind, queue, priority, max_attempts, tags, metadata, run_at))
+        return self._copy_and_read(
+            jobs, check_options(kind, queue, priority, max_attempts, timeout, tags, metadata, run_at)
+        )
 
     def enqueue_many_copy(
         self,
@@ -124,7 +161,8 @@ class Client(Inserter):
         kind: str | None = None,
         queue: str | None = None,
         priority: int = DEFAULT_PRIORITY,
-        max_attempts: int = DEFAULT_MAX_ATTEMPTS,
+        max_attempts: int | None = None,
+        timeout: float | None = None,
         tags: list[str] | None = None,
         metadata: Any = None,
         run_at: Any = None,
@@ -136,6 +174,7 @@ class Client(Inserter):
             queue=queue,
             priority=priority,
             max_attempts=max_attempts,
+            timeout=timeout,
             tags=tags,
             metadata=metadata,
             run_at=run_at,

@@ -46,6 +46,18 @@ class TerminalError(AwaError):
     """Raise this (or a subclass) in a handler to fail the job at once, whatever attempts remain."""
 
 
+class JobTimeout(AwaError):
+    """Raised in a handler whose time is up. It may tidy up and return or raise; after the grace it is killed."""
+
+
+class JobCancelled(AwaError):
+    """Raised in a handler whose job was cancelled, if its task asks for that (`raise_on_cancel`)."""
+
+
+class LeaseLost(AwaError):
+    """The job is no longer this worker's: it was cancelled, or given to others. Nothing was committed."""
+
+
 class UnknownJobKind(AwaError):
     """No handler is registered for this kind."""
 

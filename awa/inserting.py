@@ -15,7 +15,6 @@ from awa.engine import insert as engine
 from awa.engine.insert import NewJob
 from awa.job import Job
 from awa.producing import (
-    DEFAULT_MAX_ATTEMPTS,
     DEFAULT_PRIORITY,
     InsertedMany,
     Options,
@@ -44,7 +43,8 @@ class Inserter(ABC):
         kind: str | None = None,
         queue: str | None = None,
         priority: int = DEFAULT_PRIORITY,
-        max_attempts: int = DEFAULT_MAX_ATTEMPTS,
+        max_attempts: int | None = None,
+        timeout: float | None = None,
         tags: list[str] | None = None,
         metadata: Any = None,
         run_at: Any = None,
@@ -56,7 +56,9 @@ class Inserter(ABC):
             kind: which handler; by default derived from the class of `args` (`SendEmail`: "send_email").
             queue: by default that of the task registered here for the kind, else "default".
             priority: 1 (most urgent) to 4.
-            max_attempts: how often the job may be started before it fails, 1 to 1000.
+            max_attempts: how often the job may be started before it fails, 1 to 1000; by default as the task
+                registered here for the kind says, else 25.
+            timeout: seconds an attempt may take; 0: as long as it likes. By default as its task says, else its queue.
             tags: at most 20 strings, to find the job by.
             metadata: JSON kept beside the job, unread by the handler's type.
             run_at: not before this: a datetime (UTC if it has no zone), RFC 3339 text, or an object with `isoformat`.
@@ -66,7 +68,7 @@ class Inserter(ABC):
             OverflowError: priority or max_attempts is beyond 16 bits.
             DatabaseError: the database could not be reached or refused.
         """
-        options = check_options(kind, queue, priority, max_attempts, tags, metadata, run_at)
+        options = check_options(kind, queue, priority, max_attempts, timeout, tags, metadata, run_at)
         job = new_job(self.registry, args, options)
         with self._using("insert a job") as connection:
             inserted = engine.insert(connection, job)
@@ -80,7 +82,8 @@ class Inserter(ABC):
         kind: str | None = None,
         queue: str | None = None,
         priority: int = DEFAULT_PRIORITY,
-        max_attempts: int = DEFAULT_MAX_ATTEMPTS,
+        max_attempts: int | None = None,
+        timeout: float | None = None,
         tags: list[str] | None = None,
         metadata: Any = None,
         run_at: Any = None,
@@ -91,7 +94,7 @@ class Inserter(ABC):
         by all; they, and what is raised, are those of `insert`. What is wrong with a job is told with its place, from
         zero: `jobs[25000]: args.n is …`.
         """
-        options = check_options(kind, queue, priority, max_attempts, tags, metadata, run_at)
+        options = check_options(kind, queue, priority, max_attempts, timeout, tags, metadata, run_at)
         ids = self._copy(new_jobs(self.registry, jobs, options))
         return InsertedMany(ids, len(ids), 0)
 

@@ -74,6 +74,8 @@ class Job:
     attempt: int
     """How many attempts have been started."""
     max_attempts: int
+    timeout: float | None = None
+    """Seconds an attempt may take, where the job has a limit of its own; 0: as long as it likes."""
     args: Any = None
     """The decoded JSON; inside a handler, the type the task was registered with."""
     tags: list[str] = field(default_factory=list)

@@ -12,13 +12,13 @@ from awa import codec
 from awa.engine.insert import Inserted, NewJob
 from awa.errors import ValidationError
 from awa.job import Job, JobState
+from awa.policy import MAX_ATTEMPTS, check_timeout, check_whole, seconds_of
 from awa.task import Registry, check_name
 
 DEFAULT_QUEUE: Final = "default"
 DEFAULT_PRIORITY: Final = 2
 DEFAULT_MAX_ATTEMPTS: Final = 25
 PRIORITY: Final = range(1, 5)
-MAX_ATTEMPTS: Final = range(1, 1001)
 TAGS_MAX: Final = 20
 _INT16: Final = range(-(2**15), 2**15)
 _YEARS: Final = range(2, 9999)
@@ -31,7 +31,8 @@ class Options(NamedTuple):
     kind: str | None
     queue: str | None
     priority: int
-    max_attempts: int
+    max_attempts: int | None
+    timeout_ms: int | None
     run_at: datetime | None
     metadata: bytes | None
     tags: list[str] | None
@@ -48,7 +49,14 @@ class InsertedMany(NamedTuple):
 
 
 def check_options(
-    kind: str | None, queue: str | None, priority: int, max_attempts: int, tags: Any, metadata: Any, run_at: Any
+    kind: str | None,
+    queue: str | None,
+    priority: int,
+    max_attempts: int | None,
+    timeout: float | None,
+    tags: Any,
+    metadata: Any,
+    run_at: Any,
 ) -> Options:
     """Return the options of an insert. Raises ValidationError, or OverflowError for a number beyond 16 bits."""
     if kind is not None:
@@ -59,7 +67,8 @@ def check_options(
         kind,
         queue,
         _whole("priority", priority, PRIORITY),
-        _whole("max_attempts", max_attempts, MAX_ATTEMPTS),
+        None if max_attempts is None else _whole("max_attempts", max_attempts, MAX_ATTEMPTS),
+        check_timeout(timeout),
         None if run_at is None else moment(run_at),
         None if metadata is None else codec.encode(metadata, name="metadata"),
         None if tags is None else _checked_tags(tags),
@@ -68,25 +77,26 @@ def check_options(
 
 def new_job(registry: Registry, args: Any, options: Options) -> NewJob:
     """Return one job, ready to insert. Raises ValidationError that names the offending value by its path."""
-    kind, queue = _route(registry, args, options)
-    _, _, priority, max_attempts, run_at, metadata, tags = options
-    return NewJob(queue, kind, priority, max_attempts, run_at, codec.encode_args(args), metadata, tags)
+    kind, queue, max_attempts = _route(registry, args, options)
+    _, _, priority, _, timeout_ms, run_at, metadata, tags = options
+    return NewJob(queue, kind, priority, max_attempts, run_at, codec.encode_args(args), metadata, tags, timeout_ms)
 
 
 def new_jobs(registry: Registry, jobs: Iterable[Any], options: Options) -> Iterator[NewJob]:
-    """Yield each of `jobs`, ready to insert. Kind and queue are found out once per type of arguments.
+    """Yield each of `jobs`, ready to insert. What `_route` says is found out once per type of arguments.
 
     Raises ValidationError that names the offending value by its path, which begins with the job's place: `jobs[0]`.
     """
-    _, _, priority, max_attempts, run_at, metadata, tags = options
-    routes: dict[type, tuple[str, str]] = {}
+    _, _, priority, _, timeout_ms, run_at, metadata, tags = options
+    routes: dict[type, tuple[str, str, int]] = {}
     encode: Callable[[Any], bytes] = codec.encode_args
     for at, args in enumerate(jobs):
         try:
             route = routes.get(type(args))
             if route is None:
                 route = routes[type(args)] = _route(registry, args, options)
-            job = NewJob(route[1], route[0], priority, max_attempts, run_at, encode(args), metadata, tags)
+            kind, queue, max_attempts = route
+            job = NewJob(queue, kind, priority, max_attempts, run_at, encode(args), metadata, tags, timeout_ms)
         except ValidationError as refusal:
             raise ValidationError(f"jobs[{at}]: {refusal}") from refusal
         yield job
@@ -102,6 +112,7 @@ def inserted_job(job: NewJob, inserted: Inserted) -> Job:
         priority=job.priority,
         attempt=0,
         max_attempts=job.max_attempts,
+        timeout=seconds_of(job.timeout_ms),
         args=codec.decode(job.args),
         tags=list(job.tags or ()),
         metadata=codec.decode(job.metadata) if job.metadata else {},
@@ -135,25 +146,21 @@ def _as_datetime(value: Any) -> datetime:
     return msgspec.convert(text, datetime)
 
 
-def _route(registry: Registry, args: Any, options: Options) -> tuple[str, str]:
-    """Return kind and queue: as the caller says, else the kind of the arguments' type, and the queue of its task."""
+def _route(registry: Registry, args: Any, options: Options) -> tuple[str, str, int]:
+    """Return kind, queue and attempts: as the caller says, else as the arguments' type and its task here say."""
     kind = options.kind
     if kind is None:
         kind = codec.kind_of(args)
         check_name("kind", kind)
-    if options.queue is not None:
-        return kind, options.queue
     task = registry.get(kind)
-    return kind, task.queue if task else DEFAULT_QUEUE
+    queue = options.queue or (task.queue if task else DEFAULT_QUEUE)
+    return kind, queue, options.max_attempts or (task and task.policy.max_attempts) or DEFAULT_MAX_ATTEMPTS
 
 
 def _whole(name: str, value: Any, allowed: range) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        if value in allowed:
-            return int(value)
-        if value not in _INT16:
-            raise OverflowError(f"{name} is {value}; it must be a whole number from {allowed[0]} to {allowed[-1]}")
-    raise ValidationError(f"{name} is {value!r}; it must be a whole number from {allowed[0]} to {allowed[-1]}")
+    if isinstance(value, int) and value not in _INT16:
+        raise OverflowError(f"{name} is {value}; it must be a whole number from {allowed[0]} to {allowed[-1]}")
+    return check_whole(name, value, allowed)
 
 
 def _checked_tags(tags: Any) -> list[str] | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from awa import codec
 from awa.job import Job, JobState
+from awa.policy import seconds_of
 
 
 def job_of(row: Mapping[str, Any]) -> Job:
@@ -20,6 +21,7 @@ def job_of(row: Mapping[str, Any]) -> Job:
         priority=row["priority"],
         attempt=row["attempt"],
         max_attempts=row["max_attempts"],
+        timeout=seconds_of(row["timeout_ms"]),
         args=_decoded(row["args"]),
         tags=row["tags"],
         metadata=_decoded(row["metadata"]),

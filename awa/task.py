@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from awa.codec import decoder_for
 from awa.errors import ValidationError
 from awa.kinds import derive_kind
+from awa.policy import Policy, check_policy
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 NAME_LENGTH_MAX = 200
@@ -26,6 +27,7 @@ class Task:
     decode: Callable[[bytes], Any]
     """From the stored JSON straight into `args_type`."""
     is_async: bool
+    policy: Policy
 
     @property
     def name(self) -> str:
@@ -39,8 +41,11 @@ class Registry:
     def __init__(self) -> None:
         self._tasks: dict[str, Task] = {}
 
-    def add(self, handler: Callable[..., Any], args_type: Any, kind: str | None, queue: str) -> Task:
-        """Register `handler`; the last one registered for a kind wins. Raises ValidationError."""
+    def add(self, handler: Callable[..., Any], args_type: Any, kind: str | None, queue: str, **options: Any) -> Task:
+        """Register `handler`; the last one registered for a kind wins. Raises ValidationError.
+
+        `options` are those of `client.task` from `timeout` on.
+        """
         if not callable(handler):
             raise ValidationError(f"a task's handler must be a function, not {handler!r}")
         if kind is None:
@@ -51,7 +56,8 @@ class Registry:
             decode = decoder_for(args_type)
         except TypeError as error:
             raise ValidationError(f"task {kind!r} cannot take its arguments: {error}") from error
-        self._tasks[kind] = task = Task(kind, queue, handler, args_type, decode, inspect.iscoroutinefunction(handler))
+        is_async = inspect.iscoroutinefunction(handler)
+        self._tasks[kind] = task = Task(kind, queue, handler, args_type, decode, is_async, check_policy(**options))
         return task
 
     def get(self, kind: str) -> Task | None:

@@ -41,6 +41,7 @@ create table awa.job_log (
   run_at       timestamptz,
   priority     smallint    not null default 2,
   max_attempts smallint    not null default 25,
+  timeout_ms   integer,
   queue        text        not null default 'default',
   kind         text        not null,
   args         jsonb       not null default '{}',
@@ -49,6 +50,7 @@ create table awa.job_log (
   constraint job_log_pkey primary key (id),
   constraint job_priority_range check (priority between 1 and 4),
   constraint job_max_attempts_range check (max_attempts between 1 and 1000),
+  constraint job_timeout_range check (timeout_ms >= 0),
   constraint job_queue_length check (char_length(queue) between 1 and 200),
   constraint job_kind_length check (char_length(kind) between 1 and 200),
   constraint job_tags_count check (tags is null or cardinality(tags) <= 20)
@@ -226,9 +228,9 @@ alter table awa.held add primary key (id);
 
 -- Every body, wherever it is.
 create view awa.body as
-  select id, created_at, run_at, priority, max_attempts, queue, kind, args, metadata, tags from awa.job_log
+  select id, created_at, run_at, priority, max_attempts, timeout_ms, queue, kind, args, metadata, tags from awa.job_log
   union all
-  select id, created_at, run_at, priority, max_attempts, queue, kind, args, metadata, tags from awa.held;
+  select id, created_at, run_at, priority, max_attempts, timeout_ms, queue, kind, args, metadata, tags from awa.held;
 
 -- Creates segments ahead of the id sequence until p_ahead of them are unused, at
 -- most eight at a time: the caller comes again. A gap wider than that (nobody led
@@ -385,6 +387,7 @@ select
     else coalesce(last.attempt, 0)
   end)::smallint as attempt,
   b.max_attempts,
+  b.timeout_ms,
   coalesce(d.run_at, b.run_at, b.created_at) as run_at,
   case when lease.owner is not null then lease.leased_at else last.started_at end as attempted_at,
   case when last.outcome in (3, 5, 6) then last.finished_at end as finalized_at,

@@ -77,6 +77,8 @@ class Body(NamedTuple):
     run_at: datetime | None
     priority: int
     max_attempts: int
+    timeout_ms: int | None
+    """As in NewJob."""
     queue: str
     kind: str
     args: bytes

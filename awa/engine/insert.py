@@ -34,6 +34,8 @@ class NewJob(NamedTuple):
     """JSON, as are metadata."""
     metadata: bytes | None
     tags: list[str] | None
+    timeout_ms: int | None = None
+    """Time limit of an attempt in milliseconds; 0: none; None: that of its task or queue."""
 
 
 class Inserted(NamedTuple):
@@ -97,7 +99,10 @@ def _lines(ids: list[int], chunk: list[NewJob]) -> Iterator[bytes]:
     """Yield one COPY line a job. What comes before the arguments is mostly the same for all jobs, so it is kept."""
     common: dict[tuple[Any, ...], bytes] = {}
     for job_id, job in zip(ids, chunk, strict=True):
-        key = (job.queue, job.kind, job.priority, job.max_attempts, job.run_at, job.metadata, *(job.tags or ()))
+        key = (
+            *(job.queue, job.kind, job.priority, job.max_attempts, job.timeout_ms),
+            *(job.run_at, job.metadata, *(job.tags or ())),
+        )
         middle = common.get(key)
         if middle is None:
             middle = common[key] = _middle(job)
@@ -111,6 +116,7 @@ def _middle(job: NewJob) -> bytes:
         job.kind,
         str(job.priority),
         str(job.max_attempts),
+        None if job.timeout_ms is None else str(job.timeout_ms),
         None if job.run_at is None else job.run_at.isoformat(),
         None if job.metadata is None else job.metadata.decode(),
         None if job.tags is None else _array(job.tags),

@@ -8,6 +8,7 @@ import msgspec
 
 from awa.engine.claim import Body
 from awa.job import Job, JobState
+from awa.policy import seconds_of
 from awa.processes.slot import Slot
 
 _set = object.__setattr__
@@ -28,6 +29,7 @@ class RunningJob(Job):
             ("priority", body.priority),
             ("attempt", attempt),
             ("max_attempts", body.max_attempts),
+            ("timeout", seconds_of(body.timeout_ms)),
             ("args", args),
             ("tags", body.tags or []),
             ("metadata", msgspec.json.decode(body.metadata) if body.metadata else {}),

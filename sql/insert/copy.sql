@@ -1,3 +1,4 @@
 -- Bulk insert of jobs whose ids were taken by insert/take_ids.sql. The lines are
 -- written in UTF-8, whatever the client encoding of a borrowed connection.
-copy awa.job_log (id, queue, kind, priority, max_attempts, run_at, metadata, tags, args) from stdin (encoding 'UTF8');
+copy awa.job_log (id, queue, kind, priority, max_attempts, timeout_ms, run_at, metadata, tags, args)
+from stdin (encoding 'UTF8');

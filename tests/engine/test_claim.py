@@ -190,15 +190,17 @@ def test_depth_limits_what_a_claim_looks_at(db: Connection) -> None:
 
 def test_bodies_are_what_was_inserted(db: Connection) -> None:
     run_at = datetime(2020, 2, 3, tzinfo=timezone.utc)
-    rich = add(db, args=b'{"a": [1, "\\\\"]}', metadata=b'{"m": 1}', tags=["t"], run_at=run_at, max_attempts=3)[0]
+    rich = add(
+        db, args=b'{"a": [1, "\\\\"]}', metadata=b'{"m": 1}', tags=["t"], run_at=run_at, max_attempts=3, timeout_ms=0
+    )[0]
     (plain,) = add(db)
     move = "with j as (delete from awa.job_log where id = %s returning *) insert into awa.held select * from j"
     db.execute(move, [plain])
     found = bodies(db, [rich, plain])
     assert found[rich] == Body(
-        rich, found[rich].created_at, run_at, 2, 3, "default", "work", b'{"a": [1, "\\\\"]}', b'{"m": 1}', ["t"]
+        rich, found[rich].created_at, run_at, 2, 3, 0, "default", "work", b'{"a": [1, "\\\\"]}', b'{"m": 1}', ["t"]
     )
-    assert found[plain].metadata is None
+    assert (found[plain].metadata, found[plain].timeout_ms) == (None, None)
     assert bodies(db, [123_456]) == {}
 
 

@@ -1,0 +1,121 @@
+"""How the jobs of a task are run and retried: what `client.task` was told beyond the arguments' type."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from awa import backoff as backoffs
+from awa.errors import ValidationError
+
+MAX_ATTEMPTS: Final = range(1, 1001)
+TIMEOUT_MS_MAX: Final = 2**31 - 1
+"""Some 24 days: what the column of a job's own time limit holds."""
+GRACE_S: Final = 10.0
+GRACE_S_MAX: Final = 86_400.0
+MEMORY_LIMIT_MB: Final = range(1, 2**24 + 1)
+
+Backoff: TypeAlias = Callable[[int], float]
+ExceptionClasses: TypeAlias = type[BaseException] | Iterable[type[BaseException]]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How the jobs of one task are run and retried."""
+
+    timeout_s: float | None = None
+    """Seconds an attempt may take before `JobTimeout` is raised in its handler. None: its queue's deadline; 0: none."""
+    grace_s: float = GRACE_S
+    """Seconds from then on, or from a cancellation, until the worker is killed."""
+    max_attempts: int | None = None
+    """Of jobs inserted without a number of their own. None: 25."""
+    backoff: Backoff | None = None
+    """How long to wait after a failed attempt. None: `awa.backoff.delay_us`."""
+    retry_on: tuple[type[BaseException], ...] | None = None
+    """Only these are retried. None: everything is."""
+    give_up_on: tuple[type[BaseException], ...] = ()
+    """These fail a job at once, whatever `retry_on` says."""
+    raise_on_cancel: bool = False
+    """Whether `JobCancelled` is raised in the handler of a job that is cancelled."""
+    memory_limit_mb: int | None = None
+    """MiB that an attempt may take beyond what its worker had before. None: no limit."""
+
+    def gives_up_on(self, exc: BaseException) -> bool:
+        """Whether no retry follows an attempt that raised `exc`. Classes match as in an `except` clause."""
+        lineage = type(exc).__mro__
+        if any(each in lineage for each in self.give_up_on):
+            return True
+        return self.retry_on is not None and not any(each in lineage for each in self.retry_on)
+
+    def delay_us(self, attempt: int, uniform: float) -> int:
+        """Return the microseconds to wait after `attempt` (from 1) failed; `uniform`, from [0, 1), is the jitter."""
+        return backoffs.delay_us(attempt, uniform)
+
+
+def check_policy(
+    *,
+    timeout: Any = None,
+    grace: Any = GRACE_S,
+    max_attempts: Any = None,
+    backoff: Any = None,
+    retry_on: Any = None,
+    give_up_on: Any = None,
+    raise_on_cancel: Any = False,
+    memory_limit_mb: Any = None,
+) -> Policy:
+    """Return the policy of a task from the options of `client.task`. Raises ValidationError that names the option."""
+    timeout_ms = check_timeout(timeout)
+    if not isinstance(raise_on_cancel, bool):
+        raise ValidationError(f"raise_on_cancel is {raise_on_cancel!r}; it must be True or False")
+    return Policy(
+        timeout_s=None if timeout_ms is None else timeout_ms / 1000,
+        grace_s=_seconds("grace", grace, GRACE_S_MAX),
+        max_attempts=None if max_attempts is None else check_whole("max_attempts", max_attempts, MAX_ATTEMPTS),
+        backoff=_checked_backoff(backoff),
+        retry_on=None if retry_on is None else _exceptions("retry_on", retry_on),
+        give_up_on=() if give_up_on is None else _exceptions("give_up_on", give_up_on),
+        raise_on_cancel=raise_on_cancel,
+        memory_limit_mb=(
+            None if memory_limit_mb is None else check_whole("memory_limit_mb", memory_limit_mb, MEMORY_LIMIT_MB)
+        ),
+    )
+
+
+def check_timeout(timeout: Any) -> int | None:
+    """Return a time limit in milliseconds, rounded up (0 stays none at all). Raises ValidationError."""
+    return None if timeout is None else math.ceil(_seconds("timeout", timeout, TIMEOUT_MS_MAX / 1000) * 1000)
+
+
+def seconds_of(timeout_ms: int | None) -> float | None:
+    """Return a time limit in seconds."""
+    return None if timeout_ms is None else timeout_ms / 1000
+
+
+def check_whole(name: str, value: Any, allowed: range) -> int:
+    """Return a whole number from `allowed`. Raises ValidationError."""
+    if isinstance(value, int) and not isinstance(value, bool) and value in allowed:
+        return int(value)
+    raise ValidationError(f"{name} is {value!r}; it must be a whole number from {allowed[0]} to {allowed[-1]}")
+
+
+def _seconds(name: str, value: Any, most: float) -> float:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= most:  # NaN is not
+        return float(value)
+    raise ValidationError(f"{name} is {value!r}; it must be a number of seconds from 0 to {most:g}")
+
+
+def _checked_backoff(backoff: Any) -> Backoff | None:
+    if backoff is None or callable(backoff):
+        return backoff  # type: ignore[no-any-return]
+    raise ValidationError(f"backoff is {backoff!r}; it must be a function from the attempt (from 1) to seconds")
+
+
+def _exceptions(name: str, given: Any) -> tuple[type[BaseException], ...]:
+    """Return exception classes, of which one alone may stand without a list."""
+    classes = tuple(given) if isinstance(given, Iterable) and not isinstance(given, (str, type)) else (given,)
+    for each in classes:
+        if not (isinstance(each, type) and issubclass(each, BaseException)):
+            raise ValidationError(f"{name} has {each!r} in it; it must be a list of exception classes")
+    return classes
