@@ -125,6 +125,23 @@ SETTINGS = (
         1,
         1024,
     ),
+    Setting(
+        "max_jobs",
+        "integer",
+        0,
+        "After how many jobs a worker process is replaced by a fresh one, each at up to a tenth fewer; 0: never.",
+        0,
+        1_000_000_000,
+    ),
+    Setting(
+        "max_memory_mb",
+        "integer",
+        0,
+        "A worker process is replaced by a fresh one, after the job it is in, when its resident memory has grown by "
+        "more than this since it began, in MiB; 0: never.",
+        0,
+        16_777_216,
+    ),
     Setting("queues", "names", None, "The queues to work on. Left out: the queues of all registered tasks."),
     Setting(
         "poll_interval_ms",
@@ -210,6 +227,8 @@ class Settings:
     app: str | None = None
     database_url: str | None = None
     processes: int | None = None
+    max_jobs: int = 0
+    max_memory_mb: int = 0
     queues: tuple[str, ...] | None = None
     poll_interval_ms: int = 100
     heartbeat_interval_s: float = 5.0

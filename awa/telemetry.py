@@ -46,6 +46,7 @@ DATABASE_LOST = "database.lost"
 # worker
 WORKER_STARTED = "worker.started"
 WORKER_READY = "worker.ready"
+WORKER_RECYCLED = "worker.recycled"
 WORKER_EXITED = "worker.exited"
 # supervisor
 SUPERVISOR_READY = "supervisor.ready"

@@ -50,9 +50,7 @@ class Stop(IntEnum):
     """What the supervisor asks of a worker. Killing is not asked for: it is done."""
 
     NONE = 0
-    AFTER_LEASE = 1
-    """Claim nothing more; finish the lease and exit."""
-    AFTER_JOB = 2
+    AFTER_JOB = 1
     """Finish the running job, hand back the rest of the lease and exit."""
 
 

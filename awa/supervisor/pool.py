@@ -145,6 +145,8 @@ class Pool:
         else:
             self._proxy.sign_out(worker.node, event.pid)
         self._judge(worker, event, slot)
+        if event.code == ExitCode.RECYCLED:
+            self._node.look_back()  # what it handed back stands in front of where the others claim
         slot.state = WorkerState.VACANT
 
     def lost_all(self, server: ForkServer) -> None:
@@ -185,6 +187,8 @@ class Pool:
             "dsn": node.dsn,
             "node": node.id,
             "queues": node.queues,
+            "max_jobs": node.settings.max_jobs,
+            "max_memory_mb": node.settings.max_memory_mb,
             "log_format": node.settings.log_format,
             "log_level": node.settings.log_level,
         }

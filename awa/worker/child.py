@@ -21,6 +21,7 @@ from awa.processes.title import Title
 from awa.processes.wakes import WorkerWakes
 from awa.worker.app import loaded
 from awa.worker.claimer import Fenced
+from awa.worker.lifetime import Lifetime
 from awa.worker.loop import Loop
 
 IDLE_WAIT_S: Final = 2.0
@@ -34,7 +35,10 @@ Result = TypeVar("Result")
 
 
 def main(slot: Slot, message: dict[str, Any], wakes: WorkerWakes) -> int:
-    """Work until asked to stop. `message` holds dsn, node, queues (or None), log_format and log_level."""
+    """Work until asked to stop, or for long enough.
+
+    `message` holds dsn, node, queues (or None), max_jobs, max_memory_mb, log_format and log_level.
+    """
     logs.setup(message["log_format"], message["log_level"], f"worker {slot.index}")
     worker = _Worker(slot, message, wakes)
     try:
@@ -60,6 +64,8 @@ class _Worker:
         self._dsn: str = message["dsn"]
         self._node: int = message["node"]
         self._queues: list[str] | None = message["queues"]
+        self._limits: tuple[int, int] = (message["max_jobs"], message["max_memory_mb"])
+        self._lifetime = Lifetime()
         self._title = Title(f"worker {slot.index}")
         self._name = f"worker {slot.index}"
         self._terminated = False
@@ -70,18 +76,32 @@ class _Worker:
         self._take_signals()
         loop = self._persist(self._start)
         telemetry.emit(telemetry.WORKER_READY, slot=self._slot.index, pid=self._slot.pid)
-        while not self._must_stop():
+        while not self._is_done():
             self._step(loop)
         self._slot.enter(WorkerState.EXITING)
         self._title.show("leaving")
         self._guarded(loop, loop.close)
-        return ExitCode.OK
+        return self._farewell()
+
+    def _farewell(self) -> int:
+        """Say why, if nobody asked for it; return the exit code."""
+        if (end := self._lifetime.end) is None:
+            return ExitCode.OK
+        telemetry.emit(
+            telemetry.WORKER_RECYCLED,
+            slot=self._slot.index,
+            pid=self._slot.pid,
+            reason=end.reason,
+            jobs=end.jobs,
+            grown_mb=end.grown_mb,
+        )
+        return ExitCode.RECYCLED
 
     def _step(self, loop: Loop) -> None:
         """Work, or wait for work."""
         if self._guarded(loop, loop.step):
             return
-        if self._must_stop():
+        if self._is_done():
             return
         self._slot.enter(WorkerState.IDLE)
         self._title.show("idle")
@@ -90,6 +110,9 @@ class _Worker:
 
     def _must_stop(self) -> bool:
         return self._terminated or self._slot.stop != Stop.NONE or parent_gone()
+
+    def _is_done(self) -> bool:
+        return self._lifetime.end is not None or self._must_stop()
 
     def _take_signals(self) -> None:
         """Ctrl-C and reloads are the supervisor's business; a TERM of our own ends us between two jobs."""
@@ -111,6 +134,7 @@ class _Worker:
         if worker is None:
             raise _NodeGone
         journal = self._slot.take(worker)
+        self._lifetime = Lifetime(*self._limits)
         return Loop(
             connection,
             worker,
@@ -120,6 +144,7 @@ class _Worker:
             self._queues,
             may_claim=lambda: not self._terminated,
             show=self._title.show,
+            lifetime=self._lifetime,
         )
 
     def _guarded(self, loop: Loop, step: Callable[[], Result]) -> Result:

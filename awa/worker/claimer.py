@@ -15,7 +15,7 @@ from awa.engine.seal import Sealed
 from awa.processes.clock import monotonic_us
 from awa.processes.slot import Slot
 from awa.worker.lanes import Lanes
-from awa.worker.pace import LEASE_US, Pace
+from awa.worker.pace import LEASE_JOBS_MAX, LEASE_US, Pace
 from awa.worker.pending import Pending
 
 SEAL_EVERY_US: Final = 200_000
@@ -37,14 +37,19 @@ class Claimer:
         self._lanes = lanes
         self._pace = pace
         self._pending = pending
+        self._jobs_max = LEASE_JOBS_MAX
         self._floor = 0
         self._sealed_us = 0
         self._is_busy = False
         self._doubtful_until = 0.0
         self._front = slot.front
 
-    def next(self, connection: psycopg.Connection[Any]) -> Claimed | None:
-        """Settle what is pending and claim some 100 ms of work; None when there is none. Raises `Fenced`."""
+    def next(self, connection: psycopg.Connection[Any], jobs_max: int = LEASE_JOBS_MAX) -> Claimed | None:
+        """Settle what is pending and claim some 100 ms of work, at most `jobs_max` jobs; None when there is none.
+
+        Raises `Fenced`.
+        """
+        self._jobs_max = jobs_max
         claimed = self._next(connection)
         if not claimed.registered:
             raise Fenced
@@ -88,7 +93,7 @@ class Claimer:
         outstanding = self._pending.outstanding()
         if not outstanding:
             return self._claim(connection)
-        wants = self._lanes.wants(self._pace)
+        wants = self._lanes.wants(self._pace, self._jobs_max)
         worker = self._pending.worker
         with one_trip(connection):
             settled = settle.send_settle(connection, worker, outstanding)
@@ -97,7 +102,7 @@ class Claimer:
         return claim.read_claim(answer)
 
     def _claim(self, connection: psycopg.Connection[Any]) -> Claimed:
-        wants = self._lanes.wants(self._pace)
+        wants = self._lanes.wants(self._pace, self._jobs_max)
         return claim.claim(connection, self._pending.worker, wants, **self._limits(wants))
 
     def _limits(self, wants: Sequence[Want]) -> dict[str, Any]:

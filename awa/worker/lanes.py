@@ -10,7 +10,7 @@ import psycopg
 
 from awa.engine import claim
 from awa.engine.claim import FROM_THE_START, Lane, Lease, Want
-from awa.worker.pace import Pace
+from awa.worker.pace import LEASE_JOBS_MAX, Pace
 
 LOOK_BACK_S: Final = 1.0
 """How often a lane is read from its very beginning, for jobs that came back or were committed late."""
@@ -39,14 +39,15 @@ class Lanes:
         """Whether it is time to read the lanes anew."""
         return monotonic() - self._refreshed >= LOOK_BACK_S
 
-    def wants(self, pace: Pace) -> list[Want]:
-        """Return what to claim with. About once a second, and after `look_back`, from the very beginning."""
+    def wants(self, pace: Pace, jobs_max: int = LEASE_JOBS_MAX) -> list[Want]:
+        """Return what to claim at most `jobs_max` jobs with. About once a second, and after `look_back`, from the very
+        beginning."""
         now = monotonic()
         if now - self._looked_back >= LOOK_BACK_S:
             self._looked_back = now
             self._starts.clear()
         return [
-            Want(lane.id, self._starts.get(lane.id, FROM_THE_START), pace.cost_us(lane.kind))
+            Want(lane.id, self._starts.get(lane.id, FROM_THE_START), pace.cost_us(lane.kind, jobs_max))
             for lane in self._known.values()
         ]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from time import time_ns
 from typing import Any, Final, NamedTuple
@@ -12,17 +11,19 @@ import msgspec
 import psycopg
 
 from awa import telemetry
-from awa.engine import claim, settle
+from awa.engine import claim, insert, settle
 from awa.engine.claim import Body, Claimed
 from awa.failure import error_entry
 from awa.job import JobState
 from awa.outcome import Settlement, Verdict
 from awa.processes.clock import monotonic_us
 from awa.processes.journal import JournalWriter
+from awa.processes.memory import peak_kb
 from awa.processes.slot import Remains, Slot, Stop, WorkerState
 from awa.task import Registry
 from awa.worker.claimer import Claimer
 from awa.worker.lanes import Lanes
+from awa.worker.lifetime import Lifetime
 from awa.worker.pace import LEASE_JOBS_MAX, Pace
 from awa.worker.pending import Pending
 from awa.worker.run import Runner
@@ -53,9 +54,10 @@ class Loop:
         may_claim: Callable[[], bool] = lambda: True,
         show: Callable[[str], None] = lambda doing: None,
         interruptible: bool = False,
+        lifetime: Lifetime | None = None,
     ) -> None:
-        """`may_claim` says whether to take on more work (a signal says no); `show` is told what this worker does;
-        `interruptible` is the runner's."""
+        """`lifetime` says when this worker has worked for long enough, `may_claim` whether to take on more work (a
+        signal says no); `show` is told what this worker does; `interruptible` is the runner's."""
         self.connection = connection
         self.pending = Pending(worker, journal)
         self.jobs_done = 0
@@ -66,6 +68,7 @@ class Loop:
         self._runner = Runner(slot, interruptible=interruptible)
         self._may_claim = may_claim
         self._show = show
+        self._lifetime = lifetime or Lifetime()
         self._claimer = Claimer(slot, Lanes(registry.kinds, queues), self._pace, self.pending)
 
     def step(self, jobs_max: int = LEASE_JOBS_MAX) -> int:
@@ -73,16 +76,13 @@ class Loop:
 
         0 means that there was nothing to claim, or that this worker may not claim any more. Raises `Fenced`.
         """
-        if not self._may_claim() or self._slot.stop != Stop.NONE:
+        if self._is_over() or not self._may_claim() or self._slot.stop != Stop.NONE:
             self.pending.settle(self.connection)
             return 0
+        jobs_max = min(jobs_max, self._lifetime.jobs_left(self.jobs_done))
         self._slot.enter(WorkerState.CLAIMING)
-        claimed = self._claimer.next(self.connection)
-        if claimed is None:
-            return 0
-        ran = self._run_lease(self._items(claimed), jobs_max)
-        self.jobs_done += ran
-        return ran
+        claimed = self._claimer.next(self.connection, jobs_max)
+        return 0 if claimed is None else self._run_lease(self._items(claimed), jobs_max)
 
     def remains(self) -> Remains:
         """Return what would be left if this worker ended now: jobs finished and not settled, and the one that runs."""
@@ -95,7 +95,7 @@ class Loop:
     def close(self) -> None:
         """Settle what is left and hand back what was not started."""
         self.pending.settle(self.connection)
-        settle.release(self.connection, self._worker)
+        self._hand_back()
         self._runner.close()
 
     def recover(self, connection: psycopg.Connection[Any]) -> None:
@@ -153,11 +153,19 @@ class Loop:
         self._pace.learn()
         if ran < len(items):
             self.pending.settle(self.connection)
-            settle.release(self.connection, self._worker)
+            self._hand_back()
         return ran
 
     def _may_start(self, position: int) -> bool:
-        return self._slot.stop != Stop.AFTER_JOB and self._slot.may_run(position)
+        return self._slot.stop == Stop.NONE and self._slot.may_run(position) and not self._is_over()
+
+    def _is_over(self) -> bool:
+        return self._lifetime.is_over(self.jobs_done, monotonic_us())
+
+    def _hand_back(self) -> None:
+        """Give others what was not started."""
+        if settle.release(self.connection, self._worker):
+            insert.wake(self.connection)
 
     def _run_one(self, position: int, item: _Item) -> None:
         body = item.body
@@ -183,6 +191,7 @@ class Loop:
         self._pace.note_run(body.kind, ended - started)
         fits = self.pending.add(settlement, ended)
         self._slot.end_job()
+        self.jobs_done += 1
         telemetry.emit(
             telemetry.RUN_FINISHED,
             job=body.id,
@@ -213,11 +222,3 @@ def _said(verdict: Verdict) -> str | None:
 
 def _label(body: Body) -> str:
     return f"{body.kind} from {body.queue}"
-
-
-def peak_kb(usage: resource.struct_rusage) -> int:
-    """Return the peak resident memory in KiB: macOS counts bytes."""
-    return usage.ru_maxrss // _MAXRSS_UNIT
-
-
-_MAXRSS_UNIT = 1024 if sys.platform == "darwin" else 1

@@ -26,9 +26,10 @@ class Pace:
         """Return how long a job of `kind` is expected to take, in microseconds."""
         return self._job_us.get(kind, FIRST_GUESS_US)
 
-    def cost_us(self, kind: str) -> float:
-        """Return what a job of `kind` counts in a claim: its expected time, at least the 512th of a lease."""
-        return max(self.expected_us(kind), LEASE_US / LEASE_JOBS_MAX)
+    def cost_us(self, kind: str, jobs_max: int = LEASE_JOBS_MAX) -> float:
+        """Return what a job of `kind` counts in a claim of at most `jobs_max` jobs: its expected time, at least that
+        part of a lease. A trifle more, or rounding would let one job more in."""
+        return max(self.expected_us(kind), LEASE_US / max(1, min(jobs_max, LEASE_JOBS_MAX)) * (1 + 1e-9))
 
     def batches_max(self, cost_us: float) -> int:
         """Return how many batches are likely to hold a lease's worth of jobs of `cost_us` microseconds."""

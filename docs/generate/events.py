@@ -41,6 +41,7 @@ MEANINGS = {
     "database.lost": "A connection broke, or could not be made; it is tried again with growing pauses.",
     "worker.started": "A worker process was forked.",
     "worker.ready": "A worker has signed in and begins to claim.",
+    "worker.recycled": "A worker has reached `max_jobs` or `max_memory_mb` (`reason`); a fresh one takes its place.",
     "worker.exited": "A worker process has ended. `how` says in which way; `job` is the one it was in.",
     "supervisor.ready": "The application is loaded, the database has the right schema, the node has signed in.",
     "supervisor.signal": "The supervisor received a signal.",

@@ -202,7 +202,7 @@ def test_a_worker_stops_when_asked_over_board_and_wake(family: Make) -> None:
     assert made.board[1].state == WorkerState.IDLE
     assert psutil.Process(pid).cmdline()[0] == "awa: worker 1 idle"
     assert psutil.Process(made.server.pid).cmdline()[0] == "awa: forkserver"
-    made.board[1].stop = Stop.AFTER_LEASE
+    made.board[1].stop = Stop.AFTER_JOB
     made.wakes.wake(1)
     assert made.next(Exited).code == ExitCode.OK
 

@@ -177,7 +177,7 @@ def test_a_wiped_slot_remembers_nothing(slot: Slot) -> None:
     journal = slot.take(9)
     lease = slot.begin_lease(3, 250, "email default")
     slot.begin_job(1, 77, 1, 1000)
-    slot.stop, slot.front = Stop.AFTER_LEASE, 5
+    slot.stop, slot.front = Stop.AFTER_JOB, 5
     slot.set_limit(lease, 1)
     journal.append(settlement(77))
     slot.journal.mark_settled(slot.journal.read())

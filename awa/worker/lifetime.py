@@ -1,0 +1,63 @@
+"""How long a worker may live: so many jobs, so much memory. Then a fresh one takes its place."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from awa.processes.memory import resident_kb
+from awa.worker.pace import LEASE_JOBS_MAX
+
+JITTER: Final = 0.1
+"""A worker's limit of jobs is lower by up to this part, so that workers forked together do not go together."""
+LOOK_US: Final = 10_000
+"""So long the memory is taken for unchanged: behind short jobs it is not read after each."""
+
+
+class End(NamedTuple):
+    """Why a worker's life is over, with the figures."""
+
+    reason: str
+    """"jobs" or "memory"."""
+    jobs: int
+    """How many it has run."""
+    grown_mb: int
+    """Resident memory above what it began with, in MiB."""
+
+
+class Lifetime:
+    """The limits of one worker, made when it is ready to work: what it holds then is what it began with."""
+
+    def __init__(
+        self, jobs_max: int = 0, memory_max_mb: int = 0, *, resident_kb: Callable[[], int] = resident_kb
+    ) -> None:
+        """`jobs_max` jobs and `memory_max_mb` MiB more than it holds now; 0: no limit."""
+        self._jobs_max = max(1, round(jobs_max * (1 - JITTER * random.random()))) if jobs_max else 0
+        self._memory_max_kb = memory_max_mb * 1024
+        self._resident_kb = resident_kb
+        self._first_kb = resident_kb()
+        self._looked_us = 0
+        self.end: End | None = None
+        """Set when it is over."""
+
+    def jobs_left(self, done: int) -> int:
+        """Return how many jobs the worker may claim after `done`; 0 when its life is over."""
+        if self.end is not None:
+            return 0
+        return max(0, self._jobs_max - done) if self._jobs_max else LEASE_JOBS_MAX
+
+    def is_over(self, done: int, now_us: int) -> bool:
+        """Whether a worker that has run `done` jobs should go. The first job is always run. `now_us` is monotonic."""
+        if self.end is None and done:
+            if self._jobs_max and done >= self._jobs_max:
+                self.end = End("jobs", done, self._grown_kb() // 1024)
+            elif self._memory_max_kb and now_us - self._looked_us >= LOOK_US:
+                self._looked_us = now_us
+                grown_kb = self._grown_kb()
+                if grown_kb > self._memory_max_kb:
+                    self.end = End("memory", done, grown_kb // 1024)
+        return self.end is not None
+
+    def _grown_kb(self) -> int:
+        return max(0, self._resident_kb() - self._first_kb)
