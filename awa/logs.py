@@ -20,6 +20,7 @@ logger = logging.getLogger("awa")
 
 LEVELS: Final = {
     telemetry.RUN_FINISHED: logging.DEBUG,
+    telemetry.RUN_TIMED_OUT: logging.WARNING,
     telemetry.SETTLE_JOBS: logging.DEBUG,
     telemetry.SETTLE_REFUSED: logging.WARNING,
     telemetry.SETTLE_WRITTEN_OFF: logging.ERROR,
@@ -33,6 +34,7 @@ LEVELS: Final = {
     telemetry.RETIRE_OVERFLOW: logging.WARNING,
     telemetry.LEAD_UNKNOWN_KIND: logging.WARNING,
     telemetry.DATABASE_LOST: logging.WARNING,
+    telemetry.WORKER_KILLED: logging.WARNING,
     telemetry.SUPERVISOR_WARNING: logging.WARNING,
     telemetry.SUPERVISOR_FENCED: logging.WARNING,
     telemetry.SUPERVISOR_SERVICE_FAILED: logging.ERROR,

@@ -161,6 +161,14 @@ SETTINGS = (
         300,
     ),
     Setting(
+        "stuck_after_ms",
+        "integer",
+        1000,
+        "After how long in one job the rest of a worker's lease is given to others, in milliseconds.",
+        50,
+        3_600_000,
+    ),
+    Setting(
         "drain_timeout_s",
         "number",
         25.0,
@@ -232,6 +240,7 @@ class Settings:
     queues: tuple[str, ...] | None = None
     poll_interval_ms: int = 100
     heartbeat_interval_s: float = 5.0
+    stuck_after_ms: int = 1000
     drain_timeout_s: float = 25.0
     leader_interval_s: float = 5.0
     promote_interval_ms: int = 250

@@ -19,6 +19,8 @@ SEAL_BATCHES = "seal.batches"
 SEAL_RESTORED = "seal.restored"
 # run
 RUN_FINISHED = "run.finished"
+RUN_TIMED_OUT = "run.timed_out"
+RUN_CANCELLED = "run.cancelled"
 # settle
 SETTLE_JOBS = "settle.jobs"
 SETTLE_REFUSED = "settle.refused"
@@ -48,6 +50,7 @@ WORKER_STARTED = "worker.started"
 WORKER_READY = "worker.ready"
 WORKER_RECYCLED = "worker.recycled"
 WORKER_EXITED = "worker.exited"
+WORKER_KILLED = "worker.killed"
 # supervisor
 SUPERVISOR_READY = "supervisor.ready"
 SUPERVISOR_SIGNAL = "supervisor.signal"

@@ -110,6 +110,7 @@ select 1, 1, pg_current_snapshot(), 0, system_identifier from pg_control_system(
 create table awa.queue (
   name       text primary key,
   ageing_s   integer     not null default 60 check (ageing_s >= 0),
+  deadline_s integer     not null default 300 check (deadline_s >= 0),
   paused_at  timestamptz,
   paused_by  text,
   created_at timestamptz not null default now()

@@ -31,6 +31,8 @@ class Lane(NamedTuple):
     queue: str
     kind: str
     priority: int
+    deadline_s: int
+    """What a job of the queue may take, in seconds; 0: as long as it likes."""
 
 
 class Want(NamedTuple):

@@ -12,9 +12,13 @@ from psycopg import errors as pg
 from awa import telemetry
 from awa.database.pipeline import one_trip
 from awa.database.statements import statement
+from awa.engine.arrays import numbers
 from awa.engine.settle import read_settle, send_settle
 from awa.outcome import Settlement
 
+RETRIED_AT_ONCE: Final = 1
+"""A job whose worker died in its first attempt is retried without delay; after that with the usual back-off, so that
+one that kills its process does not do so in a tight loop."""
 HEARTBEAT_STALE: Final = "heartbeat stale: node presumed dead"
 
 _LOCK = statement("settle/lock")
@@ -22,6 +26,7 @@ _RESCUE = statement("rescue/rescue")
 _STALE = statement("rescue/stale")
 _STALE_NODE = statement("rescue/stale_node")
 _ORPHANS = statement("rescue/orphans")
+_STRAYED = statement("rescue/strayed")
 _LEAVE_WORKER = statement("lead/leave_worker")
 _LEAVE_NODE = statement("lead/leave_node")
 
@@ -39,6 +44,14 @@ class Death(NamedTuple):
     peak_kb: int | None = None
     details: Mapping[str, Any] = {}
     """What else to store with the error, e.g. `{"type": "WorkerDied", "signal": 9}`."""
+    attempts_at_once: int = RETRIED_AT_ONCE
+    """In its first so many attempts the job is retried without delay."""
+    may_retry: bool = True
+    """False: it fails, whatever attempts are left."""
+
+
+NODE_LOST: Final = Death(HEARTBEAT_STALE, details={"type": "NodeLost"}, attempts_at_once=1_000)
+"""Retried without delay, whichever attempt it was: the silence has been delay enough."""
 
 
 class Rescued(NamedTuple):
@@ -94,6 +107,17 @@ def rescue_stale(connection: psycopg.Connection[Any], stale_s: float, *, but: in
     return names
 
 
+def strayed(connection: psycopg.Connection[Any], running: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Return those of (worker, job) that are no longer in the worker's lease, although it runs them: cancelled, or
+    given to others."""
+    if not running:
+        return set()
+    workers, jobs = zip(*running, strict=True)
+    return {
+        (row[0], row[1]) for row in connection.execute(_STRAYED, {"workers": numbers(workers), "jobs": numbers(jobs)})
+    }
+
+
 def _next_stale(connection: psycopg.Connection[Any], stale_s: float, seen: list[int]) -> int | None:
     """Return a stale node that has not been looked at yet."""
     row = connection.execute(_STALE, {"stale_s": stale_s, "seen": seen}).fetchone()
@@ -108,7 +132,7 @@ def _rescue_node(connection: psycopg.Connection[Any], stale_s: float, node: int)
             return []
         name, workers = row
         for worker in workers:
-            _take_apart(connection, worker, Death(HEARTBEAT_STALE, details={"type": "NodeLost"}))
+            _take_apart(connection, worker, NODE_LOST)
         connection.execute(_LEAVE_NODE, {"node": node})
     telemetry.emit(telemetry.RESCUE_NODE, node=name, workers=len(workers))
     return [name]
@@ -130,6 +154,8 @@ def _send(connection: psycopg.Connection[Any], worker: int, death: Death) -> psy
             "started": death.started_us,
             "cpu": death.cpu_us,
             "peak": death.peak_kb,
+            "at_once": death.attempts_at_once,
+            "may_retry": death.may_retry,
         },
     )
 

@@ -9,7 +9,7 @@ mixture and look again.
 from __future__ import annotations
 
 import os
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from struct import Struct
 from typing import NamedTuple
 
@@ -21,8 +21,9 @@ from awa.processes.journal import LOW_BITS, LOW_MASK, JournalReader, JournalWrit
 PID, WORKER_ID, STATE, BEAT, LEASE, LEASE_SIZE, EXPECTED, TURN, POSITION, JOB_ID, ATTEMPT, JOB_STARTED, JOURNAL = range(
     13
 )
+DEADLINE, GRACE, FLAGS = range(13, 16)
 # The supervisor's cells, on cache lines of their own: a store there must not slow the worker's next one
-STOP, CANCEL, LIMIT, FRONT, SETTLED = range(32, 37)
+STOP, CANCEL, LIMIT, FRONT, SETTLED, INTERRUPT = range(32, 38)
 
 CELLS = 48
 LABEL_OFFSET = CELLS * 8
@@ -54,6 +55,38 @@ class Stop(IntEnum):
     """Finish the running job, hand back the rest of the lease and exit."""
 
 
+class Flag(IntFlag):
+    """What is to be known of a job that is stopped."""
+
+    NONE = 0
+    RAISE_ON_CANCEL = 1
+    """Its task wants an exception in the handler when it is cancelled."""
+    FAILS_ON_TIMEOUT = 2
+    """Its task does not retry a job that ran out of time."""
+
+
+class Interrupt(IntEnum):
+    """Why the supervisor has an exception raised in a handler."""
+
+    NONE = 0
+    TIMEOUT = 1
+    CANCEL = 2
+
+
+class Limits(NamedTuple):
+    """What a job may take."""
+
+    timeout_us: int = 0
+    """After so long `JobTimeout` is raised in its handler; 0: never."""
+    grace_us: int = 10_000_000
+    """So long after that, or after a cancel, the worker is killed if the handler still runs."""
+    flags: int = 0
+    """Flags of `Flag`."""
+
+
+NO_LIMITS = Limits()
+
+
 class Running(NamedTuple):
     """The job a worker is in."""
 
@@ -68,6 +101,10 @@ class Running(NamedTuple):
     """Monotonic clock."""
     expected_us: int
     """How long jobs of this kind usually take; 0 when unknown."""
+    deadline_us: int = 0
+    """When its time is up, monotonic clock; 0: never."""
+    grace_us: int = 0
+    flags: int = 0
 
 
 class Remains(NamedTuple):
@@ -153,10 +190,12 @@ class Slot:
             _LABEL.pack_into(self._label, 0, label.encode())
         return cells[LEASE]
 
-    def begin_job(self, position: int, job_id: int, attempt: int, now_us: int) -> None:
+    def begin_job(self, position: int, job_id: int, attempt: int, now_us: int, limits: Limits = NO_LIMITS) -> None:
         """Show the job about to run. `now_us` is on the monotonic clock."""
         cells = self.cells
         cells[TURN] += 1
+        timeout_us, cells[GRACE], cells[FLAGS] = limits
+        cells[DEADLINE] = now_us + timeout_us if timeout_us else 0
         cells[POSITION] = position
         cells[ATTEMPT] = attempt
         cells[JOB_STARTED] = cells[BEAT] = now_us
@@ -175,6 +214,21 @@ class Slot:
     def is_cancelled(self) -> bool:
         """Whether the running job has been cancelled."""
         return self.cells[CANCEL] == self.cells[TURN] != 0
+
+    def interrupt(self) -> Interrupt:
+        """Why the supervisor interrupts the running job; NONE when it does not, or meant an earlier one."""
+        word = self.cells[INTERRUPT]
+        return Interrupt(word & 3) if word >> 2 == self.cells[TURN] else Interrupt.NONE
+
+    @property
+    def turn(self) -> int:
+        """How many jobs this worker has started."""
+        return self.cells[TURN]
+
+    @property
+    def timeout_us(self) -> int:
+        """What the running job may take."""
+        return self.cells[DEADLINE] - self.cells[JOB_STARTED]
 
     # The supervisor's side
 
@@ -204,7 +258,16 @@ class Slot:
             if job_id == 0:
                 return None
             seen = Running(
-                turn, job_id, cells[ATTEMPT], cells[LEASE], cells[POSITION], cells[JOB_STARTED], cells[EXPECTED]
+                turn,
+                job_id,
+                cells[ATTEMPT],
+                cells[LEASE],
+                cells[POSITION],
+                cells[JOB_STARTED],
+                cells[EXPECTED],
+                cells[DEADLINE],
+                cells[GRACE],
+                cells[FLAGS],
             )
             if cells[TURN] == turn and cells[JOB_ID] == job_id:
                 return seen
@@ -222,6 +285,14 @@ class Slot:
     def cancel(self, running: Running) -> None:
         """Ask the handler of exactly this run to stop. Harmless when it has ended meanwhile."""
         self.cells[CANCEL] = running.turn
+
+    def has_cancelled(self, running: Running) -> bool:
+        """Whether exactly this run was asked to stop."""
+        return self.cells[CANCEL] == running.turn
+
+    def raise_in(self, running: Running, why: Interrupt) -> None:
+        """Leave word of why the handler of exactly this run is about to be interrupted."""
+        self.cells[INTERRUPT] = running.turn << 2 | why
 
     def set_limit(self, lease: int, position: int) -> None:
         """Forbid the worker to start jobs of `lease` from `position` on.

@@ -1,4 +1,5 @@
-"""Wake-ups between a supervisor and its workers: one channel per slot, and one from all workers to the supervisor.
+"""Wake-ups between a supervisor and its workers: one channel per slot, and one from all workers to the supervisor; and
+a pipe per slot for the stack of a worker that has to be killed.
 
 A channel carries no message, only "look again": ringing it twice before the other side looks is ringing it once. What
 there is to see stands on the board or in the database. Channels are made before the forkserver, which inherits them
@@ -14,6 +15,8 @@ import select
 import sys
 from collections.abc import Iterable
 from typing import Protocol
+
+from awa.processes.stacks import StackPipe
 
 _ONE = (1).to_bytes(8, sys.byteorder)
 _DRAIN_BYTES = 4096
@@ -93,11 +96,13 @@ class Channel:
 class WorkerWakes:
     """What a worker holds: its own channel and the way to its supervisor."""
 
-    __slots__ = ("_own", "_supervisor")
+    __slots__ = ("_own", "_supervisor", "stack_fd")
 
-    def __init__(self, own: Channel, supervisor: Channel) -> None:
+    def __init__(self, own: Channel, supervisor: Channel, stack_fd: int) -> None:
         self._own = own
         self._supervisor = supervisor
+        self.stack_fd = stack_fd
+        """Where to write the stack to, when asked."""
 
     def fileno(self) -> int:
         """Return the descriptor that becomes readable when this worker is woken."""
@@ -119,31 +124,36 @@ class WorkerWakes:
 class Wakes:
     """All channels of one supervisor."""
 
-    def __init__(self, workers: Iterable[Channel], supervisor: Channel) -> None:
+    def __init__(self, workers: Iterable[Channel], supervisor: Channel, stacks: Iterable[StackPipe]) -> None:
         self.workers = tuple(workers)
         self.supervisor = supervisor
+        self.stacks = tuple(stacks)
 
     @classmethod
     def create(cls, slots: int) -> Wakes:
         """Make the channels for `slots` workers and their supervisor."""
-        return cls([Channel.create() for _ in range(slots)], Channel.create())
+        return cls(
+            [Channel.create() for _ in range(slots)], Channel.create(), [StackPipe.create() for _ in range(slots)]
+        )
 
     @classmethod
     def inherit(cls, ends: list[list[int]]) -> Wakes:
         """Find, in a new program, the channels another described with `ends`."""
-        channels = [Channel(reader, writer) for reader, writer in ends]
-        for channel in channels:
-            for fd in channel.fds():
-                os.set_inheritable(fd, False)
-        return cls(channels[:-1], channels[-1])
+        slots = len(ends) // 2
+        channels = [Channel(reader, writer) for reader, writer in ends[: slots + 1]]
+        stacks = [StackPipe(reader, writer) for reader, writer in ends[slots + 1 :]]
+        found = cls(channels[:-1], channels[-1], stacks)
+        for fd in found.fds():
+            os.set_inheritable(fd, False)
+        return found
 
     def ends(self) -> list[list[int]]:
         """Return the descriptors by which `inherit` finds these channels."""
-        return [[channel.reader, channel.writer] for channel in self._channels()]
+        return [[end.reader, end.writer] for end in self._ends()]
 
     def fds(self) -> tuple[int, ...]:
         """Return every descriptor, for `pass_fds`."""
-        return tuple(fd for channel in self._channels() for fd in channel.fds())
+        return tuple(fd for end in self._ends() for fd in end.fds())
 
     def wake(self, slot: int) -> None:
         """Wake the worker in `slot`."""
@@ -151,15 +161,16 @@ class Wakes:
 
     def keep_only(self, slot: int) -> WorkerWakes:
         """Become the worker in `slot`: close every other worker's channel."""
-        for index, channel in enumerate(self.workers):
+        for index, (channel, stack) in enumerate(zip(self.workers, self.stacks, strict=True)):
             if index != slot:
                 channel.close()
-        return WorkerWakes(self.workers[slot], self.supervisor)
+                stack.close()
+        return WorkerWakes(self.workers[slot], self.supervisor, self.stacks[slot].writer)
 
     def close(self) -> None:
-        """Close every channel."""
-        for channel in self._channels():
-            channel.close()
+        """Close everything."""
+        for end in self._ends():
+            end.close()
 
-    def _channels(self) -> tuple[Channel, ...]:
-        return (*self.workers, self.supervisor)
+    def _ends(self) -> tuple[Channel | StackPipe, ...]:
+        return (*self.workers, self.supervisor, *self.stacks)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from signal import Signals
 from time import time_ns
-from typing import Final
+from typing import Any, Final, NamedTuple
 
-from awa.engine.rescue import Death
+from awa.engine.rescue import RETRIED_AT_ONCE, Death
 from awa.processes.clock import monotonic_us
 from awa.processes.exitcodes import ExitCode
 from awa.processes.forkserver import Exited
@@ -14,6 +14,22 @@ from awa.processes.slot import Running
 
 EXPECTED: Final = frozenset({ExitCode.OK, ExitCode.RECYCLED, ExitCode.FENCED})
 """Exit codes of workers that ended in order."""
+WHATEVER_ATTEMPT: Final = 1_000
+"""The job is not to blame: it is retried without delay, whichever attempt it was."""
+
+
+class Doom(NamedTuple):
+    """Why we have killed a worker."""
+
+    why: str
+    """In words."""
+    type: str = "WorkerDied"
+    """What its job's error is called."""
+    stack: str = ""
+    """Where it was, if it could still say."""
+    attempts_at_once: int = RETRIED_AT_ONCE
+    """A job killed in one of its first so many attempts is retried without delay."""
+    may_retry: bool = True
 
 
 def is_expected(event: Exited, running: Running | None) -> bool:
@@ -21,30 +37,42 @@ def is_expected(event: Exited, running: Running | None) -> bool:
     return running is None and event.code in EXPECTED
 
 
-def describe(event: Exited, running: Running | None, why: str = "") -> str:
-    """Return how a worker ended, in words; `why` is our reason, if we have killed it."""
+def describe(event: Exited, running: Running | None, doom: Doom | None = None) -> str:
+    """Return how a worker ended, in words; `doom` is our reason, if we have killed it."""
     if event.signal is not None:
         how = f"killed by {_name(event.signal)}"
-        return f"{how}: {why}" if why else how
+        return f"{how}: {doom.why}" if doom else how
     if running is None and event.code in tuple(ExitCode):
         return ExitCode(event.code).name.lower()
     return f"exited with code {event.code}"  # a handler's os._exit may use one of our codes: it means nothing then
 
 
-def of(event: Exited, running: Running | None, why: str = "") -> Death:
+def of(event: Exited, running: Running | None, doom: Doom | None = None) -> Death:
     """Return what to store with the job the worker died in."""
-    details = {"type": "WorkerDied", "signal": event.signal, "exit_code": event.code, "pid": event.pid}
     started_us = None
     if running is not None:
         started_us = time_ns() // 1000 - (monotonic_us() - running.started_us)
     return Death(
-        f"worker {describe(event, running, why)}",
+        f"worker {describe(event, running, doom)}",
         running.job_id if running else 0,
         started_us,
         None,
         event.max_rss_kb or None,
-        {name: value for name, value in details.items() if value is not None},
+        _details(event, doom),
+        doom.attempts_at_once if doom else RETRIED_AT_ONCE,
+        doom.may_retry if doom else True,
     )
+
+
+def _details(event: Exited, doom: Doom | None) -> dict[str, Any]:
+    details = {
+        "type": doom.type if doom else "WorkerDied",
+        "signal": event.signal,
+        "exit_code": event.code,
+        "pid": event.pid,
+        "stack": (doom.stack if doom else "") or None,
+    }
+    return {name: value for name, value in details.items() if value is not None}
 
 
 def _name(number: int) -> str:

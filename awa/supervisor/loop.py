@@ -17,6 +17,7 @@ from awa.supervisor.node import Node
 from awa.supervisor.pool import Pool
 from awa.supervisor.servers import Servers
 from awa.supervisor.waker import Waker
+from awa.supervisor.warden import Warden
 
 SIGNALS: Final = (
     Signals.SIGTERM,
@@ -57,6 +58,7 @@ class Loop:
         self._waker = waker
         self._heart = heart
         self._leader = leader
+        self._warden = Warden(node, pool.interrupt, pool.end)
         self._title = Title("supervisor")
         self._kill_at: float | None = None
         self._kills = 0
@@ -64,7 +66,12 @@ class Loop:
     def run(self) -> None:
         """Go round until done."""
         while not self._is_done():
-            wait_s = min(self._pool.tend(), self._servers.tend(self._pool.has_workers_of), self._until_kill())
+            wait_s = min(
+                self._pool.tend(),
+                self._servers.tend(self._pool.has_workers_of),
+                self._until_kill(),
+                self._warden.look(),
+            )
             self._show()
             self._wait(wait_s)
             for number in self._signals.take():
@@ -102,6 +109,7 @@ class Loop:
     def _drain(self) -> None:
         self._kill_at = monotonic() + self._node.settings.drain_timeout_s
         telemetry.emit(telemetry.SUPERVISOR_DRAINING, workers=len(self._pool.workers))
+        self._node.is_draining = True
         self._servers.close()
         self._pool.drain()
 

@@ -30,6 +30,9 @@ class Node:
     leader_connected_at: float = field(default_factory=monotonic)
     """When the leader thread's present connection was opened, monotonic seconds."""
 
+    is_draining: bool = False
+    """Whether its workers are to end: what they have not begun is given to others at once."""
+
     @property
     def name(self) -> str:
         """How logs and other nodes call it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from signal import SIGKILL, SIGUSR1
+from signal import SIGKILL, SIGUSR1, SIGUSR2
 from time import monotonic
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from awa.processes.exitcodes import ExitCode
 from awa.processes.forkserver import Exited, Forked, ForkFailed, ForkServer
 from awa.processes.slot import Slot, Stop, WorkerState
 from awa.supervisor import death
+from awa.supervisor.death import WHATEVER_ATTEMPT, Doom
 from awa.supervisor.node import Node
 from awa.supervisor.proxy import Burial, Proxy
 
@@ -37,6 +38,8 @@ class Worker:
     """The node it belongs to: an old one, after ours had been declared dead."""
     born: float
     stopping: bool = False
+    doom: Doom | None = None
+    """Why we have killed it."""
 
 
 class Pool:
@@ -55,7 +58,6 @@ class Pool:
         self._failures = 0
         self._not_before = 0.0
         self._closed = False
-        self._why_killed = ""
 
     # Growing and shrinking
 
@@ -107,11 +109,24 @@ class Pool:
             self._stop(worker, Stop.AFTER_JOB)
 
     def kill(self, why: str) -> None:
-        """End every worker now, for a reason that is stored with their jobs. These go back as soon as it has ended."""
+        """End every worker now, for a reason that is stored with their jobs. These go back as soon as it has ended, and
+        wait for no back-off: they are not to blame."""
         self._closed = True
-        self._why_killed = self._why_killed or why
-        for worker in self.workers.values():
-            worker.server.kill(worker.slot, SIGKILL)
+        for slot in self.workers:
+            self.end(slot, Doom(why, "Shutdown", attempts_at_once=WHATEVER_ATTEMPT))
+
+    def end(self, slot: int, doom: Doom) -> None:
+        """Kill one worker with its process group. The first reason given is the one that is stored."""
+        worker = self.workers.get(slot)
+        if worker is not None:
+            worker.doom = worker.doom or doom
+            worker.server.kill(slot, SIGKILL)
+
+    def interrupt(self, slot: int) -> None:
+        """Have one worker look at the board for what to raise in its handler, and tell where it is."""
+        worker = self.workers.get(slot)
+        if worker is not None:
+            worker.server.kill(slot, SIGUSR2, group=False)
 
     # What the forkserver reports
 
@@ -135,13 +150,13 @@ class Pool:
             telemetry.WORKER_EXITED,
             slot=event.slot,
             pid=event.pid,
-            how=death.describe(event, running, self._why_killed),
+            how=death.describe(event, running, worker.doom),
             expected=death.is_expected(event, running) or self._closed,
             job=running.job_id if running else None,
             peak_mb=event.max_rss_kb // 1024 or None,
         )
         if slot.worker_id:
-            self._proxy.bury(Burial(slot.worker_id, death.of(event, running, self._why_killed), remains.finished))
+            self._proxy.bury(Burial(slot.worker_id, death.of(event, running, worker.doom), remains.finished))
         else:
             self._proxy.sign_out(worker.node, event.pid)
         self._judge(worker, event, slot)

@@ -1,13 +1,14 @@
 """Proxy: speaks to the database for workers that cannot.
 
 For one that died: settles what the board says it had finished, spends the attempt of the job it died in, returns the
-rest. For one that is stuck in a long job: settles what it finished before, and returns what it has not begun.
+rest. For one that is stuck in a long job: settles what it finished before, returns what it has not begun, and marks the
+job on the board when it has been cancelled or given to others.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from time import sleep
+from time import monotonic, sleep
 from typing import Any, Final, NamedTuple
 
 import psycopg
@@ -23,9 +24,9 @@ from awa.supervisor.node import Node
 from awa.supervisor.service import Service
 
 STUCK_US: Final = 50_000
-"""A worker that has been in one job for this long gets its finished jobs settled for it …"""
-LOST_US: Final = 1_000_000
-"""… and one that has been in it for this long gets the rest of its lease given to others."""
+"""A worker that has been in one job for this long gets its finished jobs settled for it."""
+STRAYS_S: Final = 1.0
+"""How often to see whether jobs that run for longer than this are still ours, though nobody told us otherwise."""
 LIMIT_SEEN_S: Final = 0.001
 """After so long a worker has seen a limit, or we see what it started before."""
 LOOK_S: Final = 0.025
@@ -51,6 +52,8 @@ class Proxy(Service):
         """Node and process id of workers that died before they told their id."""
         self._freed: dict[int, tuple[int, int]] = {}
         """By slot: the last worker and lease that was freed."""
+        self._strays_at = 0.0
+        self._strays_asked = False
 
     def bury(self, burial: Burial) -> None:
         """Have a dead worker's lease taken apart, as soon as the database lets us."""
@@ -60,6 +63,11 @@ class Proxy(Service):
     def sign_out(self, node: int, pid: int) -> None:
         """Have a worker signed out that died before it told its id."""
         self._unnamed.append((node, pid))
+        self.ring()
+
+    def look_for_strays(self) -> None:
+        """See at once whether a running job has been cancelled. From any thread."""
+        self._strays_asked = True
         self.ring()
 
     @property
@@ -81,6 +89,7 @@ class Proxy(Service):
         while self._unnamed:
             lead.leave_process(connection, *self._unnamed[0])
             self._unnamed.popleft()
+        self._mark_strays(connection)
         for slot in self._node.board.slots:
             self._help(connection, slot)
         return LOOK_S
@@ -115,8 +124,34 @@ class Proxy(Service):
         stuck_us = monotonic_us() - running.started_us
         if stuck_us >= STUCK_US and not slot.journal.is_empty():
             self._settle(connection, slot)
-        if stuck_us >= LOST_US and running.position + 1 < slot.lease_size:
+        if stuck_us >= self._lost_us and running.position + 1 < slot.lease_size:
             self._free_lease(connection, slot, running)
+
+    @property
+    def _lost_us(self) -> int:
+        """After so long in one job a worker gets the rest of its lease given to others; at once, when it is to end."""
+        return 0 if self._node.is_draining else self._node.settings.stuck_after_ms * 1000
+
+    def _mark_strays(self, connection: psycopg.Connection[Any]) -> None:
+        """Mark jobs on the board that were cancelled, or given to others, while they run. Asked for, look at all of
+        them; else now and then at those that run for long, because a notification may get lost."""
+        asked, self._strays_asked = self._strays_asked, False
+        if not asked and monotonic() < self._strays_at:
+            return
+        self._strays_at = monotonic() + STRAYS_S
+        least_us = 0 if asked else STRAYS_S * 1e6
+        seen = [(slot, slot.worker_id, slot.running()) for slot in self._node.board.slots]
+        running = [
+            (slot, worker, job)
+            for slot, worker, job in seen
+            if job is not None and monotonic_us() - job.started_us >= least_us and not slot.has_cancelled(job)
+        ]
+        gone = rescue.strayed(connection, [(worker, job.job_id) for _, worker, job in running])
+        for slot, worker, job in running:
+            if (worker, job.job_id) in gone and slot.worker_id == worker:
+                slot.cancel(job)
+        if gone:
+            self._node.wakes.supervisor.ring()
 
     def _settle(self, connection: psycopg.Connection[Any], slot: Slot) -> None:
         worker, page = slot.worker_id, slot.journal.read()

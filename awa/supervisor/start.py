@@ -150,7 +150,8 @@ def _doubts(node: Node, info: dict[str, Any]) -> list[str]:
 
 def _serve(node: Node, servers: Servers, signals: SignalQueue, processes: int, app_dsn: str | None) -> None:
     """Run the services and the loop; leave in order."""
-    proxy, heart, waker, leader = Proxy(node), Heart(node), Waker(node), Leader(node, _duties(node))
+    proxy, heart, leader = Proxy(node), Heart(node), Leader(node, _duties(node))
+    waker = Waker(node, proxy)
     pool = Pool(node, servers.current, proxy, processes, fenced=heart.ring)
     loop = Loop(node, servers, signals, pool, waker, heart, leader, app_dsn)
     for service in (waker, leader, proxy, heart):

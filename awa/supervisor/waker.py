@@ -1,6 +1,6 @@
 """Waker: hears what is said to this node: that there is work, or that a running job has been cancelled.
 
-It wakes as many idle workers as there is work for, and marks a cancelled job on the board for its handler to see.
+It wakes as many idle workers as there is work for, and has the proxy look which of the running jobs was cancelled.
 
 NOTIFY at every insert would serialise the commits of all producers, so producers send it only while `awa.idle` has a
 row. That leaves a race (an insert that looked just before the row came), which the poll catches; it also serves where
@@ -18,6 +18,7 @@ import psycopg
 from awa.engine import claim, lead, seal
 from awa.processes.slot import WorkerState
 from awa.supervisor.node import Node
+from awa.supervisor.proxy import Proxy
 from awa.supervisor.service import Service
 
 WAKE: Final = "awa:wake"
@@ -35,8 +36,10 @@ class Waker(Service):
 
     name = "waker"
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, proxy: Proxy) -> None:
+        """`proxy` is told when a job that may be running here has been cancelled."""
         super().__init__(node)
+        self._proxy = proxy
         self._lanes: list[int] = []
         self._lanes_until = 0.0
         self._floor = 0
@@ -81,20 +84,16 @@ class Waker(Service):
     def _heard(self, connection: psycopg.Connection[Any]) -> bool:
         """Take the notifications that have arrived; return whether there were any."""
         heard = list(connection.notifies(timeout=0))
-        for notify in heard:
-            if notify.channel == CANCEL:
-                self._cancel(notify.payload)
+        if any(notify.channel == CANCEL and self._concerns_us(notify.payload) for notify in heard):
+            self._proxy.look_for_strays()
         if heard:
             self._rounds_idle = 0
         return bool(heard)
 
-    def _cancel(self, payload: str) -> None:
-        """Mark a job as cancelled, if it runs in one of our workers: `payload` names the worker and the job."""
-        worker, _, job = payload.partition(" ")
-        for slot in self._node.board.slots:
-            running = slot.running()
-            if running is not None and (str(slot.worker_id), str(running.job_id)) == (worker, job):
-                slot.cancel(running)
+    def _concerns_us(self, payload: str) -> bool:
+        """Whether the worker that a cancellation names is one of ours."""
+        worker, _, _ = payload.partition(" ")
+        return any(str(slot.worker_id) == worker for slot in self._node.board.slots)
 
     def _wake(self, connection: psycopg.Connection[Any], idle: list[int]) -> int:
         """Wake one idle worker per job there is to claim; return how many."""

@@ -21,6 +21,7 @@ from awa.processes.title import Title
 from awa.processes.wakes import WorkerWakes
 from awa.worker.app import loaded
 from awa.worker.claimer import Fenced
+from awa.worker.interrupts import Interrupts
 from awa.worker.lifetime import Lifetime
 from awa.worker.loop import Loop
 
@@ -68,6 +69,7 @@ class _Worker:
         self._lifetime = Lifetime()
         self._title = Title(f"worker {slot.index}")
         self._name = f"worker {slot.index}"
+        self._interrupts = Interrupts(slot)
         self._terminated = False
         self._tries = 0
 
@@ -120,6 +122,7 @@ class _Worker:
             signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, self._on_term)
         faulthandler.register(signal.SIGUSR1, file=STDERR, all_threads=True, chain=False)
+        self._interrupts.listen(self._wakes.stack_fd)
 
     def _on_term(self, number: int, frame: Any) -> None:
         self._terminated = True
@@ -142,6 +145,7 @@ class _Worker:
             journal,
             loaded().registry,
             self._queues,
+            interrupts=self._interrupts,
             may_claim=lambda: not self._terminated,
             show=self._title.show,
             lifetime=self._lifetime,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import Any
 
 import msgspec
@@ -20,7 +21,7 @@ class RunningJob(Job):
     __slots__ = ("_slot",)
     _slot: Slot | None
 
-    def __init__(self, body: Body, attempt: int, args: Any, slot: Slot) -> None:
+    def __init__(self, body: Body, attempt: int, args: Any, slot: Slot, deadline_us: int = 0) -> None:
         for name, value in (
             ("id", body.id),
             ("kind", body.kind),
@@ -36,7 +37,7 @@ class RunningJob(Job):
             ("errors", []),
             ("run_at", body.run_at or body.created_at),
             ("created_at", body.created_at),
-            ("deadline", None),
+            ("deadline", datetime.fromtimestamp(deadline_us / 1e6, timezone.utc) if deadline_us else None),
             ("finalized_at", None),
             ("progress", None),
             ("result", None),

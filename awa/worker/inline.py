@@ -21,6 +21,7 @@ from awa.processes.board import Board
 from awa.processes.slot import WorkerState
 from awa.task import Registry
 from awa.worker.claimer import Fenced
+from awa.worker.interrupts import Interrupts
 from awa.worker.loop import Loop
 from awa.worker.pace import LEASE_JOBS_MAX
 
@@ -64,7 +65,16 @@ def _work(
     assert worker is not None, "this process's node, registered a moment ago, is gone"
     board = Board.create(1)
     slot = board[0]
-    loop = Loop(connection, worker, slot, slot.take(worker), registry, queues, interruptible=True)
+    loop = Loop(
+        connection,
+        worker,
+        slot,
+        slot.take(worker),
+        registry,
+        queues,
+        interrupts=Interrupts(slot),
+        interruptible=True,
+    )
     try:
         while limit is None or loop.jobs_done < limit:
             left = LEASE_JOBS_MAX if limit is None else limit - loop.jobs_done

@@ -12,18 +12,20 @@ import psycopg
 
 from awa import telemetry
 from awa.engine import claim, insert, settle
-from awa.engine.claim import Body, Claimed
+from awa.engine.claim import Body, Claimed, Lease
 from awa.failure import error_entry
 from awa.job import JobState
 from awa.outcome import Settlement, Verdict
 from awa.processes.clock import monotonic_us
 from awa.processes.journal import JournalWriter
 from awa.processes.memory import peak_kb
-from awa.processes.slot import Remains, Slot, Stop, WorkerState
-from awa.task import Registry
+from awa.processes.slot import Limits, Remains, Slot, Stop, WorkerState
+from awa.task import Registry, Task
 from awa.worker.claimer import Claimer
+from awa.worker.interrupts import Interrupts
 from awa.worker.lanes import Lanes
 from awa.worker.lifetime import Lifetime
+from awa.worker.limits import limits_of
 from awa.worker.pace import LEASE_JOBS_MAX, Pace
 from awa.worker.pending import Pending
 from awa.worker.run import Runner
@@ -37,6 +39,8 @@ class _Item(NamedTuple):
 
     body: Body
     attempt: int
+    task: Task
+    limits: Limits
 
 
 class Loop:
@@ -51,13 +55,15 @@ class Loop:
         registry: Registry,
         queues: Sequence[str] | None,
         *,
+        interrupts: Interrupts,
         may_claim: Callable[[], bool] = lambda: True,
         show: Callable[[str], None] = lambda doing: None,
         interruptible: bool = False,
         lifetime: Lifetime | None = None,
     ) -> None:
-        """`lifetime` says when this worker has worked for long enough, `may_claim` whether to take on more work (a
-        signal says no); `show` is told what this worker does; `interruptible` is the runner's."""
+        """`interrupts` are what may be raised in handlers; `lifetime` says when this worker has worked for long enough,
+        `may_claim` whether to take on more work (a signal says no); `show` is told what this worker does;
+        `interruptible` is the runner's."""
         self.connection = connection
         self.pending = Pending(worker, journal)
         self.jobs_done = 0
@@ -65,11 +71,12 @@ class Loop:
         self._slot = slot
         self._registry = registry
         self._pace = Pace()
-        self._runner = Runner(slot, interruptible=interruptible)
+        self._runner = Runner(slot, interrupts, interruptible=interruptible)
         self._may_claim = may_claim
         self._show = show
         self._lifetime = lifetime or Lifetime()
-        self._claimer = Claimer(slot, Lanes(registry.kinds, queues), self._pace, self.pending)
+        self._lanes = Lanes(registry.kinds, queues)
+        self._claimer = Claimer(slot, self._lanes, self._pace, self.pending)
 
     def step(self, jobs_max: int = LEASE_JOBS_MAX) -> int:
         """Settle what is pending, claim some 100 ms of work and run up to `jobs_max` jobs of it; return how many ran.
@@ -116,11 +123,16 @@ class Loop:
         if len(bodies) < len(ids):
             self._write_off(_missing(ids, bodies))
         return [
-            _Item(bodies[job], 1 + (lease.attempts[i] if lease.attempts else 0))
+            self._item(bodies[job], 1 + (lease.attempts[i] if lease.attempts else 0), lease)
             for lease in claimed.leases
             for i, job in enumerate(lease.ids)
             if job in bodies
         ]
+
+    def _item(self, body: Body, attempt: int, lease: Lease) -> _Item:
+        task = self._registry.get(body.kind)
+        assert task is not None, f"claimed a job of kind {body.kind!r}, which has no handler here"
+        return _Item(body, attempt, task, limits_of(task.policy, body.timeout_ms, self._lanes.of(lease).deadline_s))
 
     def _write_off(self, ids: Sequence[int]) -> None:
         """End jobs whose rows somebody has deleted: nobody can run them, and every worker would stumble over them."""
@@ -168,13 +180,11 @@ class Loop:
             insert.wake(self.connection)
 
     def _run_one(self, position: int, item: _Item) -> None:
-        body = item.body
-        task = self._registry.get(body.kind)
-        assert task is not None, f"claimed a job of kind {body.kind!r}, which has no handler here"
+        body, timeout_us = item.body, item.limits.timeout_us
         before = resource.getrusage(resource.RUSAGE_SELF)
         started_wall, started = time_ns() // 1000, monotonic_us()
-        self._slot.begin_job(position, body.id, item.attempt, started)
-        verdict = self._runner.run(task, body, item.attempt)
+        self._slot.begin_job(position, body.id, item.attempt, started, item.limits)
+        verdict = self._runner.run(item.task, body, item.attempt, started_wall + timeout_us if timeout_us else 0)
         ended = monotonic_us()
         after = resource.getrusage(resource.RUSAGE_SELF)
         cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -5,32 +5,39 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Coroutine
+from types import TracebackType
 from typing import Any
 
 from awa.engine.claim import Body
+from awa.errors import JobCancelled, JobTimeout
 from awa.outcome import Verdict, decide_error, decide_result
 from awa.processes.slot import Slot
 from awa.task import Task
 from awa.worker.context import RunningJob, end
+from awa.worker.interrupts import Interrupts
 
 
 class Runner:
     """Calls handlers, `async def` ones on an event loop that lives as long as the worker."""
 
-    def __init__(self, slot: Slot, *, interruptible: bool = False) -> None:
+    def __init__(self, slot: Slot, interrupts: Interrupts, *, interruptible: bool = False) -> None:
         """`interruptible`: Ctrl-C while a handler runs is meant for whoever called us, and is no outcome of the job."""
         self._slot = slot
+        self._interrupts = interrupts
         self._interruptible = interruptible
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = os.getpid()
 
-    def run(self, task: Task, body: Body, attempt: int) -> Verdict:
-        """Run attempt number `attempt` (from 1) of a job. What the handler raises is its outcome, and not raised."""
+    def run(self, task: Task, body: Body, attempt: int, deadline_us: int = 0) -> Verdict:
+        """Run attempt number `attempt` (from 1) of a job. What the handler raises is its outcome, and not raised.
+
+        `deadline_us` (since the epoch; 0: none) is what the handler is told; the supervisor enforces it.
+        """
         try:
             args = task.decode(body.args)
         except Exception as misfit:  # noqa: BLE001 - becomes the job's outcome; another attempt would fail the same way
             return decide_error(_from_the_handler(misfit), attempt, body.max_attempts, terminal=True)
-        job = RunningJob(body, attempt, args, self._slot)
+        job = RunningJob(body, attempt, args, self._slot, deadline_us)
         try:
             value = self._call(task, job)
             return decide_result(value, attempt, body.max_attempts)
@@ -51,17 +58,25 @@ class Runner:
             loop.close()
 
     def _call(self, task: Task, job: RunningJob) -> Any:
-        value = task.handler(job)
-        if task.is_async:
-            value = self._finish(value)
+        interrupts = self._interrupts
+        try:
+            interrupts.is_open = True
+            value = task.handler(job)
+            if task.is_async:
+                value = self._finish(value)
+        finally:
+            interrupts.is_open = False
         self._end_stray_child(None)
         return value
 
     def _finish(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
+        task = self._loop.create_task(coroutine)
         try:
-            return self._loop.run_until_complete(coroutine)
+            return self._loop.run_until_complete(task)
+        except (JobTimeout, JobCancelled) as interrupt:
+            raise interrupt.with_traceback(_where(self._loop, task) or interrupt.__traceback__) from None
         finally:
             _cancel_leftovers(self._loop)
 
@@ -69,6 +84,19 @@ class Runner:
         """A process that the handler forked has come back here: it must not go on as a second worker."""
         if os.getpid() != self._pid:
             os._exit(_exit_code(error))
+
+
+def _where(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> TracebackType | None:
+    """End a coroutine whose event loop was interrupted while it waited; return where in it that was."""
+    if task.done():
+        return None  # it was hit itself
+    task.cancel()
+    loop.run_until_complete(asyncio.wait([task]))
+    try:
+        task.result()
+    except BaseException as ended:  # noqa: BLE001 - whatever it makes of it: it has been interrupted
+        return ended.__traceback__
+    return None
 
 
 def _cancel_leftovers(loop: asyncio.AbstractEventLoop) -> None:

@@ -18,6 +18,10 @@ MEANINGS = {
     "seal.restored": "The sealing ledger came from another cluster, as after a restore; every job that was nowhere has "
     "been routed anew.",
     "run.finished": "A job's handler returned or raised. A warning when the job is to be retried or has failed.",
+    "run.timed_out": "A job's time is up: `JobTimeout` is raised in its handler, and after the grace "
+    "its worker is killed.",
+    "run.cancelled": "A running job has been cancelled; its handler may see it, and after the grace "
+    "its worker is killed.",
     "settle.jobs": "Outcomes were recorded.",
     "settle.refused": "Outcomes were refused, because the jobs were no longer in the worker's lease: cancelled, or "
     "given to others.",
@@ -43,6 +47,7 @@ MEANINGS = {
     "worker.ready": "A worker has signed in and begins to claim.",
     "worker.recycled": "A worker has reached `max_jobs` or `max_memory_mb` (`reason`); a fresh one takes its place.",
     "worker.exited": "A worker process has ended. `how` says in which way; `job` is the one it was in.",
+    "worker.killed": "A worker was killed because its job would not end. Its stack is stored with the attempt.",
     "supervisor.ready": "The application is loaded, the database has the right schema, the node has signed in.",
     "supervisor.signal": "The supervisor received a signal.",
     "supervisor.reloaded": "A new forkserver has loaded the application; the workers are being replaced.",

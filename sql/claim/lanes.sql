@@ -1,4 +1,6 @@
 -- The lanes a worker may claim from: its queues (null: all) and its kinds.
+-- deadline_s: what a job of the queue may take, seconds; 0: as long as it likes.
 -- Parameters: queues text[] or null, kinds text[].
-select id, queue, kind, priority from awa.lane
-where (%(queues)s::text[] is null or queue = any (%(queues)s::text[])) and kind = any (%(kinds)s::text[]);
+select l.id, l.queue, l.kind, l.priority, coalesce(q.deadline_s, 300) as deadline_s
+from awa.lane l left join awa.queue q on q.name = l.queue
+where (%(queues)s::text[] is null or l.queue = any (%(queues)s::text[])) and l.kind = any (%(kinds)s::text[]);

@@ -5,9 +5,10 @@
 -- Parameters: worker; suspect (the job that was running; 0 = none was; null =
 --   unknown, then it is the first unsettled one, because a lease is worked in
 --   order); reason (text); details jsonb (signal, exit code, or {}); started
---   (microseconds since the epoch, or null), cpu (microseconds), peak (KiB).
--- A first death is retried at once, later ones after the usual back-off, so that
--- a job that kills its process does not do so in a tight loop.
+--   (microseconds since the epoch, or null), cpu (microseconds), peak (KiB);
+--   at_once (in its first so many attempts the job is retried without delay, later
+--   ones wait for the usual back-off, so that a job that kills its process does not
+--   do so in a tight loop); may_retry (false: it fails, whatever attempts are left).
 -- Runs behind settle/lock.sql in one transaction.
 with lease as materialized (
   select id, order_key, lane, round, lease_pos, leased_at, ids, attempts
@@ -16,9 +17,9 @@ with lease as materialized (
   select l.*, u.job_id, coalesce(u.attempt, 0)::smallint as attempt, u.pos
   from lease l cross join lateral unnest(l.ids, l.attempts) with ordinality as u(job_id, attempt, pos)
 ), suspect as materialized (
-  select h.*, b.max_attempts, h.attempt + 1 >= b.max_attempts as exhausted,
-         case when h.attempt = 0 then interval '0' else
-           least(interval '24 hours', make_interval(secs => power(2, least(h.attempt, 20)) * (1 + random() * 0.25))) end as delay
+  select h.*, b.max_attempts, h.attempt + 1 >= b.max_attempts or not %(may_retry)s as exhausted,
+         case when h.attempt < %(at_once)s then interval '0' else
+           least(interval '24 hours', make_interval(secs => power(2, least(h.attempt + 1, 20)) * (1 + random() * 0.25))) end as delay
   from held h join awa.body b on b.id = h.job_id
   where h.job_id = %(suspect)s
      or %(suspect)s::bigint is null and h.job_id = (select job_id from held order by lease_pos, id, pos limit 1)

@@ -91,7 +91,7 @@ def test_a_later_death_is_put_off_by_the_backoff(db: Connection, worker: int) ->
     row = db.execute("select attempt, why, extract(epoch from run_at - now())::float8 from awa.deferred").fetchone()
     assert row is not None
     assert row[:2] == (4, "retry")
-    assert 6 < row[2] <= 10, "2 to the power of 3 seconds and up to a quarter more"
+    assert 14 < row[2] <= 20, "2 to the power of 4 seconds and up to a quarter more"
     db.execute("update awa.deferred set run_at = now()")
     assert promote(db).jobs == 1
 

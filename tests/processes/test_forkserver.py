@@ -119,12 +119,14 @@ def test_a_worker_holds_its_own_descriptors_and_no_others(family: Make, tmp_path
     made = start(family, slots=5)
     made.exit_of(3, {"do": "write", "path": str(tmp_path / "facts")})
     facts = ast.literal_eval((tmp_path / "facts").read_text())
-    # The board (as descriptor and as mapping), this worker's wake-ups and the supervisor's.
-    assert facts["descriptors"] == [
+    # The board (as descriptor and as mapping), this worker's wake-ups and the supervisor's, the pipe for its stack.
+    assert [each.partition(":[")[0] if each.startswith("pipe") else each for each in facts["descriptors"]] == [
         "/memfd:awa-board",
         "/memfd:awa-board",
         "anon_inode:[eventfd]",
         "anon_inode:[eventfd]",
+        "pipe",
+        "pipe",
     ]
     assert facts["inheritable"] == []
 

@@ -76,10 +76,13 @@ def test_the_two_sides_find_each_other_after_a_fork() -> None:
 
 def test_a_program_finds_inherited_channels(kind: str) -> None:
     wakes = Wakes.create(2)
-    assert len(wakes.fds()) == (3 if kind == "eventfd" else 6)
+    assert len(wakes.fds()) == (3 if kind == "eventfd" else 6) + 4  # and a pipe each for their stacks
     same = Wakes.inherit(wakes.ends())
     same.wake(1)
     assert wakes.workers[1].drain()
+    os.write(same.stacks[1].writer, b"in f")
+    assert wakes.stacks[1].look()
+    assert wakes.stacks[1].text == "in f"
     assert not any(os.get_inheritable(fd) for fd in same.fds())
     wakes.close()
 

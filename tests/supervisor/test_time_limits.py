@@ -1,0 +1,156 @@
+"""A job whose time is up: an exception in its handler, and if that does not help, the end of its worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+from datetime import datetime
+
+import psutil
+import pytest
+
+from tests.fixtures.supervisor import Row, Shop, Start, Supervisor
+from tests.fixtures.waiting import until
+
+pytestmark = [pytest.mark.processes, pytest.mark.postgres]
+
+ENDLESS = "tests.fixtures.endless:client"
+HEARD = ("spin", "sleep", "receive", "deadlock", "wait_async", "spin_async")
+DEAF = ("hold_the_gil", "swallow", "family")
+
+
+@pytest.fixture
+def supervisor(supervise: Start) -> Supervisor:
+    return supervise(app=ENDLESS, processes=2).ready()
+
+
+def only_attempt(shop: Shop, job: int) -> Row:
+    (attempt,) = shop.attempts(job)
+    return attempt
+
+
+@pytest.mark.parametrize("kind", HEARD)
+def test_an_exception_is_raised_in_the_handler(shop: Shop, supervisor: Supervisor, kind: str) -> None:
+    job = shop.insert(kind, max_attempts=1)
+    shop.until_state("failed", job, timeout=30)
+    error = only_attempt(shop, job)["error"]
+    assert error["type"] == "JobTimeout"
+    assert error["error"].startswith(f"JobTimeout: job {job} has run for longer than the 0.5 s it may take")
+    assert f"in {kind}" in error["error"]  # the traceback
+    assert supervisor.until_event("run.timed_out", job=job)
+    assert not supervisor.events("worker.exited")
+    assert shop.effects(job) == (["begun", "cleaned up"] if kind == "wait_async" else ["begun"])
+
+
+@pytest.mark.parametrize("kind", DEAF)
+def test_a_handler_that_does_not_heed_it_is_killed_and_tells_where_it_was(
+    shop: Shop, supervisor: Supervisor, kind: str
+) -> None:
+    job = shop.insert(kind, max_attempts=1)
+    shop.until_state("failed", job, timeout=30)
+    attempt = only_attempt(shop, job)
+    error = attempt["error"]
+    assert error["type"] == "JobTimeout"
+    assert error["error"] == ("worker killed by SIGKILL: out of time: still running 0.5 s after the 0.5 s it may take")
+    assert error["signal"] == signal.SIGKILL
+    assert f"in {kind}" in error["stack"]
+    assert "most recent call first" in error["stack"]
+    assert attempt["worker"] is not None
+    assert supervisor.until_event("worker.killed", job=job)
+    until(lambda: len(supervisor.workers()) == 2, 30)
+
+
+def test_what_the_handler_has_started_ends_with_it(shop: Shop, supervisor: Supervisor) -> None:
+    job = shop.insert("family", max_attempts=1)
+    shop.until_state("failed", job, timeout=30)
+    started = int(shop.effects(job)[0].removeprefix("child "))
+    until(lambda: not psutil.pid_exists(started))
+
+
+def test_a_process_that_cannot_even_tell_its_stack_is_killed(shop: Shop, supervisor: Supervisor) -> None:
+    job = shop.insert("stop_itself", max_attempts=1)
+    shop.until_state("failed", job, timeout=30)
+    error = only_attempt(shop, job)["error"]
+    assert error["type"] == "JobTimeout"
+    assert "stack" not in error
+
+
+def test_a_handler_may_clean_up_and_return_a_result(shop: Shop, supervisor: Supervisor) -> None:
+    job = shop.insert("clean_up")
+    shop.until_state("completed", job, timeout=30)
+    assert shop.job(job)["result"].startswith("cleaned up: job")
+    assert not supervisor.events("worker.exited")
+
+
+def test_a_job_out_of_time_is_retried_after_the_backoff(shop: Shop, supervisor: Supervisor) -> None:
+    killed, raised = shop.insert("swallow"), shop.insert("spin")
+    shop.until_state("retryable", killed, raised, timeout=30)
+    for job in (killed, raised):
+        (wait_s,) = shop.rows(
+            "select extract(epoch from run_at - now())::float from awa.deferred where job_id = %s", job
+        )
+        assert 0 < wait_s <= 2.5
+
+
+@pytest.mark.parametrize("kind", ["swallow_once"])
+def test_a_task_may_refuse_to_retry_it(shop: Shop, supervisor: Supervisor, kind: str) -> None:
+    job = shop.insert(kind)
+    shop.until_state("failed", job, timeout=30)
+    assert only_attempt(shop, job)["error"]["type"] == "JobTimeout"
+
+
+def test_the_next_job_of_the_worker_is_not_hit(shop: Shop, supervise: Start) -> None:
+    supervise(app=ENDLESS, processes=1).ready()
+    jobs = shop.insert_many([("sleep" if i % 3 == 0 else "step", {}) for i in range(12)], max_attempts=1)
+    shop.until_state("failed", *jobs[::3], timeout=30)
+    others = [job for i, job in enumerate(jobs) if i % 3]
+    shop.until_state("completed", *others, timeout=30)
+    assert all(shop.effects(job) == ["ran"] for job in others)
+
+
+def test_the_job_s_own_limit_goes_before_its_task_s(shop: Shop, supervisor: Supervisor) -> None:
+    short, long = shop.insert("unlimited", max_attempts=1, timeout_ms=200), shop.insert("sleep", timeout_ms=0)
+    shop.until_state("failed", short, timeout=30)
+    assert "the 0.2 s it may take" in only_attempt(shop, short)["error"]["error"]
+    timed_out = shop.insert("sleep", max_attempts=1)
+    shop.until_state("failed", timed_out, timeout=30)
+    assert shop.states(long) == ["running"]
+
+
+def test_a_queue_gives_its_jobs_five_minutes_or_what_its_policy_says(shop: Shop, supervisor: Supervisor) -> None:
+    told = shop.insert("tell_deadline")
+    shop.until_state("completed", told)
+    row = shop.job(told)
+    deadline = datetime.fromisoformat(row["result"])
+    assert 290 < (deadline - row["attempted_at"]).total_seconds() < 310
+    shop.db.execute("insert into awa.queue (name, deadline_s) values ('patient', 1)")
+    job = shop.insert("patient", max_attempts=1, queue="patient")
+    shop.until_state("failed", job, timeout=30)
+    assert "the 1 s it may take" in only_attempt(shop, job)["error"]["error"]
+    shop.db.execute("update awa.queue set deadline_s = 0 where name = 'patient'")
+    until(lambda: shop.rows("select deadline_s from awa.queue where name = 'patient'") == [0])
+    # Workers read it anew about once a second.
+    jobs = []
+
+    def runs_without_limit() -> bool:
+        jobs.append(shop.insert("patient", max_attempts=1, queue="patient"))
+        shop.until_effect("begun", jobs[-1], timeout=30)
+        timed_out = len(supervisor.events("run.timed_out"))
+        shop.insert("sleep", max_attempts=1)
+        supervisor.until_event("run.timed_out", timed_out + 1, timeout=30)
+        return shop.states(jobs[-1]) == ["running"]
+
+    until(runs_without_limit, 60)
+
+
+def test_the_time_limit_of_a_dead_worker_s_job_is_forgotten(shop: Shop, supervise: Start) -> None:
+    supervisor = supervise(app=ENDLESS, processes=1).ready()
+    job = shop.insert("sleep")
+    shop.until_effect("begun", job)
+    (victim,) = supervisor.workers()
+    os.kill(victim, signal.SIGKILL)
+    other = shop.insert("step", {"gate": "gate"})
+    supervisor.until_event("run.timed_out", job=job, timeout=30)  # it was run again, at once
+    shop.open("gate")
+    shop.until_state("completed", other, timeout=30)
+    assert shop.job(other)["attempt"] == 1
