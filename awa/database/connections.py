@@ -9,6 +9,7 @@ import psycopg
 from psycopg import conninfo
 from psycopg.types.json import set_json_loads
 
+from awa.database.bounded import BoundedConnection
 from awa.database.dsn import resolve
 from awa.errors import DatabaseError
 
@@ -24,22 +25,31 @@ _READ_COMMITTED = b"""
     where current_setting('default_transaction_isolation') <> 'read committed'"""
 
 
-def connect(dsn: str, *, role: str, autocommit: bool = True) -> psycopg.Connection[Any]:
+def connect(dsn: str, *, role: str, autocommit: bool = True, answer_s: float | None = None) -> psycopg.Connection[Any]:
     """Open a connection for the process or thread called `role` (shown in pg_stat_activity).
 
+    `answer_s`: the longest anybody waits for an answer on it, in seconds (see `BoundedConnection`); None: for ever.
     JSON columns come back as raw bytes: the codec decodes them straight into the handler's type.
     Raises `DatabaseError` that names the server (never the password) and says what to check.
     """
     target = resolve(dsn)
     parsed(target)
     try:
-        connection = psycopg.connect(target, **options(target, role), autocommit=True)
+        connection = _opened(target, role, answer_s)
         connection.execute(_READ_COMMITTED)
     except psycopg.Error as error:
         raise cannot_connect(target, error) from error
     connection.autocommit = autocommit
     connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
     set_json_loads(_raw, connection)
+    return connection
+
+
+def _opened(target: str, role: str, answer_s: float | None) -> psycopg.Connection[Any]:
+    if answer_s is None:
+        return psycopg.connect(target, **options(target, role), autocommit=True)
+    connection = BoundedConnection.connect(target, **options(target, role), autocommit=True)
+    connection.answer_s = answer_s
     return connection
 
 

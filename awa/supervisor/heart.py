@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 
@@ -10,6 +10,8 @@ from awa import telemetry
 from awa.engine import lead
 from awa.supervisor.node import Node
 from awa.supervisor.service import Service
+
+ANSWER_S_MIN: Final = 1.0
 
 
 class Heart(Service):
@@ -20,6 +22,11 @@ class Heart(Service):
     def __init__(self, node: Node) -> None:
         super().__init__(node)
         self._told = (node.kinds, node.queues)
+
+    @property
+    def answer_s(self) -> float:
+        """One interval: then there is another one left to beat over a new connection before this node is missed."""
+        return min(self._node.answer_s, max(ANSWER_S_MIN, self._node.settings.heartbeat_interval_s))
 
     def step(self, connection: psycopg.Connection[Any]) -> float:
         """Beat once."""

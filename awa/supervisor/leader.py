@@ -10,6 +10,7 @@ import psycopg
 from psycopg.errors import LockNotAvailable
 
 from awa import telemetry
+from awa.database.bounded import patience
 from awa.engine import lead
 from awa.supervisor.duties import Duty
 from awa.supervisor.node import Node
@@ -56,7 +57,8 @@ class Leader(Service):
             return
         self._due[duty.name] = now + duty.interval_s
         try:
-            duty.run_once(connection)
+            with patience(connection, duty.patience):
+                duty.run_once(connection)
         except LockNotAvailable as error:
             self.held_up(duty.name, error)
         except Exception as error:  # a defect, a missing right, a time-out: said, and tried again when it is due

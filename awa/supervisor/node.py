@@ -6,6 +6,7 @@ import socket
 from dataclasses import dataclass, field
 from time import monotonic
 
+from awa.database.bounded import ANSWER_S
 from awa.processes.board import Board
 from awa.processes.slot import WorkerState
 from awa.processes.wakes import Wakes
@@ -26,6 +27,8 @@ class Node:
     queues: list[str]
     id: int
     """Its row in awa.node; another one after it had been declared dead."""
+    answer_s: float = ANSWER_S
+    """How long its services and workers wait for an answer of the server, in seconds."""
     outage: Outage = field(default_factory=Outage)
     leader_connected_at: float = field(default_factory=monotonic)
     """When the leader thread's present connection was opened, monotonic seconds."""

@@ -200,6 +200,7 @@ class Pool:
         node = self._node
         message: dict[str, Any] = {
             "dsn": node.dsn,
+            "answer_s": node.answer_s,
             "node": node.id,
             "queues": node.queues,
             "max_jobs": node.settings.max_jobs,

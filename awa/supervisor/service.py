@@ -11,6 +11,7 @@ import psycopg
 from psycopg.errors import LockNotAvailable
 
 from awa import telemetry
+from awa.database.bounded import NoAnswer
 from awa.database.connections import connect
 from awa.database.errors import TROUBLE
 from awa.processes.wakes import Channel
@@ -47,6 +48,11 @@ class Service:
         self._tries = 0
         self._complaints: dict[str, type[Exception]] = {}
         self._thread = threading.Thread(target=self._run, name=f"awa-{self.name}", daemon=True)
+
+    @property
+    def answer_s(self) -> float:
+        """How long an answer of the server is waited for, in seconds."""
+        return self._node.answer_s
 
     def start(self) -> None:
         """Begin."""
@@ -105,7 +111,7 @@ class Service:
             try:
                 self._serve()
             except TROUBLE as error:
-                if self._tries:
+                if self._tries or isinstance(error, NoAnswer):  # a connection that only broke is back at once
                     self._node.outage.hits(self.name, error)
                 self._back_off()
             except Exception as error:  # noqa: BLE001 - a defect of ours must not end the service without a word
@@ -114,7 +120,7 @@ class Service:
 
     def _serve(self) -> None:
         """Work over one connection until it breaks or the service ends."""
-        with connect(self._node.dsn, role=self.name) as connection:
+        with connect(self._node.dsn, role=self.name, answer_s=self.answer_s) as connection:
             connection.execute(LOCK_TIMEOUT)
             self.opened(connection)
             while not self._stopping:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from awa import logs, telemetry
 from awa.database import schema
+from awa.database.bounded import ANSWER_S
 from awa.database.connections import connect, describe
 from awa.database.dsn import resolve
 from awa.database.errors import translated
@@ -49,9 +50,10 @@ LEAVE_S: Final = 5.0
 LAST_WORD_S: Final = 0.5
 
 
-def run(settings: Settings) -> int:
+def run(settings: Settings, *, answer_s: float = ANSWER_S) -> int:
     """Run a supervisor until it is told to stop; return the exit code.
 
+    `answer_s`: how long the server may take for an answer, in seconds.
     0: drained. 1: the database cannot be used. 3: the application cannot be loaded; starting again would not help.
     """
     logs.setup(settings.log_format, settings.log_level, "supervisor")  # type: ignore[arg-type]
@@ -70,7 +72,7 @@ def run(settings: Settings) -> int:
         server.stop(timeout_s=0)
         return _boot_failed(booted)
     try:
-        node = _enter(settings, booted.info, board, wakes)
+        node = _enter(settings, booted.info, board, wakes, answer_s)
     except AwaError as error:
         server.stop()
         return _refused(str(error))
@@ -124,14 +126,14 @@ def _refused(text: str) -> int:
     return 1
 
 
-def _enter(settings: Settings, info: dict[str, Any], board: Board, wakes: Wakes) -> Node:
+def _enter(settings: Settings, info: dict[str, Any], board: Board, wakes: Wakes, answer_s: float) -> Node:
     """Check the database and sign in."""
     dsn = settings.database_url or info["dsn"]
     if not dsn:
         raise AwaError("no database: give --database-url, set DATABASE_URL, or construct the client with one")
     queues = list(settings.queues) if settings.queues else info["queues"]
-    node = Node(settings, resolve(dsn), board, wakes, info["kinds"], queues, 0)
-    with connect(node.dsn, role="supervisor") as connection:
+    node = Node(settings, resolve(dsn), board, wakes, info["kinds"], queues, 0, answer_s)
+    with connect(node.dsn, role="supervisor", answer_s=answer_s) as connection:
         schema.check(connection)
         with translated("sign in as a node"):
             node.id = lead.register_node(connection, node.name, node.kinds, node.queues)

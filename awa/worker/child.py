@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import psycopg
 
 from awa import logs, telemetry
+from awa.database.bounded import NoAnswer
 from awa.database.connections import connect
 from awa.database.errors import TROUBLE
 from awa.engine import lead
@@ -38,7 +39,7 @@ Result = TypeVar("Result")
 def main(slot: Slot, message: dict[str, Any], wakes: WorkerWakes) -> int:
     """Work until asked to stop, or for long enough.
 
-    `message` holds dsn, node, queues (or None), max_jobs, max_memory_mb, log_format and log_level.
+    `message` holds dsn, answer_s, node, queues (or None), max_jobs, max_memory_mb, log_format and log_level.
     """
     logs.setup(message["log_format"], message["log_level"], f"worker {slot.index}")
     worker = _Worker(slot, message, wakes)
@@ -63,6 +64,7 @@ class _Worker:
         self._slot = slot
         self._wakes = wakes
         self._dsn: str = message["dsn"]
+        self._answer_s: float = message["answer_s"]
         self._node: int = message["node"]
         self._queues: list[str] | None = message["queues"]
         self._limits: tuple[int, int] = (message["max_jobs"], message["max_memory_mb"])
@@ -72,6 +74,7 @@ class _Worker:
         self._interrupts = Interrupts(slot)
         self._terminated = False
         self._tries = 0
+        self._has_complained = False
 
     def live(self) -> int:
         self._title.show("starting")
@@ -162,7 +165,7 @@ class _Worker:
         return self._persist(attempt)
 
     def _connect(self) -> psycopg.Connection[Any]:
-        return connect(self._dsn, role=self._name)
+        return connect(self._dsn, role=self._name, answer_s=self._answer_s)
 
     def _reconnect(self, loop: Loop) -> None:
         loop.connection.close()
@@ -176,9 +179,9 @@ class _Worker:
             except TROUBLE as error:
                 self._endure(error)
                 continue
-            if self._tries > 1:
+            if self._has_complained:
                 telemetry.emit(telemetry.DATABASE_CONNECTED, who=self._name)
-            self._tries = 0
+            self._tries, self._has_complained = 0, False
             return result
 
     def _endure(self, error: Exception) -> None:
@@ -187,10 +190,12 @@ class _Worker:
         The first one is made at once and without a word: a connection that only broke is back with it.
         """
         self._tries += 1
-        if self._tries == 1:
-            return
-        if self._tries == 2:
+        is_first = self._tries == 1
+        if not self._has_complained and (not is_first or isinstance(error, NoAnswer)):
+            self._has_complained = True
             telemetry.emit(telemetry.DATABASE_LOST, who=self._name, error=" ".join(str(error).split()))
+        if is_first:
+            return
         self._title.show("waiting for the database")
         self._slot.enter(WorkerState.SETTLING)  # not idle: a wake-up would be wasted
         self._wakes.wait(RETRY_S[min(self._tries - 2, len(RETRY_S) - 1)] * (1 + random.random() / 2))

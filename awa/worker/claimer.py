@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from time import monotonic
 from typing import Any, Final
 
@@ -21,8 +22,10 @@ from awa.worker.pending import Pending
 SEAL_EVERY_US: Final = 200_000
 """A busy worker seals at least this often, even when claims come back full: an urgent job may be among the unsealed."""
 DOUBT_S: Final = 300.0
-"""After a connection broke, a claim sent over it may still come to the server's ears, for as long as this. So look out
-for leases we know nothing of, and hand them back."""
+"""After a connection broke, a claim sent over it may still come to the server's ears. So look out for leases we know
+nothing of, and hand them back: for as long as this at every claim …"""
+LATE_DOUBT_S: Final = 60.0
+"""… and from then on this often, since whatever hung may let go of it at any time."""
 
 
 class Fenced(Exception):
@@ -42,6 +45,7 @@ class Claimer:
         self._sealed_us = 0
         self._is_busy = False
         self._doubtful_until = 0.0
+        self._look_at = inf
         self._front = slot.front
 
     def next(self, connection: psycopg.Connection[Any], jobs_max: int = LEASE_JOBS_MAX) -> Claimed | None:
@@ -64,6 +68,7 @@ class Claimer:
         """Note that a connection broke: what the server did with our last words is unknown."""
         self._lanes.look_back()
         self._doubtful_until = monotonic() + DOUBT_S
+        self._look_at = 0.0
 
     def _next(self, connection: psycopg.Connection[Any]) -> Claimed:
         """Claim, sealing first when it is time to, and once more when the claim comes back short."""
@@ -123,6 +128,8 @@ class Claimer:
 
     def _hand_back_unknown(self, connection: psycopg.Connection[Any]) -> None:
         """While in doubt: hand back leases that came to us without our knowing."""
-        if monotonic() < self._doubtful_until:
+        now = monotonic()
+        if now >= self._look_at:
+            self._look_at = 0.0 if now < self._doubtful_until else now + LATE_DOUBT_S
             known = [job.job_id for job in self._pending.outstanding()]
             settle.release(connection, self._pending.worker, known)

@@ -141,6 +141,17 @@ def test_stalled_it_does_not_spin_when_clients_leave(proxy: TcpProxy, client: so
     until(lambda: not proxy.connections)
 
 
+def test_frozen_are_the_old_ones_only(proxy: TcpProxy, client: socket.socket) -> None:
+    proxy.freeze()
+    client.sendall(b"anybody?")
+    assert is_silent(client)
+    with dial(proxy) as another:
+        assert ask(another, b"hello") == b"hello"
+        assert (proxy.connections, proxy.frozen) == (2, 1)
+    proxy.resume()
+    assert client.recv(100) == b"anybody?"
+
+
 def test_cut_resets_and_serves_the_next(proxy: TcpProxy, client: socket.socket) -> None:
     proxy.cut()
     with pytest.raises(ConnectionResetError):

@@ -14,6 +14,7 @@ class Report:
     """Says which jobs wait for a node that is not there, when that changes."""
 
     name = "report"
+    patience = 10.0  # it counts all that waits
     interval_s = 10.0
 
     def __init__(self) -> None:

@@ -20,6 +20,7 @@ class Rescue:
     """Looks for stale heartbeats."""
 
     name = "rescue"
+    patience = 1.0
 
     def __init__(self, node: Node) -> None:
         self._node = node

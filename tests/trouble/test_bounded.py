@@ -1,0 +1,119 @@
+"""A connection on which nobody waits for an answer for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from time import monotonic
+
+import psycopg
+import pytest
+
+from awa.database.bounded import BoundedConnection, NoAnswer, patience
+from awa.database.connections import connect
+from awa.database.errors import TROUBLE
+from awa.database.pipeline import one_trip
+from tests.fixtures.tcpproxy import TcpProxy
+from tests.fixtures.waiting import until
+
+pytestmark = pytest.mark.postgres
+
+ANSWER_S = 0.5
+SLOW_S = 30.0
+"""Far more than it should take, far less than for ever."""
+
+
+@pytest.fixture
+def proxy(database: str) -> Iterator[TcpProxy]:
+    with TcpProxy.to(database) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def bounded(proxy: TcpProxy) -> Iterator[psycopg.Connection[object]]:
+    with connect(proxy.dsn, role="bounded", answer_s=ANSWER_S) as connection:
+        yield connection
+
+
+def test_a_silent_server_is_not_waited_for(proxy: TcpProxy, bounded: psycopg.Connection[object]) -> None:
+    proxy.stall()
+    began = monotonic()
+    with pytest.raises(NoAnswer, match=r"within 0\.5 s"):
+        bounded.execute("select 1")
+    assert ANSWER_S <= monotonic() - began < SLOW_S
+    assert bounded.closed
+    assert issubclass(NoAnswer, TROUBLE)
+
+
+@pytest.mark.parametrize("direction", ["to_server", "to_client"])
+def test_nor_in_the_middle_of_a_pipelined_transaction(
+    proxy: TcpProxy, bounded: psycopg.Connection[object], direction: str
+) -> None:
+    def pipelined() -> None:
+        with one_trip(bounded):
+            bounded.execute("select 1")
+            proxy.stall(direction)  # type: ignore[arg-type]
+
+    with pytest.raises(NoAnswer):
+        pipelined()
+    assert bounded.closed
+
+
+def test_nor_at_the_end_of_a_transaction(proxy: TcpProxy, bounded: psycopg.Connection[object]) -> None:
+    def committed() -> None:
+        with bounded.transaction():
+            bounded.execute("select 1")
+            proxy.stall()
+
+    with pytest.raises(NoAnswer):
+        committed()
+    with pytest.raises(psycopg.OperationalError, match="closed"):
+        bounded.execute("select 1")
+
+
+def test_nor_for_a_word_at_a_time(proxy: TcpProxy, bounded: psycopg.Connection[object]) -> None:
+    """Each part comes soon after the last one, and there is no end to them."""
+    proxy.delay(0.02)
+    with pytest.raises(NoAnswer):
+        bounded.execute("select repeat('x', 1000), pg_sleep(0.01) from generate_series(1, 10000)")
+
+
+def test_what_we_gave_up_is_ended_in_the_server(database: str, connection: psycopg.Connection[object]) -> None:
+    """Else each new try would add another backend that waits for the lock."""
+    connection.execute("create table t ()")
+    blocked = "select count(*) from pg_stat_activity where application_name = 'awa blocked'"
+    with connection.transaction():
+        connection.execute("lock table t")
+        for _ in range(3):
+            with connect(database, role="blocked", answer_s=ANSWER_S) as bounded, pytest.raises(NoAnswer):
+                bounded.execute("select * from t")
+        until(lambda: connection.execute(blocked).fetchone() == (0,), SLOW_S)
+
+
+def test_answers_in_time_are_as_ever(bounded: psycopg.Connection[object]) -> None:
+    assert bounded.execute("select pg_sleep(0.3), 1").fetchone() == ("", 1)
+    with bounded.pipeline():
+        both = [bounded.execute("select %s", [number]) for number in (1, 2)]
+    assert [each.fetchone() for each in both] == [(1,), (2,)]
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        bounded.execute("select 1 / 0")
+    bounded.execute("listen x")
+    bounded.execute("notify x")
+    assert [notify.channel for notify in bounded.notifies(timeout=0)] == ["x"]
+    assert list(bounded.notifies(timeout=0)) == []
+    assert not bounded.closed
+
+
+def test_with_patience_it_takes_longer(
+    bounded: psycopg.Connection[object], connection: psycopg.Connection[object]
+) -> None:
+    with patience(bounded, 100):
+        bounded.execute("select pg_sleep(0.7)")
+    assert isinstance(bounded, BoundedConnection)
+    assert bounded.answer_s == ANSWER_S
+    with patience(connection, 100):
+        connection.execute("select 1")
+
+
+def test_who_asks_for_no_limit_has_none(database: str) -> None:
+    with connect(database, role="unbounded") as connection:
+        assert type(connection) is psycopg.Connection
