@@ -107,13 +107,21 @@ create table awa.seal (
 insert into awa.seal (gen, base_gen, snap, jobs, system_id)
 select 1, 1, pg_current_snapshot(), 0, system_identifier from pg_control_system();
 
+-- One row a queue: its policy. deadline_s: what an attempt may take unless its job
+-- or task says otherwise (0: as long as it likes; a queue without a row has the
+-- default). dlq: whether jobs that fail go to the dead-letter queue. How many
+-- hours ended jobs are kept: null: what the supervisor's settings say.
 create table awa.queue (
-  name       text primary key,
-  ageing_s   integer     not null default 60 check (ageing_s >= 0),
-  deadline_s integer     not null default 300 check (deadline_s >= 0),
-  paused_at  timestamptz,
-  paused_by  text,
-  created_at timestamptz not null default now()
+  name                  text primary key,
+  ageing_s              integer     not null default 60 check (ageing_s >= 0),
+  deadline_s            integer     not null default 300 check (deadline_s >= 0),
+  dlq                   boolean     not null default false,
+  retention_completed_h real        check (retention_completed_h >= 0),
+  retention_failed_h    real        check (retention_failed_h >= 0),
+  retention_dlq_h       real        check (retention_dlq_h >= 0),
+  paused_at             timestamptz,
+  paused_by             text,
+  created_at            timestamptz not null default now()
 );
 create index queue_paused on awa.queue (name) where paused_at is not null;
 
