@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import time
-import traceback
 from datetime import datetime, timedelta, timezone
-from types import TracebackType
 from typing import Any, Final
 
 from awa import codec
+from awa.anatomy import TYPE_NAME_MAX, Related, last_lines, message, name, related
 
 ERROR_MESSAGE_BYTES_MAX: Final = 12 * 1024
 ERROR_TRACEBACK_BYTES_MAX: Final = 4 * 1024
-ERROR_BYTES_MAX: Final = 17 * 1024
-"""Both, and the notes that say what was cut."""
+ERROR_RELATED_BYTES_MAX: Final = 4 * 1024
+"""For all exceptions that led to it."""
+ERROR_BYTES_MAX: Final = 21 * 1024
+"""All three, and the notes that say what was cut."""
+ERROR_HEADLINE_BYTES_MAX: Final = 1024
 TRACEBACK_LINES_MAX: Final = 10
-TYPE_NAME_MAX: Final = 200
-"""Characters of an exception's name: a class made at run time may have any."""
+RELATED_LINES_MAX: Final = 2
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
-def error_entry(text: str, type_name: str, attempt: int, *, terminal: bool = False, now_us: int | None = None) -> bytes:
-    """Return one entry of a job's `errors` as JSON: `error`, `type`, `attempt`, `at`, and `terminal` if it was."""
+def error_entry(
+    text: str, type_name: str, attempt: int, *, terminal: bool = False, now_us: int | None = None, **details: Any
+) -> bytes:
+    """Return one entry of a job's `errors` as JSON: `error`, `type`, `attempt`, `at`, and `terminal` if it was.
+
+    `details` is what else is known; None is left out.
+    """
     at = _EPOCH + timedelta(microseconds=time.time_ns() // 1000 if now_us is None else now_us)
     entry: dict[str, Any] = {
         "error": _cut(text, ERROR_BYTES_MAX),
@@ -31,14 +37,26 @@ def error_entry(text: str, type_name: str, attempt: int, *, terminal: bool = Fal
     }
     if terminal:
         entry["terminal"] = True
+    entry |= {key: value for key, value in details.items() if value is not None}
     return codec.encode(entry)
 
 
 def describe(exc: BaseException) -> str:
-    """Return `QualName: message` and the last ten lines of the traceback, each within its limit and fit for jsonb."""
-    head = f"{_name(exc)}: {_message(exc)}"
-    trace = "".join(_last_frames(exc.__traceback__))
-    return f"{_cut(head, ERROR_MESSAGE_BYTES_MAX)}\n{_cut(trace, ERROR_TRACEBACK_BYTES_MAX)}".rstrip("\n")
+    """Return `QualName: message` with its notes, the last ten lines of the traceback, and in short what led to it.
+
+    Each of the three is within its limit and fit for jsonb.
+    """
+    parts = [_cut(f"{name(exc)}: {message(exc)}", ERROR_MESSAGE_BYTES_MAX)]
+    if lines := last_lines(exc, TRACEBACK_LINES_MAX):
+        parts.append(_cut("\n".join(lines), ERROR_TRACEBACK_BYTES_MAX))
+    if others := [_in_short(other) for other in related(exc)]:
+        parts.append(_cut("\n".join(others), ERROR_RELATED_BYTES_MAX))
+    return "\n".join(parts)
+
+
+def headline(exc: BaseException) -> str:
+    """Return `QualName: message`, short and fit for jsonb."""
+    return _cut(f"{name(exc)}: {message(exc)}", ERROR_HEADLINE_BYTES_MAX)
 
 
 def storable(text: str) -> str:
@@ -46,29 +64,8 @@ def storable(text: str) -> str:
     return text.replace("\0", "\\x00").encode(errors="backslashreplace").decode()
 
 
-def _message(exc: BaseException) -> str:
-    try:
-        return str(exc)
-    except BaseException as broken:  # noqa: BLE001 - the user's __str__ may raise anything; say so in its place
-        return f"<no message: __str__ raised {_name(broken)}>"
-
-
-def _name(exc: BaseException) -> str:
-    return type(exc).__qualname__[:TYPE_NAME_MAX]
-
-
-def _last_frames(trace: TracebackType | None) -> list[str]:
-    """Format the innermost frames, two lines each (place and source)."""
-    shown = TRACEBACK_LINES_MAX // 2
-    total = sum(1 for _ in traceback.walk_tb(trace))
-    note = [f"  [{total - shown} frames truncated]\n"] if total > shown else []
-    frames = traceback.extract_tb(trace, limit=-shown)
-    return note + [f"  {line}\n" for frame in frames for line in _frame_lines(frame)]
-
-
-def _frame_lines(frame: traceback.FrameSummary) -> list[str]:
-    place = f'File "{frame.filename}", line {frame.lineno}, in {frame.name}'
-    return [place, f"  {frame.line}"] if frame.line else [place]
+def _in_short(other: Related) -> str:
+    return "\n".join([f"{other.how} {headline(other.exc)}", *last_lines(other.exc, RELATED_LINES_MAX)])
 
 
 def _cut(text: str, bytes_max: int) -> str:

@@ -15,15 +15,17 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from awa import backoff, codec
+from awa.anatomy import name
+from awa.backoff import DELAY_SECONDS_MAX
 from awa.errors import TerminalError, ValidationError
-from awa.failure import describe, error_entry, storable
+from awa.failure import describe, error_entry, headline, storable
 from awa.job import JobState
+from awa.policy import Policy
 
 RESULT_BYTES_MAX: Final = 1_000_000
 RESULT_NOT_STORED: Final = "awa:result_not_stored"
 """The only key of the object that stands in for a result which could not be stored."""
-DELAY_SECONDS_MAX: Final = 100 * 366 * 86_400
-"""A hundred years: later than any run time somebody means, and far inside what Postgres can store."""
+_PLAIN: Final = Policy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ def decide_error(
     exc: BaseException,
     attempt: int,
     max_attempts: int,
+    policy: Policy = _PLAIN,
     *,
     terminal: bool = False,
     uniform: float | None = None,
@@ -118,16 +121,19 @@ def decide_error(
 ) -> Verdict:
     """Return the verdict on an attempt that raised `exc`.
 
-    Retryable after the backoff while attempts remain, else failed. Failed at once for a `TerminalError`, or when the
-    caller knows that no retry can help (`terminal`: arguments that do not fit the handler's type). `uniform` is the
-    random number from [0, 1) behind the jitter and `now_us` the time of the entry; left out, they are drawn here.
+    Retryable after the policy's backoff while attempts remain, else failed. Failed at once for a `TerminalError`, for
+    what the policy gives up on, or when the caller knows that no retry can help (`terminal`: arguments that do not fit
+    the handler's type). `uniform` is the random number from [0, 1) behind the jitter and `now_us` the time of the
+    entry; left out, they are drawn here.
+
+    A backoff of the task's that does not work costs the job nothing: the default takes its place, and the entry's
+    `backoff` says why.
     """
-    terminal = terminal or isinstance(exc, TerminalError)
-    entry = error_entry(describe(exc), type(exc).__qualname__, attempt, terminal=terminal, now_us=now_us)
-    if terminal or attempt >= max_attempts:
-        return Verdict(JobState.Failed, None, entry)
-    jitter = random.random() if uniform is None else uniform
-    return Verdict(JobState.Retryable, backoff.delay_us(attempt, jitter), entry)
+    terminal = terminal or isinstance(exc, TerminalError) or policy.gives_up_on(exc)
+    is_last = terminal or attempt >= max_attempts
+    delay_us, problem = (None, None) if is_last else _delay(policy, attempt, uniform)
+    entry = error_entry(describe(exc), name(exc), attempt, terminal=terminal, now_us=now_us, backoff=problem)
+    return Verdict(JobState.Failed if is_last else JobState.Retryable, delay_us, entry)
 
 
 def result_refusal(result: object) -> str | None:
@@ -135,6 +141,17 @@ def result_refusal(result: object) -> str | None:
     if isinstance(result, dict) and result.keys() == {RESULT_NOT_STORED}:
         return str(result[RESULT_NOT_STORED])
     return None
+
+
+def _delay(policy: Policy, attempt: int, uniform: float | None) -> tuple[int, str | None]:
+    """Return the microseconds until the next attempt, and what was wrong with the task's backoff, if anything."""
+    jitter = random.random() if uniform is None else uniform
+    try:
+        return policy.delay_us(attempt, jitter), None
+    except BaseException as broken:
+        if isinstance(broken, KeyboardInterrupt):
+            raise  # Ctrl-C is meant for the whole process
+        return backoff.delay_us(attempt, jitter), f"the default, because the task's own failed: {headline(broken)}"
 
 
 def _encode_result(value: object) -> bytes:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import reprlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeGuard
 
-from awa import backoff as backoffs
+from awa.backoff import DEFAULT, DELAY_SECONDS_MAX, PRESETS, SECOND_US, Preset
 from awa.errors import ValidationError
 
 MAX_ATTEMPTS: Final = range(1, 1001)
@@ -17,7 +19,7 @@ GRACE_S: Final = 10.0
 GRACE_S_MAX: Final = 86_400.0
 MEMORY_LIMIT_MB: Final = range(1, 2**24 + 1)
 
-Backoff: TypeAlias = Callable[[int], float]
+Backoff: TypeAlias = Callable[[int], float] | Preset
 ExceptionClasses: TypeAlias = type[BaseException] | Iterable[type[BaseException]]
 
 
@@ -31,8 +33,8 @@ class Policy:
     """Seconds from then on, or from a cancellation, until the worker is killed."""
     max_attempts: int | None = None
     """Of jobs inserted without a number of their own. None: 25."""
-    backoff: Backoff | None = None
-    """How long to wait after a failed attempt. None: `awa.backoff.delay_us`."""
+    backoff: Backoff = DEFAULT
+    """How long to wait after a failed attempt."""
     retry_on: tuple[type[BaseException], ...] | None = None
     """Only these are retried. None: everything is."""
     give_up_on: tuple[type[BaseException], ...] = ()
@@ -50,8 +52,19 @@ class Policy:
         return self.retry_on is not None and not any(each in lineage for each in self.retry_on)
 
     def delay_us(self, attempt: int, uniform: float) -> int:
-        """Return the microseconds to wait after `attempt` (from 1) failed; `uniform`, from [0, 1), is the jitter."""
-        return backoffs.delay_us(attempt, uniform)
+        """Return the microseconds to wait after `attempt` (from 1) failed; `uniform`, from [0, 1), is the jitter.
+
+        Raises ValidationError when the task's own function returns no such number, or whatever that function raises.
+        """
+        if isinstance(self.backoff, Preset):
+            return self.backoff.delay_us(attempt, uniform)
+        seconds = self.backoff(attempt)
+        if not _is_seconds(seconds, DELAY_SECONDS_MAX):
+            raise ValidationError(
+                f"it returned {reprlib.repr(seconds)} for attempt {attempt}, which is no number of seconds from 0 to "
+                f"{DELAY_SECONDS_MAX}"
+            )
+        return round(float(seconds) * SECOND_US)
 
 
 def check_policy(
@@ -101,15 +114,42 @@ def check_whole(name: str, value: Any, allowed: range) -> int:
 
 
 def _seconds(name: str, value: Any, most: float) -> float:
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= most:  # NaN is not
+    if _is_seconds(value, most):
         return float(value)
     raise ValidationError(f"{name} is {value!r}; it must be a number of seconds from 0 to {most:g}")
 
 
-def _checked_backoff(backoff: Any) -> Backoff | None:
-    if backoff is None or callable(backoff):
-        return backoff  # type: ignore[no-any-return]
-    raise ValidationError(f"backoff is {backoff!r}; it must be a function from the attempt (from 1) to seconds")
+def _is_seconds(value: Any, most: float) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= most  # NaN is not
+
+
+def _checked_backoff(backoff: Any) -> Backoff:
+    if backoff is None:
+        return DEFAULT
+    if isinstance(backoff, str) and backoff in PRESETS:
+        return PRESETS[backoff]
+    if _is_backoff(backoff):
+        return backoff
+    raise ValidationError(
+        f"backoff is {backoff!r}; it must be a preset (awa.backoff.exponential(…), linear(…), constant(…) or such a "
+        "name as text) or a function of one argument, the attempt that failed, that returns seconds"
+    )
+
+
+def _is_backoff(value: Any) -> TypeGuard[Backoff]:
+    return isinstance(value, Preset) or (callable(value) and _takes_attempt(value))
+
+
+def _takes_attempt(function: Callable[..., Any]) -> bool:
+    if inspect.iscoroutinefunction(function):
+        return False
+    try:
+        inspect.signature(function).bind(1)
+    except TypeError:
+        return False
+    except ValueError:  # written in C, and silent about its parameters: the first failed attempt will tell
+        return True
+    return True
 
 
 def _exceptions(name: str, given: Any) -> tuple[type[BaseException], ...]:

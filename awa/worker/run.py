@@ -45,7 +45,7 @@ class Runner:
             self._end_stray_child(error)
             if self._interruptible and isinstance(error, KeyboardInterrupt):
                 raise
-            return decide_error(_from_the_handler(error), attempt, body.max_attempts)
+            return decide_error(_from_the_handler(error), attempt, body.max_attempts, task.policy)
         finally:
             end(job)
 

@@ -10,7 +10,7 @@ import awa
 
 ROOT = Path(awa.__file__).parent
 LAYERS = (
-    "errors version kinds job backoff policy codec failure outcome settings telemetry logs crontab",
+    "errors version kinds job backoff policy codec anatomy failure outcome settings telemetry logs crontab",
     "processes",
     "database",
     "engine",

@@ -107,7 +107,7 @@ def test_cancel_says_why() -> None:
 def test_a_reason_of_any_length_is_recorded() -> None:
     error = entry(decide_result(Cancel("x" * 3_000_000), 1, 1))["error"]
     assert error.startswith("cancelled: xxx")
-    assert error.endswith("… [cut: 3000011 bytes, the first 17408 are kept]")
+    assert error.endswith("… [cut: 3000011 bytes, the first 21504 are kept]")
 
 
 @pytest.mark.parametrize("seconds", [math.nan, math.inf, DELAY_SECONDS_MAX + 1, "5", None])
