@@ -23,7 +23,7 @@ class Related(NamedTuple):
 
 def name(exc: BaseException) -> str:
     """Return the qualified name of an exception's class."""
-    return str(type.__dict__["__qualname__"].__get__(type(exc)))[:TYPE_NAME_MAX]  # not what a metaclass makes of it
+    return type(exc).__qualname__[:TYPE_NAME_MAX]
 
 
 def message(exc: BaseException) -> str:
@@ -114,7 +114,7 @@ def _frames(trace: TracebackType | None, shown: int) -> list[str]:
 
 def _unparsed(exc: BaseException) -> list[str]:
     """Return the place and the line that a SyntaxError is about: it is not in the traceback."""
-    text = _attribute(exc, "text", str).strip() if isinstance(exc, SyntaxError) else ""
+    text = _attribute(exc, "text", str).strip() if issubclass(type(exc), SyntaxError) else ""
     if not text:
         return []
     return [f'  File "{_attribute(exc, "filename", str)}", line {_attribute(exc, "lineno", int)}', f"    {text}"]

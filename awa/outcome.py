@@ -129,7 +129,7 @@ def decide_error(
     A backoff of the task's that does not work costs the job nothing: the default takes its place, and the entry's
     `backoff` says why.
     """
-    terminal = terminal or isinstance(exc, TerminalError) or policy.gives_up_on(exc)
+    terminal = terminal or issubclass(type(exc), TerminalError) or policy.gives_up_on(exc)
     is_last = terminal or attempt >= max_attempts
     delay_us, problem = (None, None) if is_last else _delay(policy, attempt, uniform)
     entry = error_entry(describe(exc), name(exc), attempt, terminal=terminal, now_us=now_us, backoff=problem)

@@ -55,6 +55,10 @@ def show(job_id: int, as_json: bool) -> None:
     for attempt in attempts:
         click.echo()
         show_fields(_attempt(attempt))
+    for error in found.errors:
+        if all(error != attempt["error"] for attempt in attempts):  # cancelled before it was run
+            click.echo()
+            show_fields(sorted(error.items()))
 
 
 @job.command()

@@ -125,6 +125,14 @@ def test_job_show_of_a_job_that_has_not_run(awa: Run, client: Client) -> None:
     assert len(re.findall("^attempt ", shown, re.MULTILINE)) == 1
 
 
+def test_job_show_says_why_a_job_ended_that_has_not_run(awa: Run, client: Client) -> None:
+    job = client.insert({})
+    client.cancel(job.id)
+    shown = awa("job", "show", job.id).stdout
+    assert re.search(r"^error +cancelled: cancelled by admin$", shown, re.MULTILINE)
+    assert len(re.findall("cancelled by admin", shown)) == 1
+
+
 def test_jobs_are_cancelled_and_retried(awa: Run, client: Client) -> None:
     job = client.insert({})
     assert awa("job", "cancel", job.id).stdout == f"Cancelled job {job.id}\n"

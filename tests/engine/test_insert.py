@@ -163,7 +163,15 @@ def test_created_at_is_the_statements_time_not_the_transactions(db: Connection) 
 
 @pytest.mark.parametrize(
     "fields",
-    [{"priority": 0}, {"priority": 5}, {"max_attempts": 0}, {"queue": ""}, {"kind": "x" * 201}, {"tags": ["t"] * 21}],
+    [
+        {"timeout_ms": -1},
+        {"priority": 0},
+        {"priority": 5},
+        {"max_attempts": 0},
+        {"queue": ""},
+        {"kind": "x" * 201},
+        {"tags": ["t"] * 21},
+    ],
 )
 def test_the_table_refuses_what_validation_let_through(db: Connection, fields: dict[str, Any]) -> None:
     with pytest.raises(psycopg.errors.CheckViolation):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from awa.outcome import (
     decide_result,
     result_refusal,
 )
+from awa.policy import Policy
 
 NOW_US = 1_767_323_045_678_901
 NOW = "2026-01-02T03:04:05.678901Z"
@@ -155,3 +157,78 @@ def test_the_caller_may_know_that_no_retry_helps() -> None:
 @pytest.mark.parametrize("exc", [KeyboardInterrupt(), SystemExit(3)])
 def test_exceptions_that_would_end_the_process_are_errors_of_the_job(exc: BaseException) -> None:
     assert decide_error(raised(exc), 1, 25).state is JobState.Retryable
+
+
+class Lost(OSError):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("policy", "exc", "state"),
+    [
+        (Policy(retry_on=(OSError,)), Lost("x"), JobState.Retryable),
+        (Policy(retry_on=(OSError,)), ValueError("x"), JobState.Failed),
+        (Policy(retry_on=()), OSError("x"), JobState.Failed),
+        (Policy(give_up_on=(OSError,)), Lost("x"), JobState.Failed),
+        (Policy(give_up_on=(OSError,)), ValueError("x"), JobState.Retryable),
+        (Policy(retry_on=(OSError,), give_up_on=(Lost,)), Lost("x"), JobState.Failed),
+        (Policy(retry_on=(TerminalError,)), TerminalError("x"), JobState.Failed),
+        (Policy(retry_on=(OSError,)), SystemExit(1), JobState.Failed),
+        (Policy(retry_on=(SystemExit,)), SystemExit(1), JobState.Retryable),
+    ],
+)
+def test_a_policy_says_what_is_retried(policy: Policy, exc: BaseException, state: JobState) -> None:
+    verdict = decide_error(exc, 1, 25, policy)
+    assert verdict.state is state
+    assert entry(verdict).get("terminal", False) is (state is JobState.Failed)
+    assert (verdict.delay_us is None) is (state is JobState.Failed)
+
+
+def test_a_policys_backoff_is_asked_for_the_attempt_that_failed() -> None:
+    asked: list[int] = []
+
+    def backoff(attempt: int) -> float:
+        asked.append(attempt)
+        return 1.5
+
+    policy = Policy(backoff=backoff)
+    assert decide_error(OSError("x"), 3, 25, policy).delay_us == 1_500_000
+    assert decide_error(OSError("x"), 25, 25, policy).delay_us is None
+    assert decide_error(TerminalError("x"), 1, 25, policy).delay_us is None
+    assert asked == [3]
+
+
+def no_delay(attempt: int) -> float:
+    return 1 / 0
+
+
+def leaves(attempt: int) -> float:
+    raise SystemExit(3)
+
+
+def text(attempt: int) -> float:
+    return "soon"  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("backoff", "said"),
+    [
+        (no_delay, "ZeroDivisionError: division by zero"),
+        (leaves, "SystemExit: 3"),
+        (text, "ValidationError: it returned 'soon' for attempt 4"),
+    ],
+)
+def test_a_backoff_that_does_not_work_costs_the_job_nothing(backoff: Callable[[int], float], said: str) -> None:
+    verdict = decide_error(raised(OSError("disk")), 4, 25, Policy(backoff=backoff), uniform=0.5)
+    assert (verdict.state, verdict.delay_us) == (JobState.Retryable, 18_000_000)
+    stored = entry(verdict)
+    assert stored["error"].startswith("OSError: disk\n")
+    assert stored["backoff"].startswith(f"the default, because the task's own failed: {said}")
+
+
+def test_ctrl_c_in_a_backoff_is_no_part_of_it() -> None:
+    def interrupted(attempt: int) -> float:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        decide_error(OSError("x"), 1, 25, Policy(backoff=interrupted))

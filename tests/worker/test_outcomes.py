@@ -67,6 +67,21 @@ def test_exhausted_attempts_fail_with_every_error(open_shop: Shop) -> None:
     assert open_shop.effects(job) == ["ran", "ran"]
 
 
+def test_the_tasks_policy_is_followed(open_shop: Shop) -> None:
+    job = open_shop.insert("picky")
+    open_shop.until_state("failed", job)
+    row = open_shop.job(job)
+    assert [(error["type"], error.get("terminal")) for error in row["errors"]] == [
+        ("ConnectionError", None),
+        ("ConnectionError", None),
+        ("ValueError", True),
+    ]
+    assert row["max_attempts"] == 25
+    first, second, third = open_shop.attempts(job)
+    for earlier, later in ((first, second), (second, third)):
+        assert timedelta(seconds=0.1) <= later["started_at"] - earlier["finished_at"]
+
+
 def test_terminal_error_fails_at_once(open_shop: Shop) -> None:
     job = open_shop.insert("terminal")
     open_shop.until_state("failed", job)
