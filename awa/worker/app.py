@@ -11,6 +11,7 @@ import sys
 from typing import Any, Protocol
 
 from awa.errors import AppLoadError
+from awa.processes.memory import can_cap
 from awa.task import Registry
 
 
@@ -35,7 +36,13 @@ def boot(message: dict[str, Any]) -> dict[str, Any]:
     """Load the application named in `message["app"]`; return what the supervisor wants to know of it."""
     global _loaded
     _loaded = load(message["app"])
-    return {"dsn": _loaded.dsn, "kinds": _loaded.registry.kinds, "queues": _loaded.registry.queues}
+    registry = _loaded.registry
+    return {
+        "dsn": _loaded.dsn,
+        "kinds": registry.kinds,
+        "queues": registry.queues,
+        "warnings": _uncapped(registry),
+    }
 
 
 def loaded() -> App:
@@ -63,6 +70,16 @@ def load(spec: str) -> App:
     _refuse_nested(found.registry)
     client: App = found
     return client
+
+
+def _uncapped(registry: Registry) -> list[str]:
+    """Say which limits cannot be kept here."""
+    kinds = [task.kind for task in registry if task.policy.memory_limit_mb is not None]
+    if not kinds or can_cap():
+        return []
+    return [
+        f"this system does not limit the memory of a process, so memory_limit_mb of {', '.join(kinds)} has no effect"
+    ]
 
 
 def _import(module_name: str, spec: str) -> Any:

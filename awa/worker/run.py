@@ -11,6 +11,7 @@ from typing import Any
 from awa.engine.claim import Body
 from awa.errors import JobCancelled, JobTimeout
 from awa.outcome import Verdict, decide_error, decide_result
+from awa.processes.memory import Capped, lift
 from awa.processes.slot import Slot
 from awa.task import Task
 from awa.worker.context import RunningJob, end
@@ -39,7 +40,7 @@ class Runner:
             return decide_error(_from_the_handler(misfit), attempt, body.max_attempts, terminal=True)
         job = RunningJob(body, attempt, args, self._slot, deadline_us)
         try:
-            value = self._call(task, job)
+            value = self._call_capped(task, job)
             return decide_result(value, attempt, body.max_attempts)
         except BaseException as error:  # a handler's sys.exit() ends its job, not the worker
             self._end_stray_child(error)
@@ -47,6 +48,7 @@ class Runner:
                 raise
             return decide_error(_from_the_handler(error), attempt, body.max_attempts, task.policy)
         finally:
+            lift()
             end(job)
 
     def close(self) -> None:
@@ -56,6 +58,14 @@ class Runner:
             _cancel_leftovers(loop)
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
+
+    def _call_capped(self, task: Task, job: RunningJob) -> Any:
+        """Call the handler. The cap on its memory is off again when an error that it raised is written down."""
+        limit_mb = task.policy.memory_limit_mb
+        if limit_mb is None:
+            return self._call(task, job)
+        with Capped(limit_mb):
+            return self._call(task, job)
 
     def _call(self, task: Task, job: RunningJob) -> Any:
         interrupts = self._interrupts

@@ -57,7 +57,8 @@ def _boot(orders: Message, wire: Wire) -> tuple[Nursery, Ready]:
     # Frozen, what was loaded is never touched by a collection again, and its pages stay shared with the workers.
     gc.collect()
     gc.freeze()
-    return Nursery(wire, board, wakes, entry), Ready(info, _thread_warnings())
+    warnings = [*info.pop("warnings", []), *_thread_warnings()]
+    return Nursery(wire, board, wakes, entry), Ready(info, warnings)
 
 
 def _resolve(name: str) -> Callable[..., Any]:

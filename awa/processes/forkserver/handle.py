@@ -47,7 +47,8 @@ class ForkServer:
         """Start a forkserver. Call it from the main thread: on Linux the boot dies with the thread that started it.
 
         `boot` and `child` are "package.module:function". `boot(message)` runs once in the forkserver; it loads the
-        application and returns a dict that can be written as JSON, which comes back in `Ready`.
+        application and returns a dict that can be written as JSON, which comes back in `Ready`; `warnings` in
+        it join the forkserver's own.
         `child(slot: Slot, message: dict, wakes: WorkerWakes) -> int` runs in every worker and returns its exit code.
         `message` travels over the socket: unlike arguments it cannot be seen in `ps`. Standard output and error are
         inherited. Raises OSError when the process cannot be started.
