@@ -4,9 +4,10 @@ SHELL := /bin/sh
 PYTHONS := python3 python3.14 python3.13 python3.12 python3.11 python3.10
 BIN := .venv/bin
 ARGS ?=
+MINUTES ?= 30
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format bench clean FORCE
+.PHONY: help demo test chaos lint types format bench clean FORCE
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -16,6 +17,9 @@ demo: .venv/installed-embedded ## See it work: analyse Python's library, kill a 
 
 test: .venv/installed-test ## Run the tests (ARGS="-k claim")
 	@$(BIN)/python -m pytest -n auto $(ARGS)
+
+chaos: .venv/installed-test ## Kill, cut and stop everything for a while, and see that no job is lost (MINUTES=30 SEED=7)
+	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 lint: .venv/installed-test ## Check style and formatting
 	@$(BIN)/python -m ruff check .

@@ -1,0 +1,142 @@
+"""The application: `tests.chaos.app:client`. Handlers that leave rows, and misbehave in the ways jobs do.
+
+Each is done at least once: a row of `chaos.effect` says what it did. What the database refuses to do now is tried again
+soon; a job that fails is one that was meant to.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import random
+import signal
+import subprocess
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+
+import awa
+from awa.errors import DatabaseError, TerminalError
+from awa.job import Job
+
+TROUBLE = (psycopg.OperationalError, psycopg.InterfaceError, DatabaseError)
+GLUTTON_BYTES = 48 * 1024 * 1024
+
+client = awa.Client(max_connections=2)
+_connections: dict[int, psycopg.Connection[Any]] = {}
+
+
+def task(handler: Callable[[Job], Any]) -> Callable[[Job], Any]:
+    """Register a handler that is tried again soon when the database is in trouble."""
+
+    @functools.wraps(handler)
+    def patient(job: Job) -> Any:
+        try:
+            return handler(job)
+        except TROUBLE:
+            _forget()
+            return awa.RetryAfter(random.uniform(0.1, 0.5))
+
+    client.task(kind=handler.__name__)(patient)
+    return patient
+
+
+def effect(job: Job, what: str) -> None:
+    """Leave a row, committed at once."""
+    _connection().execute(
+        "insert into chaos.effect (n, job, attempt, pid, what) values (%s, %s, %s, %s, %s)",
+        [job.args["n"], job.id, job.attempt, os.getpid(), what],
+    )
+
+
+@task
+def quick(job: Job) -> None:
+    effect(job, "ran")
+
+
+@task
+def work(job: Job) -> None:
+    """Take as long as it is told to."""
+    effect(job, "began")
+    time.sleep(job.args["ms"] / 1000)
+    effect(job, "ran")
+
+
+@task
+def flaky(job: Job) -> str:
+    """Fail as often as it is told to."""
+    effect(job, "began")
+    if job.attempt <= job.args["times"]:
+        raise ValueError("as it was told to")
+    effect(job, "ran")
+    return "in the end"
+
+
+@task
+def doomed(job: Job) -> None:
+    effect(job, "began")
+    raise TerminalError("as it was told to")
+
+
+@task
+def parent(job: Job) -> None:
+    """Insert another job, with the row that says so, in one transaction."""
+    effect(job, "began")
+    n = f"{job.args['n']}.{uuid.uuid4().hex[:8]}"
+    with client.transaction() as tx:
+        tx.execute("insert into chaos.ledger (n, kind) values ($1, 'quick')", n)
+        tx.insert({"n": n}, kind="quick")
+    effect(job, "ran")
+
+
+@task
+def suicide(job: Job) -> None:
+    """Kill its own worker, the first time."""
+    effect(job, "began")
+    if job.attempt == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    effect(job, "ran")
+
+
+@task
+def glutton(job: Job) -> None:
+    """Grow, and be killed, as by a kernel that has no memory left."""
+    effect(job, "began")
+    if job.attempt == 1:
+        hoard = bytearray(GLUTTON_BYTES)
+        hoard[::4096] = b"x" * len(hoard[::4096])
+        os.kill(os.getpid(), signal.SIGKILL)
+    effect(job, "ran")
+
+
+@task
+def spawn(job: Job) -> None:
+    """Start a process of its own. If the worker is killed meanwhile, this one must not stay behind."""
+    effect(job, "began")
+    with subprocess.Popen(["sleep", "600"]) as child:
+        try:
+            time.sleep(job.args["ms"] / 1000)
+        finally:
+            child.kill()
+    effect(job, "ran")
+
+
+def _connection() -> psycopg.Connection[Any]:
+    """This process's connection."""
+    pid = os.getpid()
+    if pid not in _connections:
+        _connections.clear()
+        _connections[pid] = psycopg.connect(
+            os.environ["DATABASE_URL"], autocommit=True, connect_timeout=5, application_name="app"
+        )
+    return _connections[pid]
+
+
+def _forget() -> None:
+    """Close a connection that broke, or may have."""
+    connection = _connections.pop(os.getpid(), None)
+    if connection is not None:
+        connection.close()

@@ -1,0 +1,71 @@
+"""The server: an embedded one of the run's own, to be stopped without mercy and started again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from awa import embedded
+from awa.database import schema
+from tests.chaos import tables
+
+SETTINGS = {
+    "fsync": "off",  # the server's processes are killed, not the machine: what was written is there
+    "full_page_writes": "off",
+    "max_connections": "300",
+    "max_wal_size": "512MB",
+}
+STOP_S = 30.0
+
+
+class Server:
+    """PostgreSQL with Awa's schema and the tables of a run."""
+
+    def __init__(self, path: Path, bin_dir: Path | None = None) -> None:
+        """Make it in `path`. `bin_dir` holds PostgreSQL's programs; by default they are looked for."""
+        self._path = path
+        self._bin_dir = bin_dir
+        self._lock = threading.Lock()
+        self._server = self._start()
+        with self.connect() as connection:
+            schema.migrate(connection)
+            tables.create(connection)
+
+    @property
+    def dsn(self) -> str:
+        """The way in that no fault touches."""
+        return self._server.dsn
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """A connection of the driver's."""
+        return psycopg.connect(self.dsn, autocommit=True, connect_timeout=5, application_name="chaos")
+
+    def crash(self, away_s: float) -> bool:
+        """Stop it at once (PostgreSQL's "immediate"), and start it again after a while; False while that goes on."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            os.kill(self._server.pid, signal.SIGQUIT)
+            deadline = time.monotonic() + STOP_S
+            while self._server.is_running() and time.monotonic() < deadline:
+                time.sleep(0.01)
+            self._server.stop()
+            time.sleep(away_s)
+            self._server = self._start()
+        finally:
+            self._lock.release()
+        return True
+
+    def stop(self) -> None:
+        """Stop it in good order."""
+        with self._lock:
+            self._server.stop()
+
+    def _start(self) -> embedded.Server:
+        return embedded.start(self._path, settings=SETTINGS, bin_dir=self._bin_dir)

@@ -1,0 +1,200 @@
+"""The run: fleet and stream start, faults are injected as planned, all is worked off, and judged."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+
+from tests.chaos import invariants, recovery
+from tests.chaos.config import Config
+from tests.chaos.faults import FAULTS, NoTarget
+from tests.chaos.fleet import Fleet
+from tests.chaos.invariants import Verdict
+from tests.chaos.recovery import Injected, Times
+from tests.chaos.schedule import Planned, plan
+from tests.chaos.server import Server
+from tests.chaos.stream import Stream
+
+AT_ONCE_MAX: Final = 12
+"""Faults that may be under way at the same time."""
+READY_S: Final = 60.0
+LEFTOVERS_S: Final = 10.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a run."""
+
+    config: Config
+    injected: list[Injected]
+    verdicts: list[Verdict]
+    times: list[Times]
+    figures: dict[str, int]
+    lost_answers: int
+
+    @property
+    def passed(self) -> bool:
+        """Whether every invariant holds."""
+        return all(verdict.holds for verdict in self.verdicts)
+
+
+class Storm:
+    """One run: `run`, then `close` whatever happened."""
+
+    def __init__(
+        self, config: Config, server: Path, logs: Path, say: Callable[[str], None], bin_dir: Path | None = None
+    ) -> None:
+        """`server` is where the database goes, in a directory that the server's user can pass through; `logs` exists.
+        `say` is told how it goes. `bin_dir` holds PostgreSQL's programs; by default they are looked for."""
+        self.config = config
+        self.say = say
+        self.server = Server(server, bin_dir)
+        try:
+            self.fleet = Fleet(self.server.dsn, logs, config)
+            self.stream = Stream(self.server, config)
+        except BaseException:
+            self.server.stop()
+            raise
+        self._began = 0.0
+        self._injected: list[Injected] = []
+        self._stumbles: list[str] = []
+        self._ending = threading.Event()
+
+    def insert(self, kind: str) -> None:
+        """Add one job to the stream."""
+        self.stream.insert(kind)
+
+    def run(self) -> Outcome:
+        """Do it all."""
+        self.fleet.start()
+        self.stream.start()
+        self._until(READY_S, self._is_up)
+        self._inject()
+        self.stream.end()
+        self.fleet.calm()
+        self.say("the faults are over; working off what is left")
+        self._until(self.config.settle_s, self._is_worked_off)
+        stubborn = self.fleet.end()
+        return self._judge(stubborn)
+
+    def close(self) -> None:
+        """End everything."""
+        self._ending.set()
+        self.fleet.calm()
+        self.fleet.close()
+        self.server.stop()
+
+    # Injecting
+
+    def _inject(self) -> None:
+        planned = plan(self.config.seed, self.config.seconds, self.config.every_s, self._weights())
+        self._began = time.time()
+        start = time.monotonic()
+        with ThreadPoolExecutor(AT_ONCE_MAX, thread_name_prefix="fault") as pool:
+            for each in planned:
+                self._ending.wait(max(0.0, start + each.at_s - time.monotonic()))
+                pool.submit(self._do, each)
+            self._ending.wait(max(0.0, start + self.config.seconds - time.monotonic()))
+
+    def _weights(self) -> dict[str, float]:
+        kinds = self.config.kinds or tuple(FAULTS)
+        return {kind: FAULTS[kind].weight for kind in kinds}
+
+    def _do(self, planned: Planned) -> None:
+        began = time.time()
+        try:
+            hit = FAULTS[planned.kind].act(self, random.Random(planned.seed))
+        except NoTarget:
+            return
+        except Exception:
+            self._stumbles.append(f"{planned.kind}: {traceback.format_exc()}")
+            return
+        self._injected.append(Injected(planned.kind, began, time.time(), hit))
+        if len(self._injected) % 50 == 0:
+            self.say(f"{len(self._injected)} faults after {time.time() - self._began:.0f} s")
+
+    # Waiting
+
+    def _until(self, seconds: float, is_true: Callable[[psycopg.Connection[Any]], bool]) -> bool:
+        """Wait until something is true in the database; False when that takes too long."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                with self.server.connect() as connection:
+                    while time.monotonic() < deadline:
+                        if is_true(connection):
+                            return True
+                        time.sleep(0.25)
+            except psycopg.OperationalError:
+                time.sleep(0.1)
+        return False
+
+    def _is_up(self, connection: psycopg.Connection[Any]) -> bool:
+        return self._count(connection, "select count(*) from awa.worker") >= self.config.nodes * self.config.workers
+
+    def _is_worked_off(self, connection: psycopg.Connection[Any]) -> bool:
+        """Every job has ended, and of the nodes that were lost nothing is left."""
+        nodes = self._count(connection, "select count(*) from awa.node")
+        jobs = self._count(connection, "select count(*) from chaos.ledger")
+        ended = self._count(connection, "select count(distinct job_id) from awa.attempt_log where outcome in (3, 5, 6)")
+        return nodes == self.config.nodes and ended >= jobs
+
+    def _count(self, connection: psycopg.Connection[Any], query: str) -> int:
+        ((value,),) = connection.execute(query.encode()).fetchall()
+        return int(value)
+
+    # Judging
+
+    def _judge(self, stubborn: list[str]) -> Outcome:
+        deadline = time.monotonic() + LEFTOVERS_S
+        while (leftovers := self.fleet.leftovers()) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        with self.server.connect() as connection:
+            verdicts = [
+                *invariants.of_database(connection),
+                *invariants.of_producer(
+                    connection, self.stream.acknowledged, self.stream.rolled_back, self.stream.cancelled
+                ),
+                *invariants.of_system(connection, leftovers, stubborn),
+                Verdict("nothing in the logs is called a defect", self._defects()),
+                Verdict("the driver itself works", self._stumbles),
+            ]
+            times = recovery.measure(connection, self._injected, self.fleet.nodes)
+            figures = {name: self._count(connection, query) for name, query in _FIGURES.items()}
+        return Outcome(self.config, self._injected, verdicts, times, figures, self.stream.lost_answers)
+
+    def _defects(self) -> list[str]:
+        """What the nodes' logs say that no fault accounts for: tracebacks."""
+        found = []
+        for life in (life for node in self.fleet.nodes for life in node.lives):
+            for line in life.lines():
+                if "traceback" in line:
+                    found.append(f"{life.log.name}: {line['event']} {str(line['traceback']).splitlines()[-1]}")
+            if any(line.startswith("Traceback") for line in life.other_lines()):
+                found.append(f"{life.log.name}: {life.other_lines()[-1]}")
+        return found
+
+
+_FIGURES: Final = {
+    "jobs committed": "select count(*) from chaos.ledger",
+    "completed": "select count(*) from awa.attempt_log where outcome = 3",
+    "cancelled": "select count(*) from awa.attempt_log where outcome = 6",
+    "failed, as they were meant to": "select count(*) from awa.attempt_log where outcome = 5",
+    "attempts retried": "select count(*) from awa.attempt_log where outcome = 4",
+    "attempts ended by the death of a worker": """select count(*) from awa.attempt_log
+        where error ->> 'type' in ('WorkerDied', 'NodeLost')""",
+    "jobs an at-least-once handler ran to its end twice": """select count(*) from (
+        select from chaos.effect where what = 'ran' group by job having count(*) > 1) twice""",
+    "results refused because the lease had gone": """select count(*) from (
+        select from chaos.effect e where what = 'ran' and not exists (
+          select from awa.attempt_log a where a.job_id = e.job and a.attempt = e.attempt and a.outcome = 3)) refused""",
+}
