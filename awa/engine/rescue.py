@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -81,7 +81,13 @@ def rescue(
     return _read(worker, death, answer, settled)
 
 
-def rescue_stale(connection: psycopg.Connection[Any], stale_s: float, *, but: int | None = None) -> list[str]:
+def rescue_stale(
+    connection: psycopg.Connection[Any],
+    stale_s: float,
+    *,
+    but: int | None = None,
+    still: Callable[[], bool] = lambda: True,
+) -> list[str]:
     """Rescue every node whose heartbeat is older than `stale_s` seconds, except node `but`; return their names.
 
     Also leases whose owner is not registered at all: a claim that was under way when its worker was taken apart. No job
@@ -89,6 +95,8 @@ def rescue_stale(connection: psycopg.Connection[Any], stale_s: float, *, but: in
 
     Each node is a transaction of its own. One whose lease somebody keeps locked for longer than the connection's
     lock_timeout does not keep the others waiting; then `psycopg.errors.LockNotAvailable` is raised at the end.
+
+    `still()` is asked when the answer that a node is stale has come; if it says no, that node is left alone.
     """
     names: list[str] = []
     seen = [] if but is None else [but]
@@ -96,7 +104,7 @@ def rescue_stale(connection: psycopg.Connection[Any], stale_s: float, *, but: in
     while (node := _next_stale(connection, stale_s, seen)) is not None:
         seen.append(node)
         try:
-            names += _rescue_node(connection, stale_s, node)
+            names += _rescue_node(connection, stale_s, node, still)
         except pg.LockNotAvailable as error:
             locked = error
     for (owner,) in connection.execute(_ORPHANS).fetchall():
@@ -124,11 +132,13 @@ def _next_stale(connection: psycopg.Connection[Any], stale_s: float, seen: list[
     return None if row is None else int(row[0])
 
 
-def _rescue_node(connection: psycopg.Connection[Any], stale_s: float, node: int) -> list[str]:
+def _rescue_node(
+    connection: psycopg.Connection[Any], stale_s: float, node: int, still: Callable[[], bool]
+) -> list[str]:
     """Take a node apart; return its name, or nothing when it is alive after all or somebody else is at it."""
     with connection.transaction():
         row = connection.execute(_STALE_NODE, {"stale_s": stale_s, "node": node}).fetchone()
-        if row is None:
+        if row is None or not still():
             return []
         name, workers = row
         for worker in workers:

@@ -33,6 +33,7 @@ class Heart(Service):
         node = self._node
         if not lead.heartbeat(connection, node.id):
             self._sign_in_anew(connection)
+        node.note_beat()
         offer = (node.kinds, node.queues)
         if offer != self._told:
             lead.update_node(connection, node.id, *offer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import Final
 
 from awa.database.bounded import ANSWER_S
 from awa.processes.board import Board
@@ -12,6 +13,9 @@ from awa.processes.slot import WorkerState
 from awa.processes.wakes import Wakes
 from awa.settings import Settings
 from awa.supervisor.outage import Outage
+
+LATE: Final = 1.5
+"""A heartbeat that is answered so many intervals after the last one is late."""
 
 
 @dataclass
@@ -32,6 +36,10 @@ class Node:
     outage: Outage = field(default_factory=Outage)
     leader_connected_at: float = field(default_factory=monotonic)
     """When the leader thread's present connection was opened, monotonic seconds."""
+    beat_at: float = field(default_factory=monotonic)
+    """When the last heartbeat was answered, monotonic seconds."""
+    steady_since: float = field(default_factory=monotonic)
+    """Since when no heartbeat has been late, monotonic seconds."""
 
     is_draining: bool = False
     """Whether its workers are to end: what they have not begun is given to others at once."""
@@ -40,6 +48,22 @@ class Node:
     def name(self) -> str:
         """How logs and other nodes call it."""
         return socket.gethostname()
+
+    def note_beat(self) -> None:
+        """Note that a heartbeat has been answered."""
+        now = monotonic()
+        if self._is_late(now):
+            self.steady_since = now
+        self.beat_at = now
+
+    def may_judge(self) -> bool:
+        """Whether the silence of other nodes is theirs: the database has answered us, and in time, for so long."""
+        now = monotonic()
+        since = max(self.leader_connected_at, self.steady_since)
+        return now - since >= self.settings.heartbeat_stale_s and not self._is_late(now)
+
+    def _is_late(self, now: float) -> bool:
+        return now - self.beat_at > LATE * self.settings.heartbeat_interval_s
 
     def slots_in(self, state: WorkerState) -> list[int]:
         """Return the slots whose worker is in `state`."""

@@ -30,7 +30,7 @@ def node(database: str) -> Node:
         own, _ = (lead.register_node(connection, name) for name in ("own", "other"))
         connection.execute("update awa.node set heartbeat_at = now() - interval '1 minute'")
     node = Node(Settings(app="a:b"), database, Board.create(1), Wakes.create(1), [], [], own)
-    node.leader_connected_at = monotonic() - LONG_S
+    node.leader_connected_at = node.steady_since = monotonic() - LONG_S
     return node
 
 
@@ -53,6 +53,34 @@ def test_after_an_outage_the_others_get_the_time_to_come_back(node: Node) -> Non
         node.leader_connected_at -= node.settings.heartbeat_stale_s
         duty.run_once(connection)
         assert survivors(connection) == ["own"]
+
+
+def test_after_a_silence_the_others_get_the_time_to_speak(node: Node) -> None:
+    """Nothing broke; but our own heartbeat was answered late, and theirs may be on their way."""
+    duty = Rescue(node)
+    with connect(node.dsn, role="test") as connection:
+        node.beat_at -= 2 * node.settings.heartbeat_interval_s
+        duty.run_once(connection)  # our own has not been answered yet
+        node.note_beat()
+        duty.run_once(connection)
+        assert survivors(connection) == ["other", "own"]
+        node.steady_since -= node.settings.heartbeat_stale_s
+        duty.run_once(connection)
+        assert survivors(connection) == ["own"]
+
+
+def test_a_silence_while_it_asks_who_is_silent(node: Node) -> None:
+    """The answer comes when all is well again: it is true, and means nothing."""
+
+    class Hanging(psycopg.Connection[Any]):
+        def wait(self, *args: Any, **options: Any) -> Any:
+            answer = super().wait(*args, **options)
+            node.beat_at -= node.settings.heartbeat_interval_s
+            return answer
+
+    with Hanging.connect(node.dsn, autocommit=True) as connection:
+        Rescue(node).run_once(connection)
+        assert survivors(connection) == ["other", "own"]
 
 
 @pytest.mark.parametrize("heartbeat_s", [0.1, 1.0, 5.0, 60.0])

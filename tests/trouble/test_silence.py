@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from time import monotonic
 
 import pytest
 
@@ -15,6 +16,9 @@ pytestmark = [pytest.mark.processes, pytest.mark.postgres]
 
 ANSWER_S = 1.0
 LONG_S = 45.0
+A_MOMENT_S = 0.8
+SILENCE_S = 5.0
+"""More than the three heartbeats after which a node is taken for dead."""
 
 
 @pytest.fixture
@@ -47,6 +51,36 @@ def test_silence_is_left_behind(proxy: TcpProxy, shop: Shop, supervise: Start, d
     assert shop.rows("select count(*) from effects group by job") == [1] * 20
     assert shop.rows("select id from awa.batch") == []
     assert supervisor.stop() == 0
+
+
+def test_after_a_silence_nobody_is_taken_for_dead(proxy: TcpProxy, shop: Shop, supervise: Start) -> None:
+    """Nothing broke, so nobody was told; every heartbeat is old, and one node gets through before the others do."""
+    with TcpProxy.to(shop.dsn) as others:
+        settings = {"processes": 1, "heartbeat_interval_s": 1}
+        supervisors = [supervise(database_url=dsn_of(way), **settings).ready() for way in (proxy, others, others)]
+        held = shop.insert_many([("wait", {"gate": "gate"})] * 3)
+        until(lambda: shop.states(*held) == ["running"] * 3, LONG_S)
+        nodes = shop.rows("select id from awa.node order by id")
+        pause(SILENCE_S)  # from here on whoever leads may judge
+        for way in (others, proxy):
+            way.stall()
+        pause(SILENCE_S)
+        for way in (proxy, others):
+            way.resume()
+            pause(A_MOMENT_S)
+        pause(SILENCE_S)
+        shop.open("gate")
+        shop.until_state("completed", *held, timeout=LONG_S)
+        assert [len(shop.attempts(job)) for job in held] == [1, 1, 1]
+        assert shop.rows("select id from awa.node order by id") == nodes
+        for supervisor in supervisors:
+            assert not supervisor.events("rescue.node")
+
+
+def pause(seconds: float) -> None:
+    """Let time pass: what is tested here is that nothing happens."""
+    began = monotonic()
+    until(lambda: monotonic() - began > seconds, LONG_S)
 
 
 def test_connections_that_are_silent_for_good(proxy: TcpProxy, shop: Shop, supervise: Start) -> None:

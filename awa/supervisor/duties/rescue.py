@@ -2,12 +2,13 @@
 
 A silence may be the database's: after an outage every heartbeat is old, and threads and nodes come back in any order.
 So the own node is never taken for dead, and the others are judged only when this node's leader thread, elected or not,
-has been connected for as long as they may be silent. They try to reconnect more often than that.
+has been connected, and its own heartbeats have been answered in time, for as long as the others may be silent. They try
+to reconnect more often than that. A server that hangs breaks no connection, and it may do so while it is being asked
+who is silent: so that is seen to again when the answer is there.
 """
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import Any
 
 import psycopg
@@ -29,7 +30,8 @@ class Rescue:
 
     def run_once(self, connection: psycopg.Connection[Any]) -> None:
         """Rescue every node whose heartbeat is too old."""
-        if monotonic() - self._node.leader_connected_at < self._stale_s:
+        node = self._node
+        if not node.may_judge():
             return
-        if rescue.rescue_stale(connection, self._stale_s, but=self._node.id):
+        if rescue.rescue_stale(connection, self._stale_s, but=node.id, still=node.may_judge):
             insert.wake(connection)
