@@ -83,6 +83,44 @@ def test_a_job_that_outlasts_the_drain_time_is_killed_and_given_back(shop: Shop,
     assert error["error"] == "worker killed by SIGKILL: still running 0.3 s after shutdown began"
 
 
+def test_what_a_worker_has_not_begun_is_given_to_others_while_its_job_goes_on(shop: Shop, supervise: Start) -> None:
+    """At once, though the job has not run for long: nothing of the lease is kept until the job ends."""
+    first = supervise(processes=1, stuck_after_ms=3_600_000).ready()
+    _, running, behind = lease_with_a_stop(shop, first, "gate")
+    second = supervise(processes=1).ready()
+    assert set(shop.states(*behind)) == {"running"}
+    first.send(Signals.SIGTERM)
+    shop.until_state("completed", *behind)
+    assert shop.states(running) == ["running"]
+    shop.open("gate")
+    assert first.wait() == 0
+    shop.until_state("completed", running)
+    assert {shop.job(job)["attempt"] for job in [running, *behind]} == {1}
+    assert second.workers()
+
+
+def test_a_job_killed_by_the_shutdown_runs_elsewhere_at_once_whichever_attempt_it_was(
+    shop: Shop, supervise: Start
+) -> None:
+    first = supervise(processes=1, drain_timeout_s=0.3).ready()
+    job = shop.insert("step", {"gate": "gate"})
+    shop.until_effect("waiting", job)
+    shop.db.execute("update awa.batch set attempts = '{7}' where owner is not null")
+    second = supervise(processes=1).ready()
+    first.stop()
+    until(lambda: len(shop.effects(job)) == 2)
+    (wait_s,) = shop.rows(
+        "select extract(epoch from j.attempted_at - a.finished_at)::float from awa.jobs j, awa.attempts a "
+        "where j.id = %s and a.job_id = j.id",
+        job,
+    )
+    assert wait_s < 8, "the back-off would be four minutes"
+    assert shop.job(job)["errors"][0]["type"] == "Shutdown"
+    shop.open("gate")
+    shop.until_state("completed", job)
+    assert second.workers()
+
+
 def test_told_to_stop_while_the_application_loads(shop: Shop, supervise: Start, tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(
         "import time, pathlib\npathlib.Path('loading').touch()\ntime.sleep(60)\n", encoding="utf-8"
