@@ -298,7 +298,8 @@ class Client(Inserter):
 
         Raises ValidationError for queues that are no names, or another limit.
 
-        It works over connections of its own: jobs of a transaction that is still open are not seen.
+        It works over connections of its own: jobs of a transaction that is still open are not seen. A job whose time
+        is up gets `JobTimeout` if this is called in the main thread; nobody is killed.
         """
         self._refuse_closed()
         chosen = queue_names(queues)

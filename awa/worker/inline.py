@@ -18,12 +18,13 @@ from awa.engine import lead, promote, rescue
 from awa.engine.rescue import Death
 from awa.errors import AwaError, DatabaseError
 from awa.processes.board import Board
-from awa.processes.slot import WorkerState
+from awa.processes.slot import Slot, WorkerState
 from awa.task import Registry
 from awa.worker.claimer import Fenced
 from awa.worker.interrupts import Interrupts
 from awa.worker.loop import Loop
 from awa.worker.pace import LEASE_JOBS_MAX
+from awa.worker.timer import Timer
 
 HEARTBEAT_S: Final = 5.0
 POLL_S: Final = 0.1
@@ -65,29 +66,28 @@ def _work(
     assert worker is not None, "this process's node, registered a moment ago, is gone"
     board = Board.create(1)
     slot = board[0]
+    interrupts = Interrupts(slot)
     loop = Loop(
-        connection,
-        worker,
-        slot,
-        slot.take(worker),
-        registry,
-        queues,
-        interrupts=Interrupts(slot),
-        interruptible=True,
+        connection, worker, slot, slot.take(worker), registry, queues, interrupts=interrupts, interruptible=True
     )
     try:
-        while limit is None or loop.jobs_done < limit:
-            left = LEASE_JOBS_MAX if limit is None else limit - loop.jobs_done
-            if loop.step(left) or promote.promote(connection).jobs:
-                continue
-            if until_idle:
-                break
-            slot.enter(WorkerState.IDLE)
-            sleep(POLL_S)
+        with Timer(slot, interrupts):
+            _run(connection, loop, slot, until_idle, limit)
         return loop.jobs_done
     finally:
         _leave(connection, worker, loop)
         board.close()
+
+
+def _run(connection: psycopg.Connection[Any], loop: Loop, slot: Slot, until_idle: bool, limit: int | None) -> None:
+    while limit is None or loop.jobs_done < limit:
+        left = LEASE_JOBS_MAX if limit is None else limit - loop.jobs_done
+        if loop.step(left) or promote.promote(connection).jobs:
+            continue
+        if until_idle:
+            break
+        slot.enter(WorkerState.IDLE)
+        sleep(POLL_S)
 
 
 def _refuse_inside_event_loop(registry: Registry) -> None:

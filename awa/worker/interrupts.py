@@ -1,11 +1,11 @@
 """Interrupts: an exception raised in the handler, in the main thread, when the supervisor asks for it.
 
 It leaves word on the board (why, and in which run) and sends SIGUSR2. Two handlers hear it. `faulthandler` writes the
-stack to the supervisor's pipe, at once and without the GIL; then Python runs `_heed` between two byte codes of the main
+stack to the supervisor's pipe, at once and without the GIL; then Python runs `heed` between two byte codes of the main
 thread. A system call that blocks is interrupted for that; an extension module that never comes back is not, which is
 why the supervisor kills the worker a little later.
 
-Only the run that was meant is hit: `_heed` compares the number of the run, and raises only while a handler runs.
+Only the run that was meant is hit: `heed` compares the number of the run, and raises only while a handler runs.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ class Interrupts:
 
     def listen(self, stack_fd: int) -> None:
         """Take the signal from now on; the stack goes to `stack_fd`. For the main thread."""
-        signal.signal(SIGNAL, self._heed)
+        signal.signal(SIGNAL, self.heed)
         faulthandler.register(SIGNAL, file=stack_fd, all_threads=True, chain=True)
 
-    def _heed(self, number: int, frame: FrameType | None) -> None:
+    def heed(self, number: int, frame: FrameType | None) -> None:
+        """Raise in the handler what the supervisor asks for. A signal handler."""
         slot = self._slot
         why = slot.interrupt()
         if not self.is_open or why is Interrupt.NONE or self._raised_in == slot.turn:

@@ -411,3 +411,19 @@ def test_work_leaves_no_node_and_no_worker_behind(client: Client, connection: ps
     assert connection.execute(
         "select (select count(*) from awa.node) + (select count(*) from awa.worker)"
     ).fetchone() == (0,)
+
+
+def test_a_job_whose_time_is_up_is_told_here_too(client: Client) -> None:
+    job = run_one(client, lambda job: threading.Event().wait(60), timeout=0.1, max_attempts=1)
+    assert job.state is JobState.Failed
+    assert job.errors[0]["type"] == "JobTimeout"
+    assert signal.getsignal(signal.SIGUSR2) == signal.SIG_DFL
+
+
+def test_outside_the_main_thread_there_are_no_time_limits(client: Client) -> None:
+    client.task(None, kind="one", timeout=0.05)(lambda job: threading.Event().wait(0.3))
+    job = client.insert({}, kind="one")
+    thread = threading.Thread(target=client.work)
+    thread.start()
+    thread.join(30)
+    assert client.get_job(job.id).state is JobState.Completed

@@ -92,7 +92,7 @@ def test_a_job_out_of_time_is_retried_after_the_backoff(shop: Shop, supervisor: 
         assert 0 < wait_s <= 2.5
 
 
-@pytest.mark.parametrize("kind", ["swallow_once"])
+@pytest.mark.parametrize("kind", ["once", "swallow_once"])
 def test_a_task_may_refuse_to_retry_it(shop: Shop, supervisor: Supervisor, kind: str) -> None:
     job = shop.insert(kind)
     shop.until_state("failed", job, timeout=30)
