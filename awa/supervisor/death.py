@@ -19,7 +19,7 @@ WHATEVER_ATTEMPT: Final = 1_000
 
 
 class Doom(NamedTuple):
-    """Why we have killed a worker."""
+    """Why a worker was killed, if that is known: mostly because we have done it."""
 
     why: str
     """In words."""
@@ -32,13 +32,18 @@ class Doom(NamedTuple):
     may_retry: bool = True
 
 
+def out_of_memory(event: Exited) -> Doom:
+    """Return why a worker ended that the kernel has killed."""
+    return Doom(f"out of memory (peak {_size(event.max_rss_kb)})", "OutOfMemory")
+
+
 def is_expected(event: Exited, running: Running | None) -> bool:
     """Whether a worker ended in order: not in the middle of a job, whatever its code."""
     return running is None and event.code in EXPECTED
 
 
 def describe(event: Exited, running: Running | None, doom: Doom | None = None) -> str:
-    """Return how a worker ended, in words; `doom` is our reason, if we have killed it."""
+    """Return how a worker ended, in words; `doom` is why it was killed, if that is known."""
     if event.signal is not None:
         how = f"killed by {_name(event.signal)}"
         return f"{how}: {doom.why}" if doom else how
@@ -73,6 +78,10 @@ def _details(event: Exited, doom: Doom | None) -> dict[str, Any]:
         "stack": (doom.stack if doom else "") or None,
     }
     return {name: value for name, value in details.items() if value is not None}
+
+
+def _size(kb: int) -> str:
+    return f"{kb / 2**20:.1f} GiB" if kb >= 2**20 else f"{kb / 2**10:.0f} MiB"
 
 
 def _name(number: int) -> str:

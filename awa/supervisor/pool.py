@@ -11,6 +11,7 @@ from typing import Any, Final
 from awa import telemetry
 from awa.processes.exitcodes import ExitCode
 from awa.processes.forkserver import Exited, Forked, ForkFailed, ForkServer
+from awa.processes.oom import OomWatch
 from awa.processes.slot import Slot, Stop, WorkerState
 from awa.supervisor import death
 from awa.supervisor.death import WHATEVER_ATTEMPT, Doom
@@ -58,6 +59,7 @@ class Pool:
         self._failures = 0
         self._not_before = 0.0
         self._closed = False
+        self._oom = OomWatch()
 
     # Growing and shrinking
 
@@ -66,6 +68,7 @@ class Pool:
 
         Returns after how many seconds to look again at the latest.
         """
+        self._oom.look()
         if self._closed or self._server is None:
             return TEND_S
         self._replace_fenced()
@@ -146,6 +149,7 @@ class Pool:
         slot = self._node.board[event.slot]
         remains = slot.remains()
         running = remains.running
+        self._see_whether_out_of_memory(worker, event)
         telemetry.emit(
             telemetry.WORKER_EXITED,
             slot=event.slot,
@@ -171,6 +175,11 @@ class Pool:
             self.exited(Exited(worker.slot, pid, None, int(SIGKILL), 0, 0.0, 0.0))
         if self._server is server:
             self._server = None
+
+    def _see_whether_out_of_memory(self, worker: Worker, event: Exited) -> None:
+        killed_by_others = worker.doom is None and event.signal == SIGKILL and event.max_rss_kb
+        if killed_by_others and self._oom.took_one():
+            worker.doom = death.out_of_memory(event)
 
     def _judge(self, worker: Worker, event: Exited, slot: Slot) -> None:
         """Count a worker that came to nothing towards a crash loop. One that dies in a job costs that job an attempt,
