@@ -99,14 +99,12 @@ def _lines(ids: list[int], chunk: list[NewJob]) -> Iterator[bytes]:
     """Yield one COPY line a job. What comes before the arguments is mostly the same for all jobs, so it is kept."""
     common: dict[tuple[Any, ...], bytes] = {}
     for job_id, job in zip(ids, chunk, strict=True):
-        key = (
-            *(job.queue, job.kind, job.priority, job.max_attempts, job.timeout_ms),
-            *(job.run_at, job.metadata, *(job.tags or ())),
-        )
+        queue, kind, priority, max_attempts, run_at, args, metadata, tags, timeout_ms = job
+        key = (queue, kind, priority, max_attempts, timeout_ms, run_at, metadata, *(tags or ()))
         middle = common.get(key)
         if middle is None:
             middle = common[key] = _middle(job)
-        yield b"%d\t%b\t%b\n" % (job_id, middle, _escaped(job.args))
+        yield b"%d\t%b\t%b\n" % (job_id, middle, _escaped(args))
 
 
 def _middle(job: NewJob) -> bytes:
