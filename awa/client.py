@@ -22,7 +22,7 @@ from awa.errors import DatabaseError, SerializationError, ValidationError
 from awa.inserting import Inserter
 from awa.job import Job, JobState
 from awa.outcome import result_refusal
-from awa.policy import GRACE_S, ExceptionClasses, check_policy
+from awa.policy import GRACE_S, check_policy
 from awa.producing import DEFAULT_PRIORITY, DEFAULT_QUEUE, check_options
 from awa.reading import job_of
 from awa.task import Handler, Registry, check_name
@@ -30,6 +30,8 @@ from awa.transaction import SyncTransaction
 
 if TYPE_CHECKING:
     from psycopg_pool import ConnectionPool
+
+    from awa.backoff import Preset
 
 _WAIT_FIRST_S: Final = 0.005
 _WAIT_LAST_S: Final = 0.25
@@ -87,9 +89,9 @@ class Client(Inserter):
         timeout: float | None = None,
         grace: float = GRACE_S,
         max_attempts: int | None = None,
-        backoff: Callable[[int], float] | None = None,
-        retry_on: ExceptionClasses | None = None,
-        give_up_on: ExceptionClasses | None = None,
+        backoff: Callable[[int], float] | Preset | str | None = None,
+        retry_on: type[BaseException] | Iterable[type[BaseException]] | None = None,
+        give_up_on: type[BaseException] | Iterable[type[BaseException]] | None = None,
         raise_on_cancel: bool = False,
         memory_limit_mb: int | None = None,
     ) -> Callable[[Handler], Handler]:
@@ -104,9 +106,10 @@ class Client(Inserter):
                 By default its queue's deadline. A job can be inserted with one of its own.
             grace: seconds from then on, or from a cancellation, until the worker is killed.
             max_attempts: of jobs inserted here without a number of their own, 1 to 1000; by default 25.
-            backoff: from the attempt that failed (1, 2, …) to the seconds until the next one.
+            backoff: how long to wait after a failed attempt: a preset of `awa.backoff` or its name, or a function from
+                the attempt (1, 2, …) to seconds. By default `exponential()`.
             retry_on: exception classes; only these are retried, all others fail the job at once.
-            give_up_on: exception classes that fail the job at once.
+            give_up_on: exception classes that fail the job at once, whatever `retry_on` says.
             raise_on_cancel: raise `JobCancelled` in the handler of a job that is cancelled.
             memory_limit_mb: MiB that an attempt may take beyond what its worker had before.
 

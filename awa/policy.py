@@ -20,7 +20,6 @@ GRACE_S_MAX: Final = 86_400.0
 MEMORY_LIMIT_MB: Final = range(1, 2**24 + 1)
 
 Backoff: TypeAlias = Callable[[int], float] | Preset
-ExceptionClasses: TypeAlias = type[BaseException] | Iterable[type[BaseException]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import awa
+from awa import backoff
 from awa.errors import AwaError
 from docs.generate.docstrings import attributes, doc
 from docs.generate.markdown import code, document, table
@@ -23,6 +24,12 @@ CHAPTERS = (
     ("What a handler may return", "RetryAfter Snooze Cancel"),
     ("Kinds and schema", "derive_kind migrations migrations_range current_migration_version"),
 )
+BACKOFFS = """
+## Back-off
+
+What `client.task(…, backoff=…)` takes, from `awa.backoff`. The names alone, as text, stand for the presets without
+arguments.
+"""
 HANDLER = """
 ## What a handler gets
 
@@ -42,7 +49,7 @@ job is ever `waiting_external`.
 def page() -> str:
     """Return the page."""
     parts = [f"## {title}\n\n" + "\n\n".join(map(_entry, names.split())) for title, names in CHAPTERS]
-    return document("Python", INTRODUCTION, *parts, HANDLER)
+    return document("Python", INTRODUCTION, *parts, "\n\n".join([BACKOFFS.strip(), *_backoffs()]), HANDLER)
 
 
 def public() -> set[str]:
@@ -57,6 +64,12 @@ def chaptered() -> set[str]:
 
 def _is_error(value: Any) -> bool:
     return isinstance(value, type) and issubclass(value, AwaError)
+
+
+def _backoffs() -> Iterator[str]:
+    for preset in (backoff.exponential, backoff.linear, backoff.constant):
+        name = f"awa.backoff.{preset.__name__}"
+        yield f"### `{name}`\n\n{_code(signature(preset.__name__, preset))}\n\n{doc(preset)}"
 
 
 def _entry(name: str) -> str:
