@@ -153,6 +153,6 @@ class Node:
 
 def _works_in(process: psutil.Process, directory: Path) -> bool:
     try:
-        return process.status() != psutil.STATUS_ZOMBIE and process.cwd() == str(directory)
+        return bool(process.status() != psutil.STATUS_ZOMBIE and process.cwd() == str(directory))
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return False

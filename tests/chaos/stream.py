@@ -24,7 +24,7 @@ KINDS: Final = {
     "flaky": 4.0,
     "parent": 4.0,
     "long": 0.5,
-    "spawn": 0.8,
+    "spawn": 2.0,
     "suicide": 0.3,
     "doomed": 0.5,
 }
@@ -107,7 +107,7 @@ class Stream:
             if kind == "long":
                 return "work", {**args, "ms": self._draw.randint(2000, 5000)}
             if kind in ("work", "spawn"):
-                args["ms"] = self._draw.randint(50, 500)
+                args["ms"] = self._draw.randint(50, 500 if kind == "work" else 1500)
             if kind == "flaky":
                 args["times"] = self._draw.choice([1, 1, 2])
             return kind, args
