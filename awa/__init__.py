@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from awa.outcome import RetryAfter as RetryAfter
     from awa.outcome import Snooze as Snooze
     from awa.producing import InsertedMany as InsertedMany
+    from awa.queue_policy import QueuePolicy as QueuePolicy
     from awa.transaction import SyncTransaction as SyncTransaction
 
 _HOMES = {
@@ -59,6 +60,7 @@ _HOMES = {
     "awa.kinds": "derive_kind",
     "awa.outcome": "Cancel RetryAfter Snooze",
     "awa.producing": "InsertedMany",
+    "awa.queue_policy": "QueuePolicy",
     "awa.transaction": "SyncTransaction",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}

@@ -24,6 +24,7 @@ from awa.job import Job, JobState
 from awa.outcome import result_refusal
 from awa.policy import GRACE_S, check_policy
 from awa.producing import DEFAULT_PRIORITY, DEFAULT_QUEUE, check_options
+from awa.queues import Queues
 from awa.reading import job_of
 from awa.task import Handler, Registry, check_name
 from awa.transaction import SyncTransaction
@@ -38,7 +39,7 @@ _WAIT_LAST_S: Final = 0.25
 """`wait` looks again after these times, growing from the first to the last."""
 
 
-class Client(Inserter):
+class Client(Inserter, Queues):
     """An application's way to its jobs: threads may share it, and it survives a fork.
 
         client = awa.Client("postgresql://app@localhost/shop")

@@ -1,12 +1,17 @@
-"""`awa queue`: how queues stand; pause them and let them go on."""
+"""`awa queue`: how queues stand; pause them, let them go on, and set how their jobs are treated."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from typing import Any, Literal, TypeVar
+
 import click
 
-from awa.cli.output import json_option, show_json, show_table
+from awa.cli.output import json_option, show_fields, show_json, show_table
 from awa.cli.target import client, database_url_option
 from awa.engine.control import QueueStat
+from awa.queue_policy import AGEING_S, DEADLINE_S, DEFAULT, RETENTION_H_MAX, QueuePolicy
 
 COLUMNS = (
     ("QUEUE", 20),
@@ -22,12 +27,30 @@ COLUMNS = (
     ("PAUSED", 6),
 )
 
+Command = TypeVar("Command", bound=Callable[..., Any])
 queue_argument = click.argument("name", metavar="QUEUE")
+
+
+class OrDefault(click.ParamType):  # type: ignore[type-arg]
+    """A number within limits, or the word `default`."""
+
+    def __init__(self, number: click.ParamType) -> None:  # type: ignore[type-arg]
+        self.name = number.name
+        self._number = number
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if value == DEFAULT else self._number.convert(value, param, ctx)
+
+
+def hours_option(what: str, meaning: str) -> Callable[[Command], Command]:
+    """Give a command the option `--retention-…-h`."""
+    number = OrDefault(click.FloatRange(0, RETENTION_H_MAX))
+    return click.option(f"--retention-{what}-h", type=number, metavar="H|default", help=f"Hours that {meaning}.")
 
 
 @click.group()
 def queue() -> None:
-    """See how queues stand; pause them and let them go on."""
+    """See how queues stand; pause them, let them go on, and set how their jobs are treated."""
 
 
 @queue.command()
@@ -62,6 +85,62 @@ def resume(name: str) -> None:
     with client() as chosen:
         chosen.resume_queue(name)
     click.echo(f"Resumed queue '{name}'")
+
+
+@queue.command()
+@database_url_option
+@queue_argument
+@json_option
+def policy(name: str, as_json: bool) -> None:
+    """Show how the jobs of a queue are treated."""
+    with client() as chosen:
+        _show(chosen.queue_policy(name), as_json)
+
+
+@queue.command()
+@database_url_option
+@queue_argument
+@click.option(
+    "--deadline-s",
+    type=OrDefault(click.IntRange(DEADLINE_S[0], DEADLINE_S[-1])),
+    metavar="S|default",
+    help="Seconds an attempt may take, unless its task or the job says otherwise; 0: as long as it likes.",
+)
+@click.option("--dlq/--no-dlq", default=None, help="Whether jobs that fail go to the dead-letter queue.")
+@click.option(
+    "--ageing-s",
+    type=OrDefault(click.IntRange(AGEING_S[0], AGEING_S[-1])),
+    metavar="S|default",
+    help="Seconds after which a job is as urgent as one of the next priority that comes in then; 0: never.",
+)
+@hours_option("completed", "completed and cancelled jobs stay readable")
+@hours_option("failed", "failed jobs stay readable")
+@hours_option("dlq", "dead letters are kept")
+@json_option
+def configure(
+    name: str,
+    deadline_s: int | Literal["default"] | None,
+    dlq: bool | None,
+    ageing_s: int | Literal["default"] | None,
+    as_json: bool,
+    **hours: float | Literal["default"] | None,
+) -> None:
+    """Set how the jobs of a queue are treated, and show it. Only what is given changes, within about a second."""
+    with client() as chosen:
+        _show(chosen.configure_queue(name, deadline=deadline_s, dlq=dlq, ageing=ageing_s, **hours), as_json)
+
+
+def _show(found: QueuePolicy, as_json: bool) -> None:
+    if as_json:
+        show_json(found)
+    else:
+        show_fields(_attributes(found))
+
+
+def _attributes(found: QueuePolicy) -> Iterator[tuple[str, Any]]:
+    for field in fields(found):
+        value = getattr(found, field.name)
+        yield field.name, "as the supervisor's setting says" if value is None else value
 
 
 def _row(stat: QueueStat) -> tuple[object, ...]:

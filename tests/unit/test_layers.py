@@ -10,14 +10,17 @@ import awa
 
 ROOT = Path(awa.__file__).parent
 LAYERS = (
-    "errors version kinds job backoff policy codec anatomy failure outcome settings telemetry logs crontab",
+    (
+        "errors version kinds job backoff policy queue_policy codec anatomy failure outcome "
+        "settings telemetry logs crontab"
+    ),
     "processes",
     "database",
     "engine",
     "features",
     "task",
     "worker",
-    "client transaction inserting producing asking reading bridge callback_contract",
+    "client transaction inserting queues producing asking reading bridge callback_contract",
     "supervisor",
 )
 EDGES = "cli web embedded integrations otel testing demo __main__".split()

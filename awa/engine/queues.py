@@ -1,0 +1,26 @@
+"""Queues: what is set for each of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from awa.database.statements import statement
+from awa.queue_policy import QueuePolicy, with_defaults
+
+_POLICY = statement("queues/policy")
+_CONFIGURE = statement("queues/configure")
+
+
+def policy(connection: psycopg.Connection[Any], queue: str) -> QueuePolicy:
+    """Return how the jobs of a queue are treated; of one that nobody has seen, the defaults."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(_POLICY, {"queue": queue}).fetchone()
+    return QueuePolicy(queue, **row) if row else QueuePolicy(queue)
+
+
+def configure(connection: psycopg.Connection[Any], queue: str, changes: dict[str, Any]) -> None:
+    """Change the policy of a queue: `changes` has fields of `QueuePolicy`, whose values have been checked."""
+    connection.execute(_CONFIGURE, {"queue": queue, "given": list(changes), **with_defaults(changes)})

@@ -1,0 +1,69 @@
+"""The part of a client that looks after queues: what is set for them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
+from typing import Any, Literal
+
+import psycopg
+
+from awa.engine import queues
+from awa.queue_policy import QueuePolicy, check_changes
+from awa.task import check_name
+
+Default = Literal["default"]
+
+
+class Queues(ABC):
+    """Looks after queues over whatever connection its subclass provides."""
+
+    @abstractmethod
+    def _using(self, doing: str) -> AbstractContextManager[psycopg.Connection[Any]]:
+        """Lend a connection for what is done, and raise what the driver raises as AwaErrors."""
+
+    def queue_policy(self, queue: str) -> QueuePolicy:
+        """Return how the jobs of a queue are treated; of one that nobody has configured, the defaults."""
+        check_name("queue", queue)
+        with self._using(f"read the policy of queue {queue!r}") as connection:
+            return queues.policy(connection, queue)
+
+    def configure_queue(
+        self,
+        queue: str,
+        *,
+        deadline: int | Default | None = None,
+        dlq: bool | Default | None = None,
+        ageing: int | Default | None = None,
+        retention_completed_h: float | Default | None = None,
+        retention_failed_h: float | Default | None = None,
+        retention_dlq_h: float | Default | None = None,
+    ) -> QueuePolicy:
+        """Change how the jobs of a queue are treated, everywhere and within about a second; return its whole policy.
+
+        Only what is given changes. The text "default" in place of a value: back to the default.
+
+        Args:
+            queue: its name; it need not have had any job yet.
+            deadline: seconds an attempt may take, unless its task or the job says otherwise; 0: as long as it likes.
+            dlq: whether jobs that fail go to the dead-letter queue.
+            ageing: seconds after which a job is as urgent as one of the next priority that comes in then; 0: never.
+            retention_completed_h: hours that completed and cancelled jobs stay readable.
+            retention_failed_h: hours that failed jobs stay readable.
+            retention_dlq_h: hours that dead letters are kept.
+
+        Raises:
+            ValidationError: a value is not what it must be; nothing has changed.
+        """
+        check_name("queue", queue)
+        changes = check_changes(
+            deadline=deadline,
+            dlq=dlq,
+            ageing=ageing,
+            retention_completed_h=retention_completed_h,
+            retention_failed_h=retention_failed_h,
+            retention_dlq_h=retention_dlq_h,
+        )
+        with self._using(f"configure queue {queue!r}") as connection:
+            queues.configure(connection, queue, changes)
+            return queues.policy(connection, queue)
