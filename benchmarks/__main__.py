@@ -1,4 +1,4 @@
-"""`python -m benchmarks [drain] [pickup] [--rounds N] [--jobs N]`: run scenarios, print a table, keep raw values."""
+"""`python -m benchmarks [SCENARIO …] [--rounds N] [--jobs N]`: run scenarios, print a table, keep raw values."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from collections.abc import Callable
 from awa.database.connections import connect
 from benchmarks.harness.report import Figure, save, table
 from benchmarks.harness.server import facts, fresh_database
-from benchmarks.scenarios import drain, pickup
+from benchmarks.scenarios import drain, pickup, recovery
 
 SCENARIOS: dict[str, tuple[Callable[[int, int], list[Figure]], int]] = {
     "drain": (drain.run, 200_000),
     "pickup": (pickup.run, 300),
+    "recovery": (recovery.run, 100),
 }
 """Each scenario and how many jobs it takes by default."""
 

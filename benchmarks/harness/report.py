@@ -38,6 +38,12 @@ class Figure:
         return self.median <= self.goal if self.at_most else self.median >= self.goal
 
 
+def percentile(values: Sequence[float], percent: int) -> float:
+    """Return the value that `percent` of a hundred do not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
+
+
 def table(figures: Sequence[Figure]) -> str:
     """Return the figures as a table for people."""
     rows = [("figure", "median", "min", "max", "goal", "")]

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,12 +19,17 @@ STOP_S = 30.0
 
 
 @contextmanager
-def supervisor(dsn: str, processes: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a supervisor with `processes` workers; it is ready to claim when this yields, and drained afterwards."""
+def supervisor(
+    dsn: str, processes: int, env: Mapping[str, str] | None = None, log_level: str = "warning"
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a supervisor with `processes` workers; it is ready to claim when this yields, and drained afterwards.
+
+    One that the scenario has killed meanwhile is left at that.
+    """
     command = [str(Path(sys.executable).with_name("awa-supervisor")), "--app", "benchmarks.harness.app:client"]
     process = subprocess.Popen(
-        [*command, "--processes", str(processes), "--log-level", "warning"],
-        env={**os.environ, "DATABASE_URL": dsn, "PYTHONPATH": str(ROOT)},
+        [*command, "--processes", str(processes), "--log-level", log_level],
+        env={**os.environ, "DATABASE_URL": dsn, "PYTHONPATH": str(ROOT), **(env or {})},
         cwd=ROOT,
     )
     try:
@@ -54,11 +59,12 @@ def resident_mb(pid: int) -> float:
 
 def _await_workers(dsn: str, processes: int, process: subprocess.Popen[bytes]) -> None:
     with connect(dsn, role="benchmark") as connection:
+        before = connection.execute("select coalesce(max(id), 0) from awa.worker").fetchone()
 
         def ready() -> bool:
             if process.poll() is not None:
                 raise RuntimeError(f"the supervisor ended with code {process.returncode}")
-            row = connection.execute("select count(*) from awa.worker").fetchone()
+            row = connection.execute("select count(*) from awa.worker where id > %s", before).fetchone()
             return bool(row and row[0] >= processes)
 
         until(ready, START_S, f"{processes} workers signed in")

@@ -15,7 +15,7 @@ import psycopg
 
 from awa import Client
 from awa.database.connections import connect
-from benchmarks.harness.report import Figure
+from benchmarks.harness.report import Figure, percentile
 from benchmarks.harness.server import fresh_database
 from benchmarks.harness.supervisor import supervisor, until
 
@@ -27,8 +27,8 @@ def run(rounds: int, jobs: int) -> list[Figure]:
     """Measure `rounds` times with `jobs` jobs, one after the other."""
     results = [_round(jobs) for _ in range(rounds)]
     return [
-        Figure("pickup on an idle queue, p50", "ms", [_percentile(r, 50) for r in results], 5, at_most=True),
-        Figure("pickup on an idle queue, p99", "ms", [_percentile(r, 99) for r in results]),
+        Figure("pickup on an idle queue, p50", "ms", [percentile(r, 50) for r in results], 5, at_most=True),
+        Figure("pickup on an idle queue, p99", "ms", [percentile(r, 99) for r in results]),
     ]
 
 
@@ -58,8 +58,3 @@ def _one(client: Client, connection: psycopg.Connection[Any]) -> float:
 
     until(ran, 10, f"job {job.id} ran", every_s=0.005)
     return (started[0] - committed) * 1000
-
-
-def _percentile(values: list[float], percent: int) -> float:
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
