@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from awa.errors import ValidationError
@@ -25,7 +25,7 @@ class Preset:
     """A delay that depends on nothing but the attempt and chance. `str()` says which one it is."""
 
     shown: str
-    base: Callable[[int], float]
+    base: Callable[[int], float] = field(compare=False, repr=False)
     """Seconds before jitter. May overflow: what is beyond all numbers is beyond `most`."""
     most: float
     """Seconds; jitter included."""

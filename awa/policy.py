@@ -6,7 +6,7 @@ import inspect
 import math
 import reprlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, TypeGuard
 
 from awa.backoff import DEFAULT, DELAY_SECONDS_MAX, PRESETS, SECOND_US, Preset
@@ -32,7 +32,7 @@ class Policy:
     """Seconds from then on, or from a cancellation, until the worker is killed."""
     max_attempts: int | None = None
     """Of jobs inserted without a number of their own. None: 25."""
-    backoff: Backoff = DEFAULT
+    backoff: Backoff = field(default=DEFAULT, hash=False)  # a policy is a key, and the user's callable need not be one
     """How long to wait after a failed attempt."""
     retry_on: tuple[type[BaseException], ...] | None = None
     """Only these are retried. None: everything is."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -191,3 +192,19 @@ def test_a_partial_method_or_callable_object_will_do() -> None:
 
     functions: list[Callable[[int], float]] = [Object(), Object().method]
     assert [check_policy(backoff=each).delay_us(1, 0.0) for each in functions] == [7_000_000, 8_000_000]
+
+
+@dataclass
+class Unhashable:
+    seconds: float
+
+    def __call__(self, attempt: int) -> float:
+        return self.seconds
+
+
+def test_a_policy_can_be_a_key_whatever_its_backoff() -> None:
+    known = {check_policy(backoff=Unhashable(1)): 1, check_policy(backoff=linear(5)): 2}
+    assert known[check_policy(backoff=Unhashable(1))] == 1
+    assert known[check_policy(backoff=linear(5))] == 2
+    assert check_policy(backoff=Unhashable(2)) not in known
+    assert check_policy(backoff=linear(6)) not in known
