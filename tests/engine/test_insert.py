@@ -103,6 +103,8 @@ def test_a_thousand_jobs_that_differ_in_one_field_each_stay_apart(db: Connection
         new(kind="a"),
         new(priority=1),
         new(max_attempts=1),
+        new(timeout_ms=0),
+        new(timeout_ms=1),
         new(metadata=b'{"a":1}'),
         new(tags=["a"]),
         new(tags=["a", "b"]),
@@ -111,10 +113,10 @@ def test_a_thousand_jobs_that_differ_in_one_field_each_stay_apart(db: Connection
     ]
     with db.transaction():
         ids = insert_many(db, kinds * 100)
-    for job, given in zip(ids[:10] + ids[-10:], kinds * 2, strict=True):
+    for job, given in zip(ids[: len(kinds)] + ids[-len(kinds) :], kinds * 2, strict=True):
         row = stored(db, job)
         assert row["metadata"] is None or json.loads(row["metadata"]) == json.loads(given.metadata or b"0")
-        for column in ("queue", "kind", "priority", "max_attempts", "run_at", "tags"):
+        for column in ("queue", "kind", "priority", "max_attempts", "timeout_ms", "run_at", "tags"):
             assert row[column] == getattr(given, column), column
 
 
