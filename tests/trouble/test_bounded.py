@@ -23,12 +23,6 @@ SLOW_S = 30.0
 
 
 @pytest.fixture
-def proxy(database: str) -> Iterator[TcpProxy]:
-    with TcpProxy.to(database) as proxy:
-        yield proxy
-
-
-@pytest.fixture
 def bounded(proxy: TcpProxy) -> Iterator[psycopg.Connection[object]]:
     with connect(proxy.dsn, role="bounded", answer_s=ANSWER_S) as connection:
         yield connection

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from time import monotonic
 
 import pytest
@@ -19,12 +18,6 @@ LONG_S = 45.0
 A_MOMENT_S = 0.8
 SILENCE_S = 5.0
 """More than the three heartbeats after which a node is taken for dead."""
-
-
-@pytest.fixture
-def proxy(database: str) -> Iterator[TcpProxy]:
-    with TcpProxy.to(database) as proxy:
-        yield proxy
 
 
 def dsn_of(proxy: TcpProxy) -> str:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from signal import Signals
 from time import monotonic
@@ -12,50 +9,15 @@ from time import monotonic
 import psycopg
 import pytest
 
-from awa import embedded
-from awa.database import schema
-from awa.database.connections import connect
 from tests.fixtures.supervisor import Shop, Start
 from tests.fixtures.waiting import until
+from tests.trouble.own import END_ALL, OwnServer
 
 pytestmark = [pytest.mark.processes, pytest.mark.postgres]
 
 STALE_S = 3.0
 OUTAGE_S = 4.0
 """More than three heartbeats of one second."""
-END_ALL = """select pg_terminate_backend(pid) from pg_stat_activity
-where application_name like 'awa %' and datname = current_database()"""
-
-
-class OwnServer:
-    """A server of the test's own, which it may stop."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.start()
-        with connect(self.dsn, role="test") as connection:
-            schema.migrate(connection)
-
-    def start(self) -> None:
-        """Start it, at the same address as before."""
-        self.server = embedded.start(self.path, settings={"fsync": "off", "max_connections": "40"}, keep=True)
-        self.dsn = self.server.dsn
-
-    def stop(self) -> None:
-        """Stop it, whoever is connected."""
-        self.server.stop()
-        embedded.stop(self.path)
-
-
-@pytest.fixture
-def own_server(server: embedded.Server) -> Iterator[OwnServer]:
-    """A server that nobody else uses."""
-    directory = Path(tempfile.mkdtemp(prefix="awa-own-", dir=server.path.parent))
-    directory.chmod(0o755)
-    own = OwnServer(directory / "data")
-    yield own
-    own.stop()
-    shutil.rmtree(directory)
 
 
 def test_all_connections_are_ended_again_and_again(shop: Shop, supervise: Start) -> None:
