@@ -24,7 +24,7 @@ MEANINGS = {
     "its worker is killed.",
     "settle.jobs": "Outcomes were recorded.",
     "settle.refused": "Outcomes were refused, because the jobs were no longer in the worker's lease: cancelled, or "
-    "given to others.",
+    "given to others, or recorded already by a try whose answer was lost with the connection.",
     "settle.written_off": "Jobs were claimed whose rows in `awa.job_log` somebody has deleted; nobody can run them, "
     "and they count as failed.",
     "promote.jobs": "Deferred jobs were due and are ready now.",

@@ -74,7 +74,6 @@ def resumed(
     assert [len(shop.attempts(job)) for job in held] == [1] * len(held)
     assert shop.rows("select count(*) from awa.attempt_log group by job_id having count(*) > 1") == []
     assert shop.rows("select id from awa.batch") == []
-    assert not supervisor.events("settle.refused")
     assert not supervisor.events("worker.exited")
     lost = {each["process"] for each in supervisor.events("database.lost")}
     for process in lost:

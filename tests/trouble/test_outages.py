@@ -10,7 +10,9 @@ import psycopg
 import pytest
 
 from tests.fixtures.supervisor import Shop, Start
+from tests.fixtures.tcpproxy import TcpProxy
 from tests.fixtures.waiting import until
+from tests.trouble.observe import LONG_S, endured, hold, resumed
 from tests.trouble.own import END_ALL, OwnServer
 
 pytestmark = [pytest.mark.processes, pytest.mark.postgres]
@@ -58,6 +60,47 @@ def test_the_server_restarts(own_server: OwnServer, supervise: Start, tmp_path: 
     assert len(supervisor.events("database.lost")) <= 3  # and each worker once
     assert supervisor.stop() == 0
     shop.close()
+
+
+def test_the_server_crashes(own_server: OwnServer, supervise: Start, tmp_path: Path) -> None:
+    """Nobody says goodbye, and the server is busy with its log for a while afterwards."""
+    shop = Shop(own_server.dsn, tmp_path)
+    supervisor = supervise(dsn=own_server.dsn, heartbeat_interval_s=20).ready()
+    held = hold(shop)
+    shop.close()
+    with endured(supervisor):
+        own_server.crash()
+        shop.open("gate")
+    own_server.start()
+    shop = Shop(own_server.dsn, tmp_path)
+    resumed(supervisor, shop, held)
+    shop.close()
+
+
+def test_the_network_is_cut(proxy: TcpProxy, shop: Shop, supervise: Start) -> None:
+    """Again and again, with everything that was under way."""
+    supervisor = supervise(database_url=proxy.dsn, heartbeat_interval_s=20).ready()
+    held = hold(shop)
+    with endured(supervisor, 8.0):
+        proxy.refuse()
+        proxy.cut()
+        shop.open("gate")
+    proxy.resume()
+    shop.until_state("completed", *held, timeout=LONG_S)
+    jobs = shop.insert_many([("nap", {"ms": 1})] * 300)
+    for goal in (20, 80, 140):
+        until(lambda: shop.rows("select count(*) from awa.attempt_log")[0] >= goal, LONG_S)  # noqa: B023
+        proxy.cut()
+    resumed(supervisor, shop, held, lambda shop: jobs)
+
+
+def test_the_other_side_closes_one_direction(proxy: TcpProxy, shop: Shop, supervise: Start) -> None:
+    supervisor = supervise(database_url=proxy.dsn, heartbeat_interval_s=20, answer_s=1.0).ready()
+    jobs = shop.insert_many([("nap", {"ms": 1})] * 300)
+    for goal, direction in ((20, "to_client"), (80, "to_server")):
+        until(lambda: shop.rows("select count(*) from awa.attempt_log")[0] >= goal, LONG_S)  # noqa: B023
+        proxy.half_close(direction)  # type: ignore[arg-type]
+    resumed(supervisor, shop, [], lambda shop: jobs)
 
 
 def test_after_a_long_outage_nobody_is_taken_for_dead(own_server: OwnServer, supervise: Start, tmp_path: Path) -> None:
