@@ -140,7 +140,8 @@ class Proxy(Service):
             return
         self._strays_at = monotonic() + STRAYS_S
         least_us = 0 if asked else STRAYS_S * 1e6
-        seen = [(slot, slot.worker_id, slot.running()) for slot in self._node.board.slots]
+        occupied = [slot for slot in self._node.board.slots if slot.state != WorkerState.VACANT]
+        seen = [(slot, slot.worker_id, slot.running()) for slot in occupied]
         running = [
             (slot, worker, job)
             for slot, worker, job in seen

@@ -19,18 +19,17 @@ from typing import Final
 
 from awa import telemetry
 from awa.processes.clock import monotonic_us
-from awa.processes.slot import Flag, Interrupt, Running, Slot, Stop
+from awa.processes.slot import Flag, Interrupt, Running, Slot, Stop, WorkerState
 from awa.processes.stacks import StackPipe
 from awa.supervisor.death import Doom
 from awa.supervisor.node import Node
 
 LOOK_US: Final = 100_000
-"""How often to look at running jobs: a limit is enforced this much late at the most."""
+"""How often to look: a limit is enforced this much late at the most."""
 STACK_LOOK_US: Final = 10_000
 """After so long without more of a stack, it is whole …"""
 STACK_WAIT_US: Final = 250_000
 """… and after so long without any, none will come: the process is stopped, or stuck in the kernel."""
-REST_US: Final = 1_000_000
 
 
 class Stage(IntEnum):
@@ -68,9 +67,10 @@ class Warden:
     def look(self) -> float:
         """Look at every running job; return after how many seconds to look again at the latest."""
         now_us = monotonic_us()
-        next_us = REST_US
+        next_us = LOOK_US
         for slot in self._node.board.slots:
-            running = slot.running()
+            # What a dead worker left stays on the board until another one moves in.
+            running = None if slot.state == WorkerState.VACANT else slot.running()
             if running is None:
                 self._cases.pop(slot.index, None)
             else:
