@@ -78,9 +78,9 @@ class Settlement(NamedTuple):
     started_us: int
     finished_us: int
     cpu_us: int
-    """Processor time the attempt used, user and system, in microseconds."""
+    """Processor time the attempt used, user and system, with that of programs it has waited for, in microseconds."""
     peak_kb: int
-    """Peak resident memory of the process so far, in KiB."""
+    """Peak resident memory while the attempt ran, in KiB; where the system cannot tell, since the process began."""
     delay_us: int
     """As in Verdict; -1 for none."""
     payload: bytes | None

@@ -189,7 +189,8 @@ create index deferred_due on awa.deferred (run_at, job_id);
 
 -- ---------------------------------------------------------------- settle
 
--- One row an attempt, insert-only, partitioned like job_log. The primary key
+-- One row an attempt, partitioned like job_log, never changed but for the cost
+-- of an attempt that was cancelled while it ran. The primary key
 -- makes it impossible to settle an attempt twice. A job whose newest row (by
 -- round, attempt) has a terminal outcome is in that state. Two kinds of rows
 -- are not executions and have no started_at: outcome 'available' marks a manual

@@ -13,7 +13,8 @@ from awa import telemetry
 from awa.database.pipeline import one_trip
 from awa.database.statements import statement
 from awa.engine.arrays import numbers
-from awa.engine.settle import read_settle, send_settle
+from awa.engine.settle import note_costs, read_settle, send_settle
+from awa.job import JobState
 from awa.outcome import Settlement
 
 RETRIED_AT_ONCE: Final = 1
@@ -78,7 +79,10 @@ def rescue(
         settled = send_settle(connection, worker, finished) if finished else None
         answer = _send(connection, worker, death)
         connection.execute(_LEAVE_WORKER, {"worker": worker})
-    return _read(worker, death, answer, settled)
+    accepted = read_settle(settled) if settled else set()
+    rescued = _read(worker, death, answer, len(accepted))
+    note_costs(connection, worker, [*finished, *_unsettled(death)], accepted | {rescued.suspect or 0})
+    return rescued
 
 
 def rescue_stale(
@@ -126,6 +130,14 @@ def strayed(connection: psycopg.Connection[Any], running: Sequence[tuple[int, in
     }
 
 
+def _unsettled(death: Death) -> list[Settlement]:
+    """Return the job that a worker died in as if it had ended, if what it cost is known."""
+    if not death.running or death.started_us is None or death.cpu_us is None:
+        return []
+    cost = (death.cpu_us, death.peak_kb or 0)
+    return [Settlement(death.running, JobState.Cancelled, death.started_us, death.started_us, *cost, -1, None)]
+
+
 def _next_stale(connection: psycopg.Connection[Any], stale_s: float, seen: list[int]) -> int | None:
     """Return a stale node that has not been looked at yet."""
     row = connection.execute(_STALE, {"stale_s": stale_s, "seen": seen}).fetchone()
@@ -149,7 +161,7 @@ def _rescue_node(
 
 
 def _take_apart(connection: psycopg.Connection[Any], worker: int, death: Death) -> None:
-    _read(worker, death, _send(connection, worker, death), None)
+    _read(worker, death, _send(connection, worker, death), 0)
 
 
 def _send(connection: psycopg.Connection[Any], worker: int, death: Death) -> psycopg.Cursor[Any]:
@@ -170,11 +182,11 @@ def _send(connection: psycopg.Connection[Any], worker: int, death: Death) -> psy
     )
 
 
-def _read(worker: int, death: Death, answer: psycopg.Cursor[Any], settled: psycopg.Cursor[Any] | None) -> Rescued:
+def _read(worker: int, death: Death, answer: psycopg.Cursor[Any], settled: int) -> Rescued:
     row = answer.fetchone()
     assert row is not None
     suspect, exhausted, returned = row
-    rescued = Rescued(len(read_settle(settled)) if settled else 0, suspect, bool(exhausted), returned)
+    rescued = Rescued(settled, suspect, bool(exhausted), returned)
     if any(rescued):
         telemetry.emit(telemetry.RESCUE_JOBS, worker=worker, reason=death.reason, **rescued._asdict())
     return rescued

@@ -15,6 +15,7 @@ from awa.outcome import Settlement
 _LOCK = statement("settle/lock")
 _SETTLE = statement("settle/settle")
 _RELEASE = statement("settle/release")
+_COST = statement("settle/cost")
 
 
 def send_settle(
@@ -57,7 +58,27 @@ def settle(connection: psycopg.Connection[Any], worker: int, settlements: Sequen
         return set()
     with one_trip(connection):
         answer = send_settle(connection, worker, settlements)
-    return read_settle(answer)
+    accepted = read_settle(answer)
+    note_costs(connection, worker, settlements, accepted)
+    return accepted
+
+
+def note_costs(
+    connection: psycopg.Connection[Any], worker: int, settlements: Sequence[Settlement], accepted: set[int]
+) -> None:
+    """Record what refused attempts cost, if they were refused because their jobs had been cancelled."""
+    refused = [each for each in settlements if each.job_id not in accepted]
+    if refused:
+        connection.execute(
+            _COST,
+            {
+                "worker": worker,
+                "ids": numbers(each.job_id for each in refused),
+                "started": numbers(each.started_us for each in refused),
+                "cpu": numbers(each.cpu_us for each in refused),
+                "peak": numbers(each.peak_kb for each in refused),
+            },
+        )
 
 
 def release(connection: psycopg.Connection[Any], worker: int, keep: Sequence[int] = ()) -> int:

@@ -8,7 +8,9 @@ cannot be told from its name (a boot option turns it off, sandboxes leave it out
 
 from __future__ import annotations
 
+import contextlib
 import mmap
+import os
 import resource
 import sys
 from functools import cache
@@ -17,6 +19,8 @@ from types import TracebackType
 from typing import Final, NamedTuple
 
 _STATM: Final = Path("/proc/self/statm")
+_CLEAR_REFS: Final = "/proc/self/clear_refs"
+_RESET_PEAK: Final = b"5"
 _PAGE_BYTES: Final = resource.getpagesize()
 _MAXRSS_UNIT: Final = 1024 if sys.platform == "darwin" else 1
 """Linux counts in KiB, macOS in bytes."""
@@ -39,12 +43,26 @@ def resident_kb() -> int:
     try:
         return _pages(1) * _PAGE_BYTES // 1024
     except OSError:
-        return peak_kb(resource.getrusage(resource.RUSAGE_SELF))
+        return peak_kb(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
-def peak_kb(usage: resource.struct_rusage) -> int:
-    """Return the peak resident memory in KiB."""
-    return usage.ru_maxrss // _MAXRSS_UNIT
+def peak_kb(maxrss: int) -> int:
+    """Return the peak resident memory in KiB, from what `getrusage` calls `ru_maxrss`."""
+    return maxrss // _MAXRSS_UNIT
+
+
+class PeakReset:
+    """Sets the peak of this process's resident memory back to what is resident now. Does nothing but on Linux."""
+
+    def __init__(self) -> None:
+        self._fd: int | None = None
+        with contextlib.suppress(OSError):  # not Linux, or a /proc that may not be written to
+            self._fd = os.open(_CLEAR_REFS, os.O_WRONLY)
+
+    def __call__(self) -> None:
+        if self._fd is not None:
+            with contextlib.suppress(OSError):
+                os.write(self._fd, _RESET_PEAK)
 
 
 def can_cap() -> bool:

@@ -21,7 +21,7 @@ from awa.processes.journal import LOW_BITS, LOW_MASK, JournalReader, JournalWrit
 PID, WORKER_ID, STATE, BEAT, LEASE, LEASE_SIZE, EXPECTED, TURN, POSITION, JOB_ID, ATTEMPT, JOB_STARTED, JOURNAL = range(
     13
 )
-DEADLINE, GRACE, FLAGS = range(13, 16)
+DEADLINE, GRACE, FLAGS, CPU = range(13, 17)
 # The supervisor's cells, on cache lines of their own: a store there must not slow the worker's next one
 STOP, CANCEL, LIMIT, FRONT, SETTLED, INTERRUPT = range(32, 38)
 
@@ -105,6 +105,8 @@ class Running(NamedTuple):
     """When its time is up, monotonic clock; 0: never."""
     grace_us: int = 0
     flags: int = 0
+    used_us: int = 0
+    """Processor time that the worker had used before this job, microseconds."""
 
 
 class Remains(NamedTuple):
@@ -190,12 +192,16 @@ class Slot:
             _LABEL.pack_into(self._label, 0, label.encode())
         return cells[LEASE]
 
-    def begin_job(self, position: int, job_id: int, attempt: int, now_us: int, limits: Limits = NO_LIMITS) -> None:
-        """Show the job about to run. `now_us` is on the monotonic clock."""
+    def begin_job(
+        self, position: int, job_id: int, attempt: int, now_us: int, limits: Limits = NO_LIMITS, used_us: int = 0
+    ) -> None:
+        """Show the job about to run. `now_us` is on the monotonic clock; `used_us` is the processor time that the
+        worker has used so far."""
         cells = self.cells
         cells[TURN] += 1
         timeout_us, cells[GRACE], cells[FLAGS] = limits
         cells[DEADLINE] = now_us + timeout_us if timeout_us else 0
+        cells[CPU] = used_us
         cells[POSITION] = position
         cells[ATTEMPT] = attempt
         cells[JOB_STARTED] = cells[BEAT] = now_us
@@ -268,6 +274,7 @@ class Slot:
                 cells[DEADLINE],
                 cells[GRACE],
                 cells[FLAGS],
+                cells[CPU],
             )
             if cells[TURN] == turn and cells[JOB_ID] == job_id:
                 return seen

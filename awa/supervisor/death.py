@@ -61,12 +61,18 @@ def of(event: Exited, running: Running | None, doom: Doom | None = None) -> Deat
         f"worker {describe(event, running, doom)}",
         running.job_id if running else 0,
         started_us,
-        None,
+        _cpu_us(event, running),
         event.max_rss_kb or None,
         _details(event, doom),
         doom.attempts_at_once if doom else RETRIED_AT_ONCE,
         doom.may_retry if doom else True,
     )
+
+
+def _cpu_us(event: Exited, running: Running | None) -> int | None:
+    """Return the processor time of the job it died in, microseconds; None when nobody has learnt what it used."""
+    used_us = round((event.user_s + event.system_s) * 1e6)
+    return max(0, used_us - running.used_us) if running is not None and used_us else None
 
 
 def _details(event: Exited, doom: Doom | None) -> dict[str, Any]:

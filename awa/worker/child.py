@@ -25,6 +25,7 @@ from awa.worker.claimer import Fenced
 from awa.worker.interrupts import Interrupts
 from awa.worker.lifetime import Lifetime
 from awa.worker.loop import Loop
+from awa.worker.meter import Meter
 
 IDLE_WAIT_S: Final = 2.0
 """An idle worker is woken when there is work; it looks by itself this often all the same."""
@@ -152,6 +153,7 @@ class _Worker:
             may_claim=lambda: not self._terminated,
             show=self._title.show,
             lifetime=self._lifetime,
+            meter=Meter(alone=True),
         )
 
     def _guarded(self, loop: Loop, step: Callable[[], Result]) -> Result:

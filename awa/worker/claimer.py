@@ -103,7 +103,9 @@ class Claimer:
         with one_trip(connection):
             settled = settle.send_settle(connection, worker, outstanding)
             answer = claim.send_claim(connection, worker, wants, **self._limits(wants))
-        self._pending.settled(outstanding, settle.read_settle(settled))
+        accepted = settle.read_settle(settled)
+        settle.note_costs(connection, worker, outstanding, accepted)
+        self._pending.settled(outstanding, accepted)
         return claim.read_claim(answer)
 
     def _claim(self, connection: psycopg.Connection[Any]) -> Claimed:

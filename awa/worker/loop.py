@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Callable, Mapping, Sequence
 from time import time_ns
 from typing import Any, Final, NamedTuple
@@ -18,7 +17,6 @@ from awa.job import JobState
 from awa.outcome import Settlement, Verdict
 from awa.processes.clock import monotonic_us
 from awa.processes.journal import JournalWriter
-from awa.processes.memory import peak_kb
 from awa.processes.slot import Limits, Remains, Slot, Stop, WorkerState
 from awa.task import Registry, Task
 from awa.worker.claimer import Claimer
@@ -26,6 +24,7 @@ from awa.worker.interrupts import Interrupts
 from awa.worker.lanes import Lanes
 from awa.worker.lifetime import Lifetime
 from awa.worker.limits import limits_of
+from awa.worker.meter import Meter
 from awa.worker.pace import LEASE_JOBS_MAX, Pace
 from awa.worker.pending import Pending
 from awa.worker.run import Runner
@@ -60,6 +59,7 @@ class Loop:
         show: Callable[[str], None] = lambda doing: None,
         interruptible: bool = False,
         lifetime: Lifetime | None = None,
+        meter: Meter | None = None,
     ) -> None:
         """`interrupts` are what may be raised in handlers; `lifetime` says when this worker has worked for long enough,
         `may_claim` whether to take on more work (a signal says no); `show` is told what this worker does;
@@ -75,6 +75,7 @@ class Loop:
         self._may_claim = may_claim
         self._show = show
         self._lifetime = lifetime or Lifetime()
+        self._meter = meter or Meter()
         self._lanes = Lanes(registry.kinds, queues)
         self._claimer = Claimer(slot, self._lanes, self._pace, self.pending)
 
@@ -181,20 +182,19 @@ class Loop:
 
     def _run_one(self, position: int, item: _Item) -> None:
         body, timeout_us = item.body, item.limits.timeout_us
-        before = resource.getrusage(resource.RUSAGE_SELF)
+        used_us = self._meter.begin()
         started_wall, started = time_ns() // 1000, monotonic_us()
-        self._slot.begin_job(position, body.id, item.attempt, started, item.limits)
+        self._slot.begin_job(position, body.id, item.attempt, started, item.limits, used_us)
         verdict = self._runner.run(item.task, body, item.attempt, started_wall + timeout_us if timeout_us else 0)
         ended = monotonic_us()
-        after = resource.getrusage(resource.RUSAGE_SELF)
-        cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        cpu_us, peak_kb = self._meter.end()
         settlement = Settlement(
             body.id,
             verdict.state,
             started_wall,
             started_wall + ended - started,
-            int(cpu_s * 1e6),
-            peak_kb(after),
+            cpu_us,
+            peak_kb,
             -1 if verdict.delay_us is None else verdict.delay_us,
             verdict.payload,
         )

@@ -19,8 +19,8 @@ with aside as (
 ), counted as (
   insert into awa.tally (minute, lane, outcome, jobs) select date_trunc('minute', now()), lane, 6, 1 from found
 ), attempted as (
-  insert into awa.attempt_log (job_id, started_at, finished_at, lane, round, attempt, outcome, error)
-  select %(id)s, leased_at, clock_timestamp(), lane, round, attempt + 1, 6, %(error)s::jsonb from found
+  insert into awa.attempt_log (job_id, started_at, finished_at, worker, lane, round, attempt, outcome, error)
+  select %(id)s, leased_at, clock_timestamp(), owner, lane, round, attempt + 1, 6, %(error)s::jsonb from found
 )
 select owner is not null as was_running,
        case when owner is not null then pg_notify('awa:cancel', owner || ' ' || %(id)s) end

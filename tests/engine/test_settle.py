@@ -9,6 +9,7 @@ from awa.database.pipeline import one_trip
 from awa.engine import control
 from awa.engine.claim import claim, read_claim, send_claim
 from awa.engine.promote import promote
+from awa.engine.rescue import Death, rescue
 from awa.engine.settle import read_settle, release, send_settle, settle
 from awa.job import JobState
 from tests.engine.helpers import (
@@ -288,3 +289,22 @@ def test_a_settle_finds_its_lease_by_owner_at_any_backlog(
     assert {index for _, index in scans(plan, "batch") if index} <= {"batch_leased", "batch_pkey"}
     assert not any(kind == "Seq Scan" for kind, _ in scans(plan, "batch"))
     assert buffers(plan) < 150
+
+
+@both_servers
+def test_what_a_cancelled_attempt_cost_is_added_once_and_to_no_other(db: Connection) -> None:
+    worker, other = sign_in(db), sign_in(db)
+    add_sealed(db, 3)
+    first, second, third = ids_of(take(db, worker))
+    control.cancel(db, first)
+    settle(db, other, [outcome(first)])  # not the one that ran it
+    assert control.attempts(db, first)[0]["cpu_s"] is None
+    settle(db, worker, [outcome(first), outcome(second)])
+    settle(db, worker, [outcome(first)._replace(cpu_us=9)])
+    (cancelled,), (completed,) = control.attempts(db, first), control.attempts(db, second)
+    assert (cancelled["worker"], cancelled["cpu_s"], cancelled["peak_kb"]) == (worker, 1.5, 4096)
+    assert (completed["outcome"], completed["cpu_s"]) == ("completed", 1.5)
+    control.cancel(db, third)
+    rescue(db, worker, Death("killed", third, EPOCH_US, 2_000_000, None))
+    (cancelled,) = control.attempts(db, third)
+    assert (cancelled["outcome"], cancelled["cpu_s"], cancelled["peak_kb"]) == ("cancelled", 2.0, None)

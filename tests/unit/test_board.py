@@ -105,8 +105,8 @@ def test_a_running_job_is_seen_whole(slot: Slot) -> None:
     slot.take(9)
     assert slot.running() is None
     lease = slot.begin_lease(3, 250, "email default")
-    slot.begin_job(2, 77, 4, 1000, Limits(500, 30, Flag.RAISE_ON_CANCEL))
-    assert slot.running() == Running(1, 77, 4, lease, 2, 1000, 250, 1500, 30, Flag.RAISE_ON_CANCEL)
+    slot.begin_job(2, 77, 4, 1000, Limits(500, 30, Flag.RAISE_ON_CANCEL), 6000)
+    assert slot.running() == Running(1, 77, 4, lease, 2, 1000, 250, 1500, 30, Flag.RAISE_ON_CANCEL, 6000)
     assert (slot.state, slot.beat, slot.label, slot.lease_size) == (WorkerState.RUNNING, 1000, "email default", 3)
     assert slot.jobs_done() == 0
     slot.end_job()

@@ -1,0 +1,51 @@
+"""What an attempt costs: processor time and peak memory."""
+
+from __future__ import annotations
+
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
+
+from awa.processes.memory import PeakReset, peak_kb
+
+
+class Meter:
+    """Measures one job after the other; costs 2.5 µs a job, nearly all of it three system calls.
+
+    The system's peak is that of the process's whole life. So it is set back to the present after a job that has raised
+    it, and only then: 0.6 µs, which short jobs that take no memory do not pay.
+    """
+
+    def __init__(self, *, alone: bool = False) -> None:
+        """`alone`: this process does nothing but run jobs, so its peak is ours to set back."""
+        self._reset = PeakReset() if alone else None
+        children = getrusage(RUSAGE_CHILDREN)  # changes only while a job runs: nobody else starts programs
+        self._children_s = children.ru_utime + children.ru_stime
+        self._children_peak = children.ru_maxrss
+        self._own_s = 0.0
+        self._own_peak = 0
+        if self._reset is not None:
+            self._reset()
+
+    def begin(self) -> int:
+        """Note that a job begins. Returns the processor time used so far, in microseconds."""
+        before = getrusage(RUSAGE_SELF)
+        self._own_s = before.ru_utime + before.ru_stime
+        self._own_peak = before.ru_maxrss
+        return int((self._own_s + self._children_s) * 1e6)
+
+    def end(self) -> tuple[int, int]:
+        """Note that the job has ended; return what it cost.
+
+        That is the processor time of this process and of the programs that it has waited for, in microseconds, and the
+        peak resident memory of this process, or of one of those programs if it had more, in KiB.
+        """
+        after, children = getrusage(RUSAGE_SELF), getrusage(RUSAGE_CHILDREN)
+        peak = after.ru_maxrss
+        if peak > self._own_peak and self._reset is not None:
+            self._reset()
+        if children.ru_maxrss > self._children_peak:
+            self._children_peak = children.ru_maxrss
+            peak = max(peak, self._children_peak)
+        children_s = children.ru_utime + children.ru_stime
+        cpu_s = after.ru_utime + after.ru_stime - self._own_s + children_s - self._children_s
+        self._children_s = children_s
+        return int(cpu_s * 1e6), peak_kb(peak)
