@@ -32,10 +32,6 @@ class Leader(Service):
         self._elect_at = 0.0
         self.leads = False
 
-    def opened(self, connection: psycopg.Connection[Any]) -> None:
-        """Note since when the database has been within reach."""
-        self._node.leader_connected_at = monotonic()
-
     def step(self, connection: psycopg.Connection[Any]) -> float:
         """Stand for election when that is due, then do what is due."""
         now = monotonic()

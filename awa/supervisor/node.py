@@ -34,8 +34,6 @@ class Node:
     answer_s: float = ANSWER_S
     """How long its services and workers wait for an answer of the server, in seconds."""
     outage: Outage = field(default_factory=Outage)
-    leader_connected_at: float = field(default_factory=monotonic)
-    """When the leader thread's present connection was opened, monotonic seconds."""
     beat_at: float = field(default_factory=monotonic)
     """When the last heartbeat was answered, monotonic seconds."""
     steady_since: float = field(default_factory=monotonic)
@@ -59,8 +57,7 @@ class Node:
     def may_judge(self) -> bool:
         """Whether the silence of other nodes is theirs: the database has answered us, and in time, for so long."""
         now = monotonic()
-        since = max(self.leader_connected_at, self.steady_since)
-        return now - since >= self.settings.heartbeat_stale_s and not self._is_late(now)
+        return now - self.steady_since >= self.settings.heartbeat_stale_s and not self._is_late(now)
 
     def _is_late(self, now: float) -> bool:
         return now - self.beat_at > LATE * self.settings.heartbeat_interval_s

@@ -19,6 +19,7 @@ from awa.errors import JobCancelled, JobTimeout
 from awa.processes.slot import Interrupt, Slot
 
 SIGNAL: Final = signal.SIGUSR2
+HERE: Final = __file__
 
 
 class Interrupts:

@@ -15,7 +15,7 @@ from awa.processes.memory import Capped, lift
 from awa.processes.slot import Slot
 from awa.task import Task
 from awa.worker.context import RunningJob, end
-from awa.worker.interrupts import Interrupts
+from awa.worker.interrupts import HERE, Interrupts
 
 
 class Runner:
@@ -127,8 +127,21 @@ def _exit_code(error: BaseException | None) -> int:
 
 
 def _from_the_handler(error: BaseException) -> BaseException:
-    """Return `error` without the frames of this file that every traceback would begin with."""
+    """Return `error` without the frames of ours: those every traceback would begin with, and the signal handler that
+    an interrupt comes from."""
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
         frames = frames.tb_next
-    return error.with_traceback(frames) if frames is not None else error
+    if frames is None:
+        return error
+    if isinstance(error, (JobTimeout, JobCancelled)):
+        _cut_signal_handler(frames)
+    return error.with_traceback(frames)
+
+
+def _cut_signal_handler(frames: TracebackType) -> None:
+    while frames.tb_next is not None:
+        if frames.tb_next.tb_frame.f_code.co_filename == HERE:
+            frames.tb_next = None
+            return
+        frames = frames.tb_next

@@ -1,10 +1,11 @@
 """Rescue: give the jobs of nodes that went silent to others.
 
 A silence may be the database's: after an outage every heartbeat is old, and threads and nodes come back in any order.
-So the own node is never taken for dead, and the others are judged only when this node's leader thread, elected or not,
-has been connected, and its own heartbeats have been answered in time, for as long as the others may be silent. They try
-to reconnect more often than that. A server that hangs breaks no connection, and it may do so while it is being asked
-who is silent: so that is seen to again when the answer is there.
+So the own node is never taken for dead, and the others are judged only when this node's own heartbeats have been
+answered in time for as long as the others may be silent. They try to reconnect more often than that. A server that
+hangs breaks no connection, and it may do so while it is being asked who is silent: so that is seen to again when the
+answer is there. A connection that broke and was replaced before the next heartbeat was due means nothing: if it did, a
+leader whose connections break now and then would never come to rescue anybody.
 """
 
 from __future__ import annotations
