@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from awa.errors import JobTimeout as JobTimeout
     from awa.errors import LeaseLost as LeaseLost
     from awa.errors import LiveRuntimesRequireExclusiveWindow as LiveRuntimesRequireExclusiveWindow
+    from awa.errors import NotCommitted as NotCommitted
     from awa.errors import RuntimeVersionFloorNotMet as RuntimeVersionFloorNotMet
     from awa.errors import SchemaNotMigrated as SchemaNotMigrated
     from awa.errors import SchemaTooNew as SchemaTooNew
@@ -52,8 +53,8 @@ _HOMES = {
     "awa.engine.control": "QueueStat",
     "awa.errors": (
         "AppLoadError AwaError CallbackNotFound DatabaseError EmbeddedError JobCancelled JobNotFound JobTimeout "
-        "LeaseLost LiveRuntimesRequireExclusiveWindow RuntimeVersionFloorNotMet SchemaNotMigrated SchemaTooNew "
-        "SerializationError StateConflict StorageNotFinalized TerminalError UniqueConflict UnknownJobKind "
+        "LeaseLost LiveRuntimesRequireExclusiveWindow NotCommitted RuntimeVersionFloorNotMet SchemaNotMigrated "
+        "SchemaTooNew SerializationError StateConflict StorageNotFinalized TerminalError UniqueConflict UnknownJobKind "
         "ValidationError"
     ),
     "awa.job": "Job JobState",

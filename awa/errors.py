@@ -58,6 +58,10 @@ class LeaseLost(AwaError):
     """The job is no longer this worker's: it was cancelled, or given to others. Nothing was committed."""
 
 
+class NotCommitted(AwaError):
+    """The handler had its job completed by a transaction of its own, and then did not commit that transaction."""
+
+
 class UnknownJobKind(AwaError):
     """No handler is registered for this kind."""
 

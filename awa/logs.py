@@ -21,6 +21,7 @@ logger = logging.getLogger("awa")
 LEVELS: Final = {
     telemetry.RUN_FINISHED: logging.DEBUG,
     telemetry.RUN_TIMED_OUT: logging.WARNING,
+    telemetry.RUN_LEFT_OPEN: logging.WARNING,
     telemetry.SETTLE_JOBS: logging.DEBUG,
     telemetry.SETTLE_REFUSED: logging.WARNING,
     telemetry.SETTLE_WRITTEN_OFF: logging.ERROR,

@@ -21,6 +21,7 @@ SEAL_RESTORED = "seal.restored"
 RUN_FINISHED = "run.finished"
 RUN_TIMED_OUT = "run.timed_out"
 RUN_CANCELLED = "run.cancelled"
+RUN_LEFT_OPEN = "run.left_open"
 # settle
 SETTLE_JOBS = "settle.jobs"
 SETTLE_REFUSED = "settle.refused"

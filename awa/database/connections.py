@@ -53,6 +53,12 @@ def _opened(target: str, role: str, answer_s: float | None) -> psycopg.Connectio
     return connection
 
 
+def dsn_of(connection: psycopg.Connection[Any], **changed: Any) -> str:
+    """Return the DSN by which `connection` was made, with its password, and with the parameters given changed."""
+    info = connection.info
+    return conninfo.make_conninfo(info.dsn, **{"password": info.password or None, **changed})
+
+
 def options(dsn: str, role: str) -> dict[str, Any]:
     """Return parameters the DSN does not set itself: name, time-out, and keepalives that notice a dead peer."""
     wanted: dict[str, Any] = {

@@ -15,7 +15,7 @@ from psycopg.types.json import set_json_loads
 
 from awa.codec import decode
 from awa.database.borrowed import borrowed
-from awa.database.connections import connect, parsed
+from awa.database.connections import connect, dsn_of, parsed
 from awa.database.pool import Pool
 from awa.errors import DatabaseError, ValidationError
 
@@ -134,8 +134,7 @@ class CallersConnection(Source):
 
     @property
     def dsn(self) -> str | None:
-        info = self._connection.info
-        return conninfo.make_conninfo(info.dsn, password=info.password or None)
+        return dsn_of(self._connection)
 
     @contextmanager
     def lend(self) -> Iterator[psycopg.Connection[Any]]:

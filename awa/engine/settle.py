@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import psycopg
 
@@ -13,6 +13,10 @@ from awa.engine.arrays import numbers
 from awa.outcome import Settlement
 
 _LOCK = statement("settle/lock")
+_LOCK_WITHIN = statement("settle/lock_within")
+_RECORDED = statement("settle/recorded")
+_STANDS = statement("settle/stands")
+_IDENTITY = statement("settle/identity")
 _SETTLE = statement("settle/settle")
 _RELEASE = statement("settle/release")
 _COST = statement("settle/cost")
@@ -22,25 +26,25 @@ def send_settle(
     connection: psycopg.Connection[Any], worker: int, settlements: Sequence[Settlement]
 ) -> psycopg.Cursor[Any]:
     """Send a settle inside an open transaction; `read_settle` reads the answer."""
+    connection.execute(_LOCK, {"worker": worker}, prepare=True)
+    return connection.execute(_SETTLE, _parameters(worker, settlements), prepare=True)
+
+
+def _parameters(worker: int, settlements: Sequence[Settlement]) -> dict[str, Any]:
     ids, states, started, finished, cpu, peak, delays, payloads = zip(*settlements, strict=True)
     with_payload = [i for i, payload in enumerate(payloads) if payload is not None]
-    connection.execute(_LOCK, {"worker": worker}, prepare=True)
-    return connection.execute(
-        _SETTLE,
-        {
-            "worker": worker,
-            "ids": numbers(ids),
-            "outcomes": numbers(map(int, states)),
-            "started": numbers(started),
-            "finished": numbers(finished),
-            "cpu": numbers(cpu),
-            "peak": numbers(peak),
-            "delays": numbers(delays),
-            "payload_ids": numbers(ids[i] for i in with_payload),
-            "payloads": [payloads[i].decode() for i in with_payload],
-        },
-        prepare=True,
-    )
+    return {
+        "worker": worker,
+        "ids": numbers(ids),
+        "outcomes": numbers(map(int, states)),
+        "started": numbers(started),
+        "finished": numbers(finished),
+        "cpu": numbers(cpu),
+        "peak": numbers(peak),
+        "delays": numbers(delays),
+        "payload_ids": numbers(ids[i] for i in with_payload),
+        "payloads": [payloads[i].decode() for i in with_payload],
+    }
 
 
 def read_settle(answer: psycopg.Cursor[Any]) -> set[int]:
@@ -103,3 +107,52 @@ def release_if(
             return None
         row = connection.execute(_RELEASE, {"worker": worker, "keep": numbers(keep)}).fetchone()
     return row[0] if row else 0
+
+
+# In a transaction of the application's
+
+
+class Execute(Protocol):
+    """Runs a statement in the application's transaction; returns its rows."""
+
+    def __call__(self, sql: bytes, parameters: Mapping[str, Any], /) -> list[Any]: ...
+
+
+class Recorded(NamedTuple):
+    """What became of a settle inside a transaction of the application's."""
+
+    status: str | None
+    """How that transaction stands: "committed", "aborted", "in progress", or None where nobody knows."""
+    recorded: bool
+    """Whether the outcome is there to see."""
+
+
+def settle_within(execute: Execute, worker: int, settlement: Settlement) -> str | None:
+    """Record the outcome of one job in the transaction that `execute` works in; return the transaction's number.
+
+    None, and nothing is recorded, when the job is no longer in a lease of this worker. From here to its end the
+    transaction keeps the lease locked, and the server ends it when nothing is heard of it for ten seconds.
+    """
+    batches = execute(_LOCK_WITHIN, {"worker": worker})
+    if not batches:
+        return None
+    ((accepted,),) = execute(_SETTLE, _parameters(worker, [settlement]))
+    return str(batches[0][1]) if accepted else None
+
+
+def recorded(execute: Execute, worker: int, job: int, attempt: int, xid: str | None) -> Recorded:
+    """Return what became of a job's completion in transaction `xid` (None: unknown)."""
+    ((status, is_there),) = execute(_RECORDED, {"worker": worker, "job": job, "attempt": attempt, "xid": xid})
+    return Recorded(status, is_there)
+
+
+def stands(connection: psycopg.Connection[Any], worker: int) -> bool:
+    """Whether anything is left of a worker's lease."""
+    row = connection.execute(_STANDS, {"worker": worker}).fetchone()
+    return row is not None and bool(row[0])
+
+
+def identity(execute: Execute) -> tuple[int, int]:
+    """Return which database `execute` works in: the number of its cluster, and its own."""
+    ((cluster, database),) = execute(_IDENTITY, {})
+    return int(cluster), int(database)

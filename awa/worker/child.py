@@ -22,6 +22,7 @@ from awa.processes.title import Title
 from awa.processes.wakes import WorkerWakes
 from awa.worker.app import loaded
 from awa.worker.claimer import Fenced
+from awa.worker.completion import LeftOpen
 from awa.worker.interrupts import Interrupts
 from awa.worker.lifetime import Lifetime
 from awa.worker.loop import Loop
@@ -48,6 +49,8 @@ def main(slot: Slot, message: dict[str, Any], wakes: WorkerWakes) -> int:
         return worker.live()
     except (Fenced, _NodeGone):
         return ExitCode.FENCED
+    except LeftOpen:
+        return ExitCode.RECYCLED  # at once: whatever this process still sent to the server would wait for itself
     except _Stopped:
         return ExitCode.OK
 

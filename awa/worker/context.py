@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, overload
 
 import msgspec
 
@@ -11,6 +11,8 @@ from awa.engine.claim import Body
 from awa.job import Job, JobState
 from awa.policy import seconds_of
 from awa.processes.slot import Slot
+from awa.worker.blocks import JobTransaction, TransactionBlock
+from awa.worker.completion import Completions
 
 _set = object.__setattr__
 
@@ -18,10 +20,13 @@ _set = object.__setattr__
 class RunningJob(Job):
     """A `Job` while its handler runs."""
 
-    __slots__ = ("_slot",)
+    __slots__ = ("_completions", "_slot")
     _slot: Slot | None
+    _completions: Completions
 
-    def __init__(self, body: Body, attempt: int, args: Any, slot: Slot, deadline_us: int = 0) -> None:
+    def __init__(
+        self, body: Body, attempt: int, args: Any, slot: Slot, completions: Completions, deadline_us: int = 0
+    ) -> None:
         for name, value in (
             ("id", body.id),
             ("kind", body.kind),
@@ -43,6 +48,7 @@ class RunningJob(Job):
             ("result", None),
             ("traceparent", None),
             ("_slot", slot),
+            ("_completions", completions),
         ):
             _set(self, name, value)
 
@@ -51,9 +57,56 @@ class RunningJob(Job):
 
         Raises RuntimeError when the handler has returned: the worker is at another job by then.
         """
+        return self._running("is_cancelled").is_cancelled()
+
+    def complete(self, connection: Any, result: Any = None) -> None:
+        """Complete this job in the transaction that `connection` is in: it is completed if and only if that commits.
+
+        Call it last in the transaction, then commit, then return. What the handler returns after that counts only if
+        the transaction was rolled back; what it raises, too.
+
+        Args:
+            connection: of psycopg or psycopg2, a Connection or Session of SQLAlchemy, a connection of Django or its
+                alias, or an Awa transaction, on the database the job is in.
+            result: to be stored as the job's result.
+
+        Raises:
+            LeaseLost: the job is not this worker's any more, so the transaction must not commit: let it be rolled back.
+            AwaError: the connection is in autocommit mode, or leads to another database, or the job is completed.
+            TypeError: `connection` is none.
+            RuntimeError: the handler has returned.
+        """
+        self._running("complete")
+        self._completions.complete(self, connection, result)
+
+    @overload
+    def transaction(self, connection: None = None, *, result: Any = None) -> JobTransaction: ...
+
+    @overload
+    def transaction(self, connection: Any, *, result: Any = None) -> TransactionBlock: ...
+
+    def transaction(self, connection: Any = None, *, result: Any = None) -> JobTransaction | TransactionBlock:
+        """Return a transaction that completes this job as it commits, to be used as a context manager.
+
+            with job.transaction() as tx:
+                tx.execute("insert into receipts (order_id) values ($1)", job.args.order_id)
+
+        If the block raises, all of it is rolled back, and the exception is the handler's as any other.
+
+        Args:
+            connection: left out, one that the worker keeps for this, and `tx` is as that of `client.transaction()`.
+                Given, whatever `complete` takes; it must not be in a transaction.
+            result: to be stored as the job's result; or set `tx.result` in the block.
+
+        Raises LeaseLost at the end of the block when the job is not this worker's any more; nothing is committed then.
+        """
+        self._running("transaction")
+        return self._completions.transaction(self, connection, result)
+
+    def _running(self, what: str) -> Slot:
         if self._slot is None:
-            raise RuntimeError(f"job {self.id} is not running any more; is_cancelled() is for its handler")
-        return self._slot.is_cancelled()
+            raise RuntimeError(f"job {self.id} is not running any more; {what}() is for its handler")
+        return self._slot
 
 
 def end(job: RunningJob) -> None:

@@ -21,6 +21,7 @@ from awa.processes.board import Board
 from awa.processes.slot import Slot, WorkerState
 from awa.task import Registry
 from awa.worker.claimer import Fenced
+from awa.worker.completion import LeftOpen
 from awa.worker.interrupts import Interrupts
 from awa.worker.loop import Loop
 from awa.worker.pace import LEASE_JOBS_MAX
@@ -50,6 +51,8 @@ def work(
                     "this process could not reach the database for so long that it was taken for dead, and its jobs "
                     "were given to others"
                 ) from fenced
+            except LeftOpen as left_open:
+                raise AwaError(f"{left_open}, in which it had called job.complete(); commit it there") from left_open
             finally:
                 lead.leave_node(connection, node)
 

@@ -20,6 +20,7 @@ from awa.processes.journal import JournalWriter
 from awa.processes.slot import Limits, Remains, Slot, Stop, WorkerState
 from awa.task import Registry, Task
 from awa.worker.claimer import Claimer
+from awa.worker.completion import Completions, LeftOpen, Way
 from awa.worker.interrupts import Interrupts
 from awa.worker.lanes import Lanes
 from awa.worker.lifetime import Lifetime
@@ -71,11 +72,12 @@ class Loop:
         self._slot = slot
         self._registry = registry
         self._pace = Pace()
-        self._runner = Runner(slot, interrupts, interruptible=interruptible)
+        self._meter = meter or Meter()
+        self._completions = Completions(slot, registry, self._meter, lambda: self.connection)
+        self._runner = Runner(slot, self._completions, interrupts, interruptible=interruptible)
         self._may_claim = may_claim
         self._show = show
         self._lifetime = lifetime or Lifetime()
-        self._meter = meter or Meter()
         self._lanes = Lanes(registry.kinds, queues)
         self._claimer = Claimer(slot, self._lanes, self._pace, self.pending)
 
@@ -105,6 +107,7 @@ class Loop:
         self.pending.settle(self.connection)
         self._hand_back()
         self._runner.close()
+        self._completions.close()
 
     def recover(self, connection: psycopg.Connection[Any]) -> None:
         """Go on over a new connection. What the server did with our last words is unknown, so say them again, and hand
@@ -188,6 +191,7 @@ class Loop:
         verdict = self._runner.run(item.task, body, item.attempt, started_wall + timeout_us if timeout_us else 0)
         ended = monotonic_us()
         cpu_us, peak_kb = self._meter.end()
+        verdict, way = self._completions.judge(body, item.attempt, item.task.policy, verdict)
         settlement = Settlement(
             body.id,
             verdict.state,
@@ -199,7 +203,7 @@ class Loop:
             verdict.payload,
         )
         self._pace.note_run(body.kind, ended - started)
-        fits = self.pending.add(settlement, ended)
+        fits = way is Way.DONE or self.pending.add(settlement, ended, in_doubt=way is not Way.SETTLE)
         self._slot.end_job()
         self.jobs_done += 1
         telemetry.emit(
@@ -210,11 +214,23 @@ class Loop:
             us=ended - started,
             error=_said(verdict),
         )
+        self._heed(way, body)
         if not fits:
             self._settle_now()
 
+    def _heed(self, way: Way, body: Body) -> None:
+        """Say what a transaction of the handler's has come to. Raises `LeftOpen`."""
+        if way is Way.DONE:
+            telemetry.emit(telemetry.SETTLE_JOBS, worker=self._worker, jobs=1, by="handler")
+        elif way is Way.OPEN:
+            telemetry.emit(telemetry.RUN_LEFT_OPEN, job=body.id, kind=body.kind)
+            raise LeftOpen(f"the handler of job {body.id} ({body.kind}) left its transaction open")
+
     def _settle_now(self) -> bool:
+        """Settle what is pending, if anything is; return whether the lease still stands."""
         self._slot.enter(WorkerState.SETTLING)
+        if not self.pending.jobs:
+            return settle.stands(self.connection, self._worker)
         return self.pending.settle(self.connection)
 
 

@@ -32,6 +32,16 @@ class Meter:
         self._own_peak = before.ru_maxrss
         return int((self._own_s + self._children_s) * 1e6)
 
+    def so_far(self) -> tuple[int, int]:
+        """Return what the job has cost until now, as `end` does; it goes on."""
+        after, children = getrusage(RUSAGE_SELF), getrusage(RUSAGE_CHILDREN)
+        peak = after.ru_maxrss
+        if children.ru_maxrss > self._children_peak:
+            peak = max(peak, children.ru_maxrss)
+        cpu_s = after.ru_utime + after.ru_stime - self._own_s
+        cpu_s += children.ru_utime + children.ru_stime - self._children_s
+        return int(cpu_s * 1e6), peak_kb(peak)
+
     def end(self) -> tuple[int, int]:
         """Note that the job has ended; return what it cost.
 

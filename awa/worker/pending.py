@@ -31,11 +31,17 @@ class Pending:
         self.worker = worker
         self.jobs: list[Settlement] = []
         self._journal = journal
+        self._in_doubt: set[int] = set()
         self._oldest_us = 0
         self._settle_us = 1_000.0
 
-    def add(self, settlement: Settlement, now_us: int) -> bool:
-        """Keep an outcome. False when the board is full: settle before the next job. `now_us` is monotonic."""
+    def add(self, settlement: Settlement, now_us: int, *, in_doubt: bool = False) -> bool:
+        """Keep an outcome. False when the board is full: settle before the next job. `now_us` is monotonic.
+
+        `in_doubt`: a transaction of the handler's may have settled the job; that this one is refused then is no news.
+        """
+        if in_doubt:
+            self._in_doubt.add(settlement.job_id)
         if not self.jobs:
             self._oldest_us = now_us
         self.jobs.append(settlement)
@@ -67,6 +73,7 @@ class Pending:
         """Forget what has been settled; say what was refused, and return whether nothing was."""
         refused = self._refused(outstanding, accepted)
         self.jobs.clear()
+        self._in_doubt.clear()
         self._journal.reset()
         if refused:
             telemetry.emit(telemetry.SETTLE_REFUSED, worker=self.worker, jobs=refused)
@@ -80,7 +87,8 @@ class Pending:
         It settles and then notes it on the board; our own settle may come between the two. It does so only for a worker
         that is in a long job.
         """
-        refused = [job.job_id for job in outstanding if job.job_id not in accepted]
+        known = accepted | self._in_doubt
+        refused = [job.job_id for job in outstanding if job.job_id not in known]
         if refused and any(job.finished_us - job.started_us >= HELPED_FROM_US for job in outstanding):
             deadline_us = monotonic_us() + HELP_NOTED_US
             while refused and monotonic_us() < deadline_us:

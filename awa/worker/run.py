@@ -14,6 +14,7 @@ from awa.outcome import Verdict, decide_error, decide_result
 from awa.processes.memory import Capped, lift
 from awa.processes.slot import Slot
 from awa.task import Task
+from awa.worker.completion import Completions
 from awa.worker.context import RunningJob, end
 from awa.worker.interrupts import HERE, Interrupts
 
@@ -21,9 +22,12 @@ from awa.worker.interrupts import HERE, Interrupts
 class Runner:
     """Calls handlers, `async def` ones on an event loop that lives as long as the worker."""
 
-    def __init__(self, slot: Slot, interrupts: Interrupts, *, interruptible: bool = False) -> None:
+    def __init__(
+        self, slot: Slot, completions: Completions, interrupts: Interrupts, *, interruptible: bool = False
+    ) -> None:
         """`interruptible`: Ctrl-C while a handler runs is meant for whoever called us, and is no outcome of the job."""
         self._slot = slot
+        self._completions = completions
         self._interrupts = interrupts
         self._interruptible = interruptible
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -38,7 +42,7 @@ class Runner:
             args = task.decode(body.args)
         except Exception as misfit:  # noqa: BLE001 - becomes the job's outcome; another attempt would fail the same way
             return decide_error(_from_the_handler(misfit), attempt, body.max_attempts, terminal=True)
-        job = RunningJob(body, attempt, args, self._slot, deadline_us)
+        job = RunningJob(body, attempt, args, self._slot, self._completions, deadline_us)
         try:
             value = self._call_capped(task, job)
             return decide_result(value, attempt, body.max_attempts)

@@ -22,7 +22,9 @@ MEANINGS = {
     "its worker is killed.",
     "run.cancelled": "A running job has been cancelled; its handler may see it, and after the grace "
     "its worker is killed.",
-    "settle.jobs": "Outcomes were recorded.",
+    "run.left_open": "A handler ended and left the transaction open in which it had called `job.complete()`. Its "
+    "worker ends, so that the transaction is rolled back; the job is retried.",
+    "settle.jobs": "Outcomes were recorded; `by` says for whom, if not by the worker itself.",
     "settle.refused": "Outcomes were refused, because the jobs were no longer in the worker's lease: cancelled, or "
     "given to others, or recorded already by a try whose answer was lost with the connection.",
     "settle.written_off": "Jobs were claimed whose rows in `awa.job_log` somebody has deleted; nobody can run them, "

@@ -19,8 +19,9 @@ LAYERS = (
     "engine",
     "features",
     "task",
+    "transaction inserting producing",
     "worker",
-    "client transaction inserting queues producing asking reading bridge callback_contract",
+    "client queues asking reading bridge callback_contract",
     "supervisor",
 )
 EDGES = "cli web embedded integrations otel testing demo __main__".split()

@@ -1,0 +1,225 @@
+"""Completion by the handler: a transaction of its own settles its job, and the worker finds out whether it did.
+
+`complete` writes the outcome through the application's connection, by the same statements as any settle: they take only
+what is still in this worker's lease, and lock that lease until the transaction ends. So the job is completed if and
+only if the transaction commits, and a worker that was taken for dead cannot commit.
+
+When the handler has ended, the worker asks over its own connection what became of it. A completion that is there to see
+is the end of the job, whatever the handler returned or raised. One that is not leaves the job in the lease, where it is
+settled as usual.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from time import time_ns
+from typing import Any, Final, TypeVar
+from weakref import WeakSet
+
+import psycopg
+
+from awa.database.connections import dsn_of
+from awa.database.errors import TROUBLE
+from awa.database.foreign import Foreign, foreign, is_open, refuse_autocommit
+from awa.database.source import OwnConnections
+from awa.engine import settle
+from awa.engine.claim import Body
+from awa.engine.settle import Recorded
+from awa.errors import AwaError, LeaseLost, NotCommitted, ValidationError
+from awa.job import Job, JobState
+from awa.outcome import Settlement, Verdict, decide_error, decide_result
+from awa.policy import Policy
+from awa.processes.clock import monotonic_us
+from awa.processes.slot import Slot
+from awa.task import Registry
+from awa.transaction import SyncTransaction
+from awa.worker.blocks import JobTransaction, TransactionBlock
+from awa.worker.meter import Meter
+
+CONNECTIONS_MAX: Final = 2
+"""One is used. The second is for a block inside another, by mistake: that is to end in words and not in a wait."""
+_COMPLETED: Final = Verdict(JobState.Completed)
+
+T = TypeVar("T")
+
+
+class LeftOpen(Exception):
+    """A handler ended and left the transaction open that was to complete its job: only the process's end closes it."""
+
+
+class Way(Enum):
+    """What is left for the worker to do about a job whose handler has ended."""
+
+    SETTLE = auto()
+    """Settle it."""
+    DOUBT = auto()
+    """Settle it, and make nothing of it when that is refused: the handler's transaction may have done it."""
+    OPEN = auto()
+    """As DOUBT, but not from this process, whose own open transaction it would wait for."""
+    DONE = auto()
+    """Nothing: the handler's transaction has completed it."""
+
+
+@dataclass
+class _Asked:
+    """A transaction that was asked to complete the job being run."""
+
+    raw: Any
+    """The connection it runs on, of psycopg or psycopg2."""
+    xid: str | None = None
+    is_committed: bool = False
+    """For certain: our own commit has returned."""
+    has_failed: bool = True
+    """The handler was told of a failure, by an exception of ours or of the driver's."""
+
+
+class Completions:
+    """What the handlers of one worker complete in transactions of their own."""
+
+    def __init__(
+        self, slot: Slot, registry: Registry, meter: Meter, connection: Callable[[], psycopg.Connection[Any]]
+    ) -> None:
+        """`connection` returns the worker's own, over which no handler's statement ever goes."""
+        self._slot = slot
+        self._registry = registry
+        self._meter = meter
+        self._connection = connection
+        self._pid = os.getpid()
+        self._own: OwnConnections | None = None
+        self._database: tuple[int, int] | None = None
+        self._known: WeakSet[Any] = WeakSet()
+        """Connections that have been seen to lead to the worker's own database."""
+        self._asked: _Asked | None = None
+
+    def complete(self, job: Job, given: Any, result: Any) -> None:
+        """Write the completion of `job` into the transaction that connection `given` is in."""
+        self._refuse_child(job)
+        target = foreign(given.connection if isinstance(given, SyncTransaction) else given)
+        raw = target.raw()
+        refuse_autocommit(target.name, raw)
+        self._refuse_second(job, raw)
+        self._refuse_other_database(job, target, raw)
+        settlement = self._settlement(job, result)
+        earlier, self._asked = self._asked, _Asked(raw)
+        self._asked.xid = settle.settle_within(target.execute, self._slot.worker_id, settlement)
+        if self._asked.xid is None:
+            self._asked = earlier
+            raise self._refusal(job, target)
+        self._asked.has_failed = False
+
+    def transaction(self, job: Job, given: Any, result: Any) -> JobTransaction | TransactionBlock:
+        """Return a transaction that completes `job` as it commits: of the worker's own, or on connection `given`."""
+        self._refuse_child(job)
+
+        def complete(connection: Any, value: Any) -> None:
+            self.complete(job, connection, value)
+
+        if given is None:
+            return JobTransaction(self._lender().lend_plain, self._registry, complete, self.commit, result)
+        return TransactionBlock(foreign(given), given, complete, self.commit, result)
+
+    def commit(self, commit: Callable[[], T]) -> T:
+        """Commit the transaction that was asked to complete the job, and remember whether that went well."""
+        asked = self._asked
+        assert asked is not None, "commit() follows complete()"
+        asked.has_failed = True
+        value = commit()
+        asked.has_failed, asked.is_committed = False, True
+        return value
+
+    def judge(self, body: Body, attempt: int, policy: Policy, verdict: Verdict) -> tuple[Verdict, Way]:
+        """Return what became of a job whose handler has come to `verdict`, and what is left to do about it."""
+        asked, self._asked = self._asked, None
+        if asked is None:
+            return verdict, Way.SETTLE
+        found = Recorded("committed", True) if asked.is_committed else self._ask(body.id, attempt, asked)
+        if found.recorded:
+            return _COMPLETED, Way.DONE
+        left_open = found.status == "in progress" and is_open(asked.raw)
+        if verdict.state is JobState.Completed and not asked.has_failed:
+            verdict = decide_error(_not_committed(left_open), attempt, body.max_attempts, policy)
+        if left_open:
+            return verdict, Way.OPEN
+        return verdict, Way.SETTLE if found.status == "aborted" else Way.DOUBT
+
+    def close(self) -> None:
+        """Close the connection of `job.transaction()`, if there is one."""
+        if self._own is not None:
+            self._own.close()
+
+    def _ask(self, job_id: int, attempt: int, asked: _Asked) -> Recorded:
+        try:
+            return settle.recorded(self._execute, self._slot.worker_id, job_id, attempt, asked.xid)
+        except TROUBLE:
+            # The next use of that connection says so again, and is mended. The outcome must not be lost over it.
+            return Recorded(None, False)
+
+    def _execute(self, sql: bytes, parameters: Mapping[str, Any]) -> list[Any]:
+        return self._connection().execute(sql, parameters).fetchall()
+
+    def _settlement(self, job: Job, result: Any) -> Settlement:
+        verdict = decide_result(result, job.attempt, job.max_attempts)
+        if verdict.state is not JobState.Completed:
+            raise ValidationError(f"{result!r} is no result of a completed job; return it from the handler instead")
+        cpu_us, peak_kb = self._meter.so_far()
+        running = self._slot.running()
+        now_us = time_ns() // 1000
+        took_us = monotonic_us() - running.started_us if running is not None else 0
+        return Settlement(job.id, JobState.Completed, now_us - took_us, now_us, cpu_us, peak_kb, -1, verdict.payload)
+
+    def _lender(self) -> OwnConnections:
+        if self._own is None:
+            self._own = OwnConnections(dsn_of(self._connection(), application_name="awa handler"), CONNECTIONS_MAX)
+        return self._own
+
+    # Refusals
+
+    def _refuse_child(self, job: Job) -> None:
+        if self._pid != os.getpid():
+            raise AwaError(
+                f"job {job.id} is run by process {self._pid}, and this is process {os.getpid()}, forked from it: "
+                "complete the job there"
+            )
+
+    def _refuse_second(self, job: Job, raw: Any) -> None:
+        """Waiting for a lock that another connection of this process holds would never end."""
+        asked = self._asked
+        if asked is not None and asked.is_committed:
+            raise _already(job)
+        if asked is not None and asked.raw is not raw and is_open(asked.raw):
+            raise AwaError(f"job {job.id} is being completed in a transaction that is still open on another connection")
+
+    def _refuse_other_database(self, job: Job, target: Foreign, raw: Any) -> None:
+        if raw in self._known:
+            return
+        if self._database is None:
+            self._database = settle.identity(self._execute)
+        if settle.identity(target.execute) != self._database:
+            raise AwaError(
+                f"{target.name} leads to another database than the one job {job.id} is in. A transaction can complete "
+                "the job only in its own database: use one there, or let the handler return"
+            )
+        self._known.add(raw)
+
+    def _refusal(self, job: Job, target: Foreign) -> AwaError:
+        if settle.recorded(target.execute, self._slot.worker_id, job.id, job.attempt, None).recorded:
+            return _already(job)
+        return LeaseLost(
+            f"job {job.id} is not this worker's any more: it was cancelled, or given to another worker while this one "
+            "was taken for dead. Let this exception roll the transaction back"
+        )
+
+
+def _already(job: Job) -> AwaError:
+    return AwaError(f"job {job.id} has been completed already, earlier in this handler")
+
+
+def _not_committed(is_open: bool) -> NotCommitted:
+    how = "was left open" if is_open else "was not committed"
+    return NotCommitted(
+        f"the handler returned, but the transaction in which it had called job.complete() {how}, so all of it was "
+        "rolled back. Commit it before returning"
+    )
