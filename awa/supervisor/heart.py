@@ -12,6 +12,10 @@ from awa.supervisor.node import Node
 from awa.supervisor.service import Service
 
 ANSWER_S_MIN: Final = 1.0
+RETRY_SHARE_MAX: Final = 0.45
+"""Of an interval, no wait between two tries takes more than this part. A node that judges others after an outage has
+had a beat late by half an interval, or else the outage was so short that with waits like this everybody else's beat is
+back before it is missed: one interval since the last beat, one and a half of outage, less than half of waiting."""
 
 
 class Heart(Service):
@@ -27,6 +31,11 @@ class Heart(Service):
     def answer_s(self) -> float:
         """One interval: then there is another one left to beat over a new connection before this node is missed."""
         return min(self._node.answer_s, max(ANSWER_S_MIN, self._node.settings.heartbeat_interval_s))
+
+    @property
+    def longest_wait_s(self) -> float:
+        """Short enough for nobody to take an outage of the database for ours."""
+        return RETRY_SHARE_MAX * self._node.settings.heartbeat_interval_s
 
     def step(self, connection: psycopg.Connection[Any]) -> float:
         """Beat once."""

@@ -15,7 +15,6 @@ from awa.database.bounded import NoAnswer
 from awa.database.connections import connect
 from awa.database.errors import TROUBLE
 from awa.processes.wakes import Channel
-from awa.settings import Settings
 from awa.supervisor.node import Node
 
 RETRY_S: Final = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -23,17 +22,15 @@ RETRY_S: Final = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 LOCK_TIMEOUT: Final = "set lock_timeout = '2s'"
 """A transaction that somebody leaves open must not stop a service for good."""
 LOCK_RETRY_S: Final = 0.5
-RETRY_SHARE_MAX: Final = 0.9
-"""Of the time for which a node may be silent, less one heartbeat, no wait takes more than this part."""
 
 
-def retry_s(tries: int, settings: Settings, uniform: float) -> float:
-    """Return how long to wait after `tries` vain tries, in seconds, with jitter from `uniform` (0 to 1).
+def retry_s(tries: int, longest_s: float, uniform: float) -> float:
+    """Return how long to wait after `tries` vain tries, in seconds, at most `longest_s`.
 
-    Always within two heartbeats: whoever comes back first must not find the others silent for too long.
+    With jitter from `uniform` (0 to 1), so that a fleet does not come back in step.
     """
-    wait_s = RETRY_S[min(tries, len(RETRY_S) - 1)] * (1 + uniform / 2)
-    return min(wait_s, RETRY_SHARE_MAX * (settings.heartbeat_stale_s - settings.heartbeat_interval_s))
+    wait_s = min(RETRY_S[min(tries, len(RETRY_S) - 1)], longest_s / 1.5)
+    return wait_s * (1 + uniform / 2)
 
 
 class Service:
@@ -53,6 +50,11 @@ class Service:
     def answer_s(self) -> float:
         """How long an answer of the server is waited for, in seconds."""
         return self._node.answer_s
+
+    @property
+    def longest_wait_s(self) -> float:
+        """The longest wait between two tries, in seconds."""
+        return RETRY_S[-1] * 1.5
 
     def start(self) -> None:
         """Begin."""
@@ -141,8 +143,8 @@ class Service:
         return wait_s
 
     def _back_off(self) -> None:
-        """Wait before the next try, with jitter, so that a fleet does not come back in step."""
-        wait_s = retry_s(self._tries, self._node.settings, random.random())
+        """Wait before the next try."""
+        wait_s = retry_s(self._tries, self.longest_wait_s, random.random())
         self._tries += 1
         if not self._stopping:
             self._bell.wait(wait_s)

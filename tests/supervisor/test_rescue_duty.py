@@ -14,8 +14,9 @@ from awa.processes.board import Board
 from awa.processes.wakes import Wakes
 from awa.settings import Settings
 from awa.supervisor.duties.rescue import Rescue
+from awa.supervisor.heart import Heart
 from awa.supervisor.leader import Leader
-from awa.supervisor.node import Node
+from awa.supervisor.node import LATE, Node
 from awa.supervisor.service import retry_s
 
 pytestmark = pytest.mark.postgres
@@ -82,8 +83,18 @@ def test_a_silence_while_it_asks_who_is_silent(node: Node) -> None:
 
 
 @pytest.mark.parametrize("heartbeat_s", [0.1, 1.0, 5.0, 60.0])
-def test_services_come_back_before_anybody_takes_their_silence_for_death(heartbeat_s: float) -> None:
+def test_hearts_come_back_before_anybody_takes_their_silence_for_death(heartbeat_s: float) -> None:
+    """A beat, an outage too short for the one who judges to have noticed, and the longest wait."""
     settings = Settings(app="a:b", heartbeat_interval_s=heartbeat_s)
-    waits = [retry_s(tries, settings, 1.0) for tries in range(20)]
-    assert max(waits) < settings.heartbeat_stale_s - settings.heartbeat_interval_s
-    assert waits[-1] <= 7.5
+    heart = Heart(Node(settings, "", Board.create(1), Wakes.create(1), [], [], 1))
+    waits = [retry_s(tries, heart.longest_wait_s, 1.0) for tries in range(20)]
+    assert heartbeat_s + LATE * heartbeat_s + max(waits) < settings.heartbeat_stale_s
+
+
+def test_waits_grow_and_differ() -> None:
+    longest_s = 7.5
+    waits = [retry_s(tries, longest_s, 0.5) for tries in range(20)]
+    assert waits == sorted(waits)
+    assert waits[0] == 0.0
+    assert retry_s(20, longest_s, 1.0) == longest_s
+    assert retry_s(20, 1.0, 0.0) < retry_s(20, 1.0, 1.0) == 1.0
