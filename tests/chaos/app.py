@@ -19,29 +19,37 @@ from typing import Any
 import psycopg
 
 import awa
-from awa.errors import DatabaseError, TerminalError
+from awa.errors import DatabaseError, JobCancelled, JobTimeout, LeaseLost, TerminalError
 from awa.job import Job
 
 TROUBLE = (psycopg.OperationalError, psycopg.InterfaceError, DatabaseError)
+INTERRUPTIONS = (JobTimeout, JobCancelled, LeaseLost)
 GLUTTON_BYTES = 48 * 1024 * 1024
+
+Handler = Callable[[Job], Any]
 
 client = awa.Client(max_connections=2)
 _connections: dict[int, psycopg.Connection[Any]] = {}
 
 
-def task(handler: Callable[[Job], Any]) -> Callable[[Job], Any]:
+def task(**options: Any) -> Callable[[Handler], Handler]:
     """Register a handler that is tried again soon when the database is in trouble."""
 
-    @functools.wraps(handler)
-    def patient(job: Job) -> Any:
-        try:
-            return handler(job)
-        except TROUBLE:
-            _forget()
-            return awa.RetryAfter(random.uniform(0.1, 0.5))
+    def register(handler: Handler) -> Handler:
+        @functools.wraps(handler)
+        def patient(job: Job) -> Any:
+            try:
+                return handler(job)
+            except INTERRUPTIONS:
+                _forget()  # in the middle of who knows what
+                raise
+            except TROUBLE:
+                _forget()
+                return awa.RetryAfter(random.uniform(0.1, 0.5))
 
-    client.task(kind=handler.__name__)(patient)
-    return patient
+        return client.task(kind=handler.__name__, **options)(patient)
+
+    return register
 
 
 def effect(job: Job, what: str) -> None:
@@ -52,12 +60,12 @@ def effect(job: Job, what: str) -> None:
     )
 
 
-@task
+@task()
 def quick(job: Job) -> None:
     effect(job, "ran")
 
 
-@task
+@task(raise_on_cancel=True)
 def work(job: Job) -> None:
     """Take as long as it is told to."""
     effect(job, "began")
@@ -65,7 +73,7 @@ def work(job: Job) -> None:
     effect(job, "ran")
 
 
-@task
+@task()
 def flaky(job: Job) -> str:
     """Fail as often as it is told to."""
     effect(job, "began")
@@ -75,13 +83,13 @@ def flaky(job: Job) -> str:
     return "in the end"
 
 
-@task
+@task()
 def doomed(job: Job) -> None:
     effect(job, "began")
     raise TerminalError("as it was told to")
 
 
-@task
+@task()
 def parent(job: Job) -> None:
     """Insert another job, with the row that says so, in one transaction."""
     effect(job, "began")
@@ -92,7 +100,7 @@ def parent(job: Job) -> None:
     effect(job, "ran")
 
 
-@task
+@task()
 def suicide(job: Job) -> None:
     """Kill its own worker, the first time."""
     effect(job, "began")
@@ -101,7 +109,7 @@ def suicide(job: Job) -> None:
     effect(job, "ran")
 
 
-@task
+@task()
 def glutton(job: Job) -> None:
     """Grow, and be killed, as by a kernel that has no memory left."""
     effect(job, "began")
@@ -112,7 +120,28 @@ def glutton(job: Job) -> None:
     effect(job, "ran")
 
 
-@task
+@task(timeout=0.3, backoff=lambda attempt: 0.1)
+def overdue(job: Job) -> None:
+    """Take too long, the first time."""
+    effect(job, "began")
+    if job.attempt == 1:
+        time.sleep(30)
+    effect(job, "ran")
+
+
+@task(timeout=0.3, grace=0.2)
+def stubborn(job: Job) -> None:
+    """Take too long, the first time, and not hear of it."""
+    effect(job, "began")
+    while job.attempt == 1:
+        try:
+            time.sleep(30)
+        except JobTimeout:
+            continue
+    effect(job, "ran")
+
+
+@task()
 def spawn(job: Job) -> None:
     """Start a process of its own. If the worker is killed meanwhile, this one must not stay behind."""
     effect(job, "began")

@@ -26,6 +26,8 @@ KINDS: Final = {
     "long": 0.5,
     "spawn": 2.0,
     "suicide": 0.3,
+    "overdue": 0.5,
+    "stubborn": 0.2,
     "doomed": 0.5,
 }
 WAYS: Final = {"one": 70.0, "scheduled": 6.0, "bulk": 2.0, "rollback": 4.0, "cancel": 4.0}
