@@ -22,7 +22,7 @@ class Config:
     leader_s: float = 5.0
     drain_timeout_s: float = 3.0
     """How long a node told to end lets its jobs run. Some take longer, and are killed."""
-    settle_s: float = 180.0
+    settle_s: float = 240.0
     """How long the fleet may take to work everything off, once the faults are over."""
     kinds: tuple[str, ...] = ()
     """The kinds of faults; empty: all."""

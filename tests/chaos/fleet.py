@@ -24,6 +24,7 @@ class Fleet:
     """Several nodes on one machine. A node that ends is started again until `end`."""
 
     def __init__(self, dsn: str, directory: Path, config: Config) -> None:
+        self.logs = directory
         self.nodes = [Node(index, dsn, directory / f"node{index}", config) for index in range(config.nodes)]
         self._ending = False
         self._keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)

@@ -132,9 +132,10 @@ class Node:
 
     def _environment(self) -> dict[str, str]:
         path = [str(SKEW)] if self.skew_s else []
+        inherited = [os.environ["PYTHONPATH"]] if os.environ.get("PYTHONPATH") else []
         return {
             **{name: value for name, value in os.environ.items() if not name.startswith("AWA_")},
-            "PYTHONPATH": os.pathsep.join([*path, str(ROOT)]),
+            "PYTHONPATH": os.pathsep.join([*path, str(ROOT), *inherited]),
             "PYTHONDONTWRITEBYTECODE": "1",
             "DATABASE_URL": self.proxy.dsn,
             "CHAOS_SKEW_S": str(self.skew_s),

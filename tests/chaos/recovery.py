@@ -2,7 +2,7 @@
 
 One machine has one clock, so the driver's `time.time()` and the server's `clock_timestamp()` can be compared; nodes
 with a skewed clock are left out where their own log is needed. Faults come thick here: a recovery counts as undisturbed
-when no other fault hit everybody or the same node meanwhile.
+when no other fault could hold it up.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from tests.chaos.faults import Hit
 from tests.chaos.node import Life, Node
 
 LONGEST_S: Final = 60.0
+HARMLESS: Final = ("worker_oom", "worker_pause")
+"""Faults that hold up no recovery but their own."""
 BEFORE_S: Final = 3.0
 """A fault so shortly before disturbs as well."""
 
@@ -99,7 +101,7 @@ def _jobs_of(
     for job, owner in fault.hit.jobs:
         taken = _taken(connection, job, owner, fault.hit.at)
         if taken is not None:
-            elsewhere.add(taken - fault.hit.at, _quiet(fault, taken, others, node_too=False))
+            elsewhere.add(taken - fault.hit.at, _quiet(fault, taken, others, any_node=True))
 
 
 def _taken(connection: psycopg.Connection[Any], job: int, owner: int, at: float) -> float | None:
@@ -131,13 +133,13 @@ def _time(line: dict[str, Any]) -> float:
     return moment.replace(tzinfo=timezone.utc).timestamp()
 
 
-def _quiet(fault: Injected, until: float, others: Sequence[Injected], *, node_too: bool = True) -> bool:
-    """Whether no other fault that matters was under way between the fault and `until`. Without `node_too` only those
-    matter that hit everybody: the node itself is gone."""
+def _quiet(fault: Injected, until: float, others: Sequence[Injected], *, any_node: bool = False) -> bool:
+    """Whether no other fault that matters was under way between the fault and `until`: of everybody's and the node's
+    own, or of any node's where another one has to help."""
     return not any(
-        other.began <= until and other.ended >= fault.hit.at - BEFORE_S
+        other.began <= until
+        and other.ended >= fault.hit.at - BEFORE_S
+        and (any_node or other.hit.node in (None, fault.hit.node))
         for other in others
-        if other is not fault
-        and (other.hit.node is None or (node_too and other.hit.node == fault.hit.node))
-        and other.kind not in ("worker_oom", "backend_end")
+        if other is not fault and other.kind not in HARMLESS
     )

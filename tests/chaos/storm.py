@@ -77,7 +77,8 @@ class Storm:
         """Do it all."""
         self.fleet.start()
         self.stream.start()
-        self._until(READY_S, self._is_up)
+        if not self._until(READY_S, self._is_up):
+            raise RuntimeError(f"the fleet is not up after {READY_S:g} s; its logs say why: {self.fleet.logs}")
         self._inject()
         self.stream.end()
         self.fleet.calm()
@@ -194,7 +195,7 @@ _FIGURES: Final = {
         where error ->> 'type' in ('WorkerDied', 'NodeLost')""",
     "jobs an at-least-once handler ran to its end twice": """select count(*) from (
         select from chaos.effect where what = 'ran' group by job having count(*) > 1) twice""",
-    "results refused because the lease had gone": """select count(*) from (
+    "results that did not count: cancelled, or the lease had gone": """select count(*) from (
         select from chaos.effect e where what = 'ran' and not exists (
           select from awa.attempt_log a where a.job_id = e.job and a.attempt = e.attempt and a.outcome = 3)) refused""",
 }

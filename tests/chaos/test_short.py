@@ -52,6 +52,7 @@ def test_nothing_is_lost_in_a_short_storm(storm: Callable[[Config], Storm]) -> N
         heartbeat_s=0.6,
         leader_s=0.4,
         drain_timeout_s=1,
+        settle_s=90,
         kinds=CHEAP,
     )
     outcome = storm(config).run()
