@@ -1,7 +1,7 @@
 """The application: `tests.chaos.app:client`. Handlers that leave rows, and misbehave in the ways jobs do.
 
-Each is done at least once: a row of `chaos.effect` says what it did. What the database refuses to do now is tried again
-soon; a job that fails is one that was meant to.
+Most are done at least once: rows of `chaos.effect` say what they did. `once` leaves its row in the transaction that
+completes it. What the database refuses to do now is tried again soon; a job that fails is one that was meant to.
 """
 
 from __future__ import annotations
@@ -101,6 +101,21 @@ def parent(job: Job) -> None:
 
 
 @task()
+def once(job: Job) -> None:
+    """Leave a row in the transaction that completes this job; if told to, die before, in or after it once."""
+    effect(job, "began")
+    _die_if(job, "before")
+    own = _connection() if job.args["own"] else None
+    with job.transaction(own) as tx:
+        connection = own or tx.connection
+        row = [job.args["n"], job.id, job.attempt]
+        connection.execute("insert into chaos.once (n, job, attempt) values (%s, %s, %s)", row)
+        time.sleep(job.args["ms"] / 1000)
+        _die_if(job, "inside")
+    _die_if(job, "after")
+
+
+@task()
 def suicide(job: Job) -> None:
     """Kill its own worker, the first time."""
     effect(job, "began")
@@ -151,6 +166,11 @@ def spawn(job: Job) -> None:
         finally:
             child.kill()
     effect(job, "ran")
+
+
+def _die_if(job: Job, when: str) -> None:
+    if job.args.get("die") == when and job.attempt == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _connection() -> psycopg.Connection[Any]:

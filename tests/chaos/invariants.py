@@ -95,11 +95,13 @@ QUERIES: Final = {
         select 'job ' || job_id || ' attempt ' || attempt || ' by worker ' || worker from awa.attempt_log a
         where worker is not null and not exists (
           select from chaos.lease l
-          where l.job = a.job_id and l.owner = a.worker and not l.took and l.xmin = a.xmin)""",
+          where l.job = a.job_id and l.owner = a.worker and not l.took
+            and (l.xmin = a.xmin or a.outcome = 6 /* its cost is added later */))""",
     "what is called completed has been run to its end": """
         select 'job ' || job_id || ' attempt ' || attempt from awa.attempt_log a
         where outcome = 3 and not exists (
-          select from chaos.effect e where e.job = a.job_id and e.attempt = a.attempt and e.what = 'ran')""",
+          select from chaos.effect e where e.job = a.job_id and e.attempt = a.attempt and e.what = 'ran')
+        and not exists (select from chaos.once o where o.job = a.job_id and o.attempt = a.attempt)""",
     "only jobs that were meant to fail have failed": """
         select 'job ' || id || ' (' || kind || '): ' || coalesce(errors[cardinality(errors)] ->> 'error', 'no error')
         from awa.jobs where state = 'failed' and kind <> 'doomed'""",

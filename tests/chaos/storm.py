@@ -195,6 +195,7 @@ _FIGURES: Final = {
         where error ->> 'type' in ('WorkerDied', 'NodeLost')""",
     "jobs an at-least-once handler ran to its end twice": """select count(*) from (
         select from chaos.effect where what = 'ran' group by job having count(*) > 1) twice""",
+    "jobs with effects in their own transaction": "select count(*) from chaos.once",
     "results that did not count: cancelled, or the lease had gone": """select count(*) from (
         select from chaos.effect e where what = 'ran' and not exists (
           select from awa.attempt_log a where a.job_id = e.job and a.attempt = e.attempt and a.outcome = 3)) refused""",

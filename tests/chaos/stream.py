@@ -23,6 +23,7 @@ KINDS: Final = {
     "work": 8.0,
     "flaky": 4.0,
     "parent": 4.0,
+    "once": 10.0,
     "long": 0.5,
     "spawn": 2.0,
     "suicide": 0.3,
@@ -110,6 +111,9 @@ class Stream:
                 return "work", {**args, "ms": self._draw.randint(2000, 5000)}
             if kind in ("work", "spawn"):
                 args["ms"] = self._draw.randint(50, 500 if kind == "work" else 1500)
+            if kind == "once":
+                die = self._draw.choice(["before", "inside", "after"]) if self._draw.random() < 0.1 else ""
+                return kind, {**args, "ms": self._draw.randint(0, 50), "own": self._draw.random() < 0.3, "die": die}
             if kind == "flaky":
                 args["times"] = self._draw.choice([1, 1, 2])
             return kind, args
