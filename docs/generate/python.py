@@ -10,6 +10,7 @@ from typing import Any
 import awa
 from awa import backoff
 from awa.errors import AwaError
+from awa.worker.context import RunningJob
 from docs.generate.docstrings import attributes, doc
 from docs.generate.markdown import code, document, table
 from docs.generate.signatures import signature
@@ -37,9 +38,12 @@ A handler is a function of one argument, its job: a [`Job`](#awajob) in the stat
 that the task was registered with. `async def` handlers are accepted too; they run on an event loop inside the worker,
 one job at a time like all others.
 
-It has one method, `is_cancelled()`: whether somebody has cancelled the job since it began. The answer comes from shared
-memory, without asking the database, so a long loop may ask as often as it likes. Nobody is forced to: what a cancelled
-job returns or raises counts no more.
+`job.is_cancelled()` says whether somebody has cancelled the job since it began. The answer comes from shared memory,
+without asking the database, so a long loop may ask as often as it likes. Nobody is forced to: what a cancelled job
+returns or raises counts no more.
+
+`job.transaction()` and `job.complete()` commit the job's completion together with the handler's own rows: see
+[Do a job's work exactly once](../howto/exactly-once.md).
 
 Some names are there already for what later releases bring: `deadline`, `progress` and `traceparent` are `None`, and no
 job is ever `waiting_external`.
@@ -49,7 +53,14 @@ job is ever `waiting_external`.
 def page() -> str:
     """Return the page."""
     parts = [f"## {title}\n\n" + "\n\n".join(map(_entry, names.split())) for title, names in CHAPTERS]
-    return document("Python", INTRODUCTION, *parts, "\n\n".join([BACKOFFS.strip(), *_backoffs()]), HANDLER)
+    return document("Python", INTRODUCTION, *parts, "\n\n".join([BACKOFFS.strip(), *_backoffs()]), HANDLER, *_running())
+
+
+def _running() -> Iterator[str]:
+    """What a job can do only while its handler runs."""
+    for method in (RunningJob.transaction, RunningJob.complete):
+        name = method.__name__
+        yield f"### `job.{name}`\n\n{_code(signature(name, method))}\n\n{doc(method)}"
 
 
 def public() -> set[str]:
