@@ -37,8 +37,10 @@ if TYPE_CHECKING:
     from awa.errors import UniqueConflict as UniqueConflict
     from awa.errors import UnknownJobKind as UnknownJobKind
     from awa.errors import ValidationError as ValidationError
+    from awa.job import DlqEntry as DlqEntry
     from awa.job import Job as Job
     from awa.job import JobState as JobState
+    from awa.job import RetryFailedResult as RetryFailedResult
     from awa.kinds import derive_kind as derive_kind
     from awa.outcome import Cancel as Cancel
     from awa.outcome import RetryAfter as RetryAfter
@@ -57,7 +59,7 @@ _HOMES = {
         "SchemaTooNew SerializationError StateConflict StorageNotFinalized TerminalError UniqueConflict UnknownJobKind "
         "ValidationError"
     ),
-    "awa.job": "Job JobState",
+    "awa.job": "DlqEntry Job JobState RetryFailedResult",
     "awa.kinds": "derive_kind",
     "awa.outcome": "Cancel RetryAfter Snooze",
     "awa.producing": "InsertedMany",

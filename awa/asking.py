@@ -14,10 +14,15 @@ _IDS: Final = range(-(2**63), 2**63)
 
 def check_id(job_id: Any) -> None:
     """Raise ValidationError for what is no whole number, JobNotFound for one that no job can have."""
+    if not can_be_id(job_id):
+        raise JobNotFound(job_id)
+
+
+def can_be_id(job_id: Any) -> bool:
+    """Whether a job can have this number. Raises ValidationError for what is no whole number."""
     if not _is_whole(job_id):
         raise ValidationError(f"job id {job_id!r} is not a whole number; a job's is job.id, as insert returns it")
-    if job_id not in _IDS:
-        raise JobNotFound(job_id)
+    return job_id in _IDS
 
 
 def check_list_limit(limit: Any) -> None:

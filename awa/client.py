@@ -15,6 +15,7 @@ from awa.database import schema
 from awa.database.borrowed import borrowed
 from awa.database.errors import translated
 from awa.database.source import required, source_of
+from awa.dead_letters import DeadLetters
 from awa.engine import control
 from awa.engine.control import QueueStat
 from awa.engine.seal import seal_all
@@ -39,7 +40,7 @@ _WAIT_LAST_S: Final = 0.25
 """`wait` looks again after these times, growing from the first to the last."""
 
 
-class Client(Inserter, Queues):
+class Client(Inserter, Queues, DeadLetters):
     """An application's way to its jobs: threads may share it, and it survives a fork.
 
         client = awa.Client("postgresql://app@localhost/shop")

@@ -102,3 +102,30 @@ class Job:
 
     def __hash__(self) -> int:
         return hash(self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class DlqEntry:
+    """A dead letter: a failed job that is kept to be looked at, run again or thrown away."""
+
+    job: Job
+    """The job, with the errors of all its attempts."""
+    reason: str
+    """Why it is here: "max_attempts_exhausted", "terminal_error", how its worker died, or what somebody gave."""
+    dlq_at: datetime
+    """Since when it is here."""
+    original_run_lease: int
+    """How often it had been started by then, manual retries included."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryFailedResult:
+    """What became of a call to have all failed jobs of a kind or queue run again."""
+
+    jobs: list[Job]
+    """Those that run again, as they stood then; the oldest first."""
+    matched: int
+    """How many they are."""
+    pruned_failed_count: int | None
+    """Failed jobs that are counted and no longer there to be retried: none, since what is forgotten here is not
+    counted. None when a kind was named."""

@@ -33,6 +33,7 @@ LEVELS: Final = {
     telemetry.RETIRE_REFUSED: logging.ERROR,
     telemetry.RETIRE_POSTPONED: logging.DEBUG,
     telemetry.RETIRE_OVERFLOW: logging.WARNING,
+    telemetry.DLQ_MOVED: logging.WARNING,
     telemetry.LEAD_UNKNOWN_KIND: logging.WARNING,
     telemetry.DATABASE_LOST: logging.WARNING,
     telemetry.WORKER_KILLED: logging.WARNING,

@@ -121,19 +121,19 @@ def inserted_job(job: NewJob, inserted: Inserted) -> Job:
     )
 
 
-def moment(value: Any) -> datetime:
-    """Return a run time in UTC, from a datetime, text or an object that writes one. Raises ValidationError."""
+def moment(value: Any, name: str = "run_at") -> datetime:
+    """Return a time in UTC, from a datetime, text or an object that writes one. Raises ValidationError, by `name`."""
     try:
         found = _as_datetime(value)
         # Without a zone it means UTC; what the machine's zone is must not matter.
         found = found.replace(tzinfo=timezone.utc) if found.tzinfo is None else found.astimezone(timezone.utc)
     except (TypeError, ValueError, OverflowError) as problem:
         raise ValidationError(
-            f"run_at is {value!r}, which is no point in time; pass a datetime (without a time zone it means UTC) or "
+            f"{name} is {value!r}, which is no point in time; pass a datetime (without a time zone it means UTC) or "
             "RFC 3339 text such as '2030-01-31T12:00:00Z'"
         ) from problem
     if found.year not in _YEARS:
-        raise ValidationError(f"run_at is {value!r}; it must lie in the years {_YEARS[0]} to {_YEARS[-1]}")
+        raise ValidationError(f"{name} is {value!r}; it must lie in the years {_YEARS[0]} to {_YEARS[-1]}")
     return found
 
 

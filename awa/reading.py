@@ -1,4 +1,4 @@
-"""From a row of `awa.jobs` to a `Job`."""
+"""From rows to what callers get: a row of `awa.jobs` to a `Job`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from awa import codec
-from awa.job import Job, JobState
+from awa.job import DlqEntry, Job, JobState
 from awa.policy import seconds_of
 
 
@@ -31,6 +31,11 @@ def job_of(row: Mapping[str, Any]) -> Job:
         finalized_at=_utc(row["finalized_at"]),
         result=_decoded(row["result"]),
     )
+
+
+def dlq_entry_of(row: Mapping[str, Any]) -> DlqEntry:
+    """Return the dead letter in a row of `awa.jobs` with its `reason`, `dlq_at` and `runs`."""
+    return DlqEntry(job_of(row), row["reason"], row["dlq_at"].astimezone(timezone.utc), row["runs"])
 
 
 def _decoded(value: Any) -> Any:

@@ -201,6 +201,7 @@ SETTINGS = (
         87_600,
     ),
     Setting("retention_failed_h", "number", 72.0, "How long failed jobs stay readable, in hours.", 0, 87_600),
+    Setting("retention_dlq_h", "number", 720.0, "How long dead letters are kept, in hours.", 0, 87_600),
     Setting(
         "segment_ids",
         "integer",
@@ -246,6 +247,7 @@ class Settings:
     promote_interval_ms: int = 250
     retention_completed_h: float = 24.0
     retention_failed_h: float = 72.0
+    retention_dlq_h: float = 720.0
     segment_ids: int = 1_000_000
     segment_age_h: float = 24.0
     log_format: str = "text"

@@ -39,6 +39,11 @@ RETIRE_REFUSED = "retire.refused"
 # control
 CONTROL_CANCELLED = "control.cancelled"
 CONTROL_RETRIED = "control.retried"
+CONTROL_DISCARDED = "control.discarded"
+# dlq
+DLQ_MOVED = "dlq.moved"
+DLQ_RETRIED = "dlq.retried"
+DLQ_PURGED = "dlq.purged"
 # lead
 LEAD_ELECTED = "lead.elected"
 LEAD_LOST = "lead.lost"

@@ -229,18 +229,46 @@ create table awa.tally (
 
 create index tally_minute on awa.tally (minute);
 
+-- ------------------------------------------------------------------- dlq
+
+-- Dead letters: failed jobs that are kept longer, to be looked at. Written in the
+-- transaction in which a job of a queue with dlq fails, or later by hand. The job
+-- and its attempts stay where they are. runs: how often it was started in all.
+create table awa.dlq (
+  job_id bigint      primary key,
+  dlq_at timestamptz not null default clock_timestamp(),
+  lane   integer     not null,
+  runs   integer     not null,
+  reason text        not null
+);
+
+create index dlq_newest on awa.dlq (lane, dlq_at, job_id);
+
 -- ---------------------------------------------------------------- retire
 
--- Bodies that outlive their segment: jobs still waiting, being retried, or
--- failed and within their retention.
+-- Bodies that outlive their segment: jobs still waiting, being retried, dead
+-- letters, or ended and within the retention of their queue.
 create table awa.held (like awa.job_log including defaults);
 alter table awa.held add primary key (id);
 
--- Every body, wherever it is.
+-- Jobs that are no longer in the queue, or of the priority, that their body says:
+-- bodies are never changed. Few; they go with their job.
+create table awa.rerouted (
+  job_id bigint  primary key,
+  lane   integer not null
+);
+
+-- Every body, wherever it is, in the queue and of the priority that holds now.
 create view awa.body as
+select b.id, b.created_at, b.run_at, coalesce(l.priority, b.priority) as priority, b.max_attempts, b.timeout_ms,
+       coalesce(l.queue, b.queue) as queue, b.kind, b.args, b.metadata, b.tags
+from (
   select id, created_at, run_at, priority, max_attempts, timeout_ms, queue, kind, args, metadata, tags from awa.job_log
   union all
-  select id, created_at, run_at, priority, max_attempts, timeout_ms, queue, kind, args, metadata, tags from awa.held;
+  select id, created_at, run_at, priority, max_attempts, timeout_ms, queue, kind, args, metadata, tags from awa.held
+) b
+left join awa.rerouted r on r.job_id = b.id
+left join awa.lane l on l.id = r.lane;
 
 -- Creates segments ahead of the id sequence until p_ahead of them are unused, at
 -- most eight at a time: the caller comes again. A gap wider than that (nobody led
@@ -307,7 +335,8 @@ end $$;
 -- attempts to the default partition, in the same transaction. Jobs that failed
 -- after p_since, when that was verified, are moved with them, and so is every
 -- job ever retried by hand: that may have happened since, and the mark bears the
--- time of a statement whose transaction may have been open for hours. Needs an
+-- time of a statement whose transaction may have been open for hours. So are dead
+-- letters: an old failure may have been made one since. Needs an
 -- exclusive lock on both logs for some milliseconds: the caller sets a short
 -- lock_timeout and retries, so nobody waits longer than that behind it.
 -- (DETACH ... CONCURRENTLY would not lock, but PostgreSQL refuses it on a table
@@ -317,17 +346,23 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_ids  bigint[];
   v_held integer;
+  v_lo   bigint;
+  v_hi   bigint;
 begin
   lock table only awa.job_log, only awa.attempt_log in access exclusive mode;
+  select lo, hi into v_lo, v_hi from awa.segment where no = p_no;
   execute format('select array(select unnest($1) union
                                select job_id from awa.attempt_log_%s
-                               where outcome <> 3 and (outcome = 1 or finished_at >= $2))', p_no)
-    into v_ids using p_survivors, p_since;
+                               where outcome <> 3 and (outcome = 1 or finished_at >= $2)
+                               union
+                               select job_id from awa.dlq where job_id >= $3 and job_id < $4)', p_no)
+    into v_ids using p_survivors, p_since, v_lo, v_hi;
   execute format('insert into awa.held select * from awa.job_log_%s where id = any($1)', p_no) using v_ids;
   get diagnostics v_held = row_count;
   execute format('alter table awa.attempt_log detach partition awa.attempt_log_%s', p_no);
   execute format('insert into awa.attempt_log select * from awa.attempt_log_%s where job_id = any($1)', p_no)
     using v_ids;
+  delete from awa.rerouted where job_id >= v_lo and job_id < v_hi and job_id <> all (v_ids);
   execute format('drop table awa.job_log_%s, awa.attempt_log_%s', p_no, p_no);
   delete from awa.segment where no = p_no;
   return v_held;

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import psycopg
 from psycopg.rows import dict_row
 
 from awa import telemetry
+from awa.database.borrowed import as_one
 from awa.database.statements import statement
+from awa.engine import ended
 from awa.engine.arrays import numbers
 from awa.engine.insert import wake
 from awa.engine.seal import seal_all, wait_for_sealer
@@ -28,7 +31,6 @@ _LIST_DEFERRED = statement("control/list_deferred")
 _LIST_ENDED = statement("control/list_ended")
 _FIND = statement("control/find")
 _CANCEL = statement("control/cancel")
-_RETRY = statement("control/retry")
 _PAUSE = statement("control/pause")
 _RESUME = statement("control/resume")
 _QUEUE_STATS = statement("control/queue_stats")
@@ -118,16 +120,45 @@ def cancel(connection: psycopg.Connection[Any], job_id: int, reason: str = "canc
 
 
 def retry(connection: psycopg.Connection[Any], job_id: int) -> None:
-    """Run a failed or cancelled job again, from attempt 0. Raises `JobNotFound` or `StateConflict`."""
-    try:
-        done = connection.execute(_RETRY, {"id": job_id}).rowcount == 1
-    except psycopg.errors.UniqueViolation:
-        raise StateConflict(f"job {job_id} cannot be retried: somebody else has just done it") from None
+    """Run a failed or cancelled job again, from attempt 0; a dead letter is none any more.
+
+    Raises `JobNotFound` or `StateConflict`.
+    """
+    with as_one(connection):
+        ids = ended.locked(connection, job_id)
+        done = ended.retry(connection, ids, states=(JobState.Failed, JobState.Cancelled))
+        if done:
+            wake(connection)
     if not done:
         state = get(connection, job_id)["state"]
         raise StateConflict(f"job {job_id} cannot be retried: it is {state}; only failed and cancelled jobs can")
-    wake(connection)
     telemetry.emit(telemetry.CONTROL_RETRIED, job=job_id)
+
+
+def retry_failed(
+    connection: psycopg.Connection[Any], *, kind: str | None = None, queue: str | None = None
+) -> list[dict[str, Any]]:
+    """Run the failed jobs of a kind or queue again, dead letters excepted; return their rows of `awa.jobs`."""
+    jobs: list[dict[str, Any]] = []
+
+    def step(ids: Sequence[int]) -> int:
+        done = ended.retry(connection, ids, dead=False)
+        if done:
+            wake(connection)
+            jobs.extend(reversed(_rows(connection, _BY_IDS, {"ids": numbers(done)})))
+        return len(done)
+
+    if ended.each_failed(connection, step, kind=kind, queue=queue):
+        telemetry.emit(telemetry.CONTROL_RETRIED, jobs=len(jobs))
+    return jobs
+
+
+def discard_failed(connection: psycopg.Connection[Any], kind: str) -> int:
+    """Forget the failed jobs of a kind, dead letters excepted; return how many."""
+    done = ended.each_failed(connection, lambda ids: ended.forget(connection, ids, dead=False), kind=kind)
+    if done:
+        telemetry.emit(telemetry.CONTROL_DISCARDED, jobs=done, kind=kind)
+    return done
 
 
 def pause(connection: psycopg.Connection[Any], queue: str, paused_by: str | None = None) -> None:

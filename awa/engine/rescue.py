@@ -185,8 +185,10 @@ def _send(connection: psycopg.Connection[Any], worker: int, death: Death) -> psy
 def _read(worker: int, death: Death, answer: psycopg.Cursor[Any], settled: int) -> Rescued:
     row = answer.fetchone()
     assert row is not None
-    suspect, exhausted, returned = row
+    suspect, exhausted, returned, buried = row
     rescued = Rescued(settled, suspect, bool(exhausted), returned)
     if any(rescued):
         telemetry.emit(telemetry.RESCUE_JOBS, worker=worker, reason=death.reason, **rescued._asdict())
+    if buried:
+        telemetry.emit(telemetry.DLQ_MOVED, jobs=1, reason=death.reason)
     return rescued

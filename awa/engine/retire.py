@@ -9,6 +9,7 @@ from psycopg import errors as pg
 
 from awa import telemetry
 from awa.database.statements import statement
+from awa.engine import dlq
 from awa.engine.arrays import numbers
 from awa.engine.seal import seal
 
@@ -35,11 +36,13 @@ _FOLD_TALLY = statement("retire/fold_tally")
 
 
 class Retention(NamedTuple):
-    """How long ended jobs are kept, in seconds."""
+    """How long ended jobs are kept, in seconds, where their queue says nothing else."""
 
     completed_s: float = 24 * 3600.0
     """Completed and cancelled jobs."""
     failed_s: float = 72 * 3600.0
+    dlq_s: float = 30 * 24 * 3600.0
+    """Dead letters, counted from when they became that."""
 
 
 def extend(connection: psycopg.Connection[Any], segment_ids: int, ahead: int) -> int:
@@ -85,14 +88,16 @@ def retire(connection: psycopg.Connection[Any], retention: Retention, *, recheck
 
 
 def prune(connection: psycopg.Connection[Any], retention: Retention, jobs_max: int = 5_000) -> int:
-    """Forget held jobs whose retention has passed, old ledger rows and old tallies; return the jobs forgotten."""
+    """Forget held jobs and dead letters whose retention has passed, old ledger rows and old tallies; return the jobs
+    forgotten."""
+    letters = dlq.expire(connection, retention.dlq_s)
     with connection.transaction():
         ripe = connection.execute(_PRUNE_RIPE, {**retention._asdict(), "jobs_max": jobs_max}).fetchall()
         ids = numbers(row[0] for row in ripe)
         row = connection.execute(_PRUNE_HELD, {**retention._asdict(), "ids": ids}).fetchone()
     connection.execute(_TRIM_SEAL)
     connection.execute(_FOLD_TALLY)
-    return row[0] if row else 0
+    return letters + (row[0] if row else 0)
 
 
 def _waiting(connection: psycopg.Connection[Any]) -> int:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import psycopg
 
+from awa import telemetry
 from awa.database.pipeline import one_trip
 from awa.database.statements import statement
 from awa.engine.arrays import numbers
+from awa.job import JobState
 from awa.outcome import Settlement
 
 _LOCK = statement("settle/lock")
@@ -18,16 +21,25 @@ _RECORDED = statement("settle/recorded")
 _STANDS = statement("settle/stands")
 _IDENTITY = statement("settle/identity")
 _SETTLE = statement("settle/settle")
+_BURY = statement("settle/bury")
 _RELEASE = statement("settle/release")
 _COST = statement("settle/cost")
 
 
-def send_settle(
-    connection: psycopg.Connection[Any], worker: int, settlements: Sequence[Settlement]
-) -> psycopg.Cursor[Any]:
+class Sent(NamedTuple):
+    """A settle on its way."""
+
+    answer: psycopg.Cursor[Any]
+    buried: psycopg.Cursor[Any] | None
+    """What became dead letters; None: no job failed."""
+
+
+def send_settle(connection: psycopg.Connection[Any], worker: int, settlements: Sequence[Settlement]) -> Sent:
     """Send a settle inside an open transaction; `read_settle` reads the answer."""
     connection.execute(_LOCK, {"worker": worker}, prepare=True)
-    return connection.execute(_SETTLE, _parameters(worker, settlements), prepare=True)
+    answer = connection.execute(_SETTLE, _parameters(worker, settlements), prepare=True)
+    failed = [job.job_id for job in settlements if job.state == JobState.Failed]
+    return Sent(answer, connection.execute(_BURY, {"worker": worker, "ids": numbers(failed)}) if failed else None)
 
 
 def _parameters(worker: int, settlements: Sequence[Settlement]) -> dict[str, Any]:
@@ -47,9 +59,11 @@ def _parameters(worker: int, settlements: Sequence[Settlement]) -> dict[str, Any
     }
 
 
-def read_settle(answer: psycopg.Cursor[Any]) -> set[int]:
+def read_settle(sent: Sent) -> set[int]:
     """Read the answer to `send_settle`: the ids that were accepted."""
-    row = answer.fetchone()
+    for reason, jobs in Counter(reason for (reason,) in sent.buried or ()).items():
+        telemetry.emit(telemetry.DLQ_MOVED, jobs=jobs, reason=reason)
+    row = sent.answer.fetchone()
     return set(row[0]) if row else set()
 
 
@@ -61,8 +75,8 @@ def settle(connection: psycopg.Connection[Any], worker: int, settlements: Sequen
     if not settlements:
         return set()
     with one_trip(connection):
-        answer = send_settle(connection, worker, settlements)
-    accepted = read_settle(answer)
+        sent = send_settle(connection, worker, settlements)
+    accepted = read_settle(sent)
     note_costs(connection, worker, settlements, accepted)
     return accepted
 

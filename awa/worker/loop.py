@@ -136,7 +136,10 @@ class Loop:
     def _item(self, body: Body, attempt: int, lease: Lease) -> _Item:
         task = self._registry.get(body.kind)
         assert task is not None, f"claimed a job of kind {body.kind!r}, which has no handler here"
-        return _Item(body, attempt, task, limits_of(task.policy, body.timeout_ms, self._lanes.of(lease).deadline_s))
+        lane = self._lanes.of(lease)
+        if body.queue != lane.queue or body.priority != lane.priority:  # it was moved, which its body does not know
+            body = body._replace(queue=lane.queue, priority=lane.priority)
+        return _Item(body, attempt, task, limits_of(task.policy, body.timeout_ms, lane.deadline_s))
 
     def _write_off(self, ids: Sequence[int]) -> None:
         """End jobs whose rows somebody has deleted: nobody can run them, and every worker would stumble over them."""

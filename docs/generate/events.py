@@ -39,7 +39,11 @@ MEANINGS = {
     "retire.refused": "A segment was about to be dropped, but some of its jobs are nowhere. It is kept. This is a "
     "defect of Awa: please report it.",
     "control.cancelled": "Somebody cancelled a job.",
-    "control.retried": "Somebody had a finished job run again.",
+    "control.retried": "Somebody had finished jobs run again.",
+    "control.discarded": "Somebody threw failed jobs away.",
+    "dlq.moved": "Failed jobs became dead letters: because their queue has that, or by hand.",
+    "dlq.retried": "Dead letters were made ready to run again.",
+    "dlq.purged": "Dead letters were thrown away, by hand or because their retention has passed.",
     "lead.elected": "This node is the leader now.",
     "lead.lost": "This node is no longer the leader.",
     "lead.unknown_kind": "Jobs are ready that no live node can run.",

@@ -9,6 +9,8 @@
 --   at_once (in its first so many attempts the job is retried without delay, later
 --   ones wait for the usual back-off, so that a job that kills its process does not
 --   do so in a tight loop); may_retry (false: it fails, whatever attempts are left).
+-- A job that failed goes to the dead-letter queue, with the reason, if its queue has
+-- that.
 -- Runs behind settle/lock.sql in one transaction.
 with lease as materialized (
   select id, order_key, lane, round, lease_pos, leased_at, ids, attempts
@@ -43,6 +45,13 @@ with lease as materialized (
   insert into awa.deferred (job_id, run_at, lane, round, attempt, why)
   select job_id, now() + delay, lane, round, attempt + 1, 'retry' from suspect
   where not exhausted and delay > interval '0'
+), buried as (
+  insert into awa.dlq (job_id, lane, reason, runs)
+  select s.job_id, s.lane, %(reason)s::text, 1
+         + (select count(*) from awa.attempt_log a where a.job_id = s.job_id and a.started_at is not null)
+  from suspect s join awa.lane l on l.id = s.lane join awa.queue q on q.name = l.queue
+  where s.exhausted and q.dlq
+  returning job_id
 ), rest as materialized (
   select h.id, array_agg(h.job_id order by h.pos) as ids, array_agg(h.attempt order by h.pos) as attempts
   from held h where not exists (select from suspect s where s.job_id = h.job_id) group by h.id
@@ -53,4 +62,4 @@ with lease as materialized (
   delete from awa.batch b using suspect s where b.id = s.id and not exists (select from rest r where r.id = s.id)
 )
 select (select job_id from suspect) as suspect, (select exhausted from suspect) as exhausted,
-       coalesce((select sum(cardinality(ids)) from rest), 0)::int as returned;
+       coalesce((select sum(cardinality(ids)) from rest), 0)::int as returned, exists (select from buried) as buried;

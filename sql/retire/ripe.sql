@@ -1,11 +1,16 @@
 -- Sealed segments old enough to be looked at, oldest first. The newest stays: new
 -- ones continue behind it, and without it they would begin at id 1 again.
+-- A queue that keeps its jobs for less than is usual has segments looked at early,
+-- the more rarely the older they are, since most will hold others' jobs as well.
 -- Parameters: retention_s (completed and cancelled jobs), recheck_s.
 update awa.segment s set checked_at = clock_timestamp()
 from (select no from awa.segment
+      cross join lateral (select passed_at > clock_timestamp() - make_interval(secs => %(retention_s)s) as early) age
       where sealed and hi < (select max(hi) from awa.segment)
-        and passed_at <= clock_timestamp() - make_interval(secs => %(retention_s)s)
-        and checked_at <= clock_timestamp() - make_interval(secs => %(recheck_s)s)
-      order by lo limit 4 for update skip locked) old
+        and passed_at <= clock_timestamp() - make_interval(
+              secs => least(%(retention_s)s, (select min(retention_completed_h) * 3600 from awa.queue)))
+        and checked_at <= clock_timestamp() - %(recheck_s)s * interval '1 second'
+              * case when early then 1 + extract(epoch from clock_timestamp() - passed_at) / 3600 else 1 end
+      order by lo limit 4 for update of segment skip locked) old
 where s.no = old.no
 returning s.no, s.lo, s.hi;

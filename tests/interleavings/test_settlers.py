@@ -258,7 +258,7 @@ def test_two_retries_at_once(db: Connection, worker: int, ids: list[int], at_wor
     other.start(control.retry, ids[0])
     other.until_blocked()
     at_work.run("commit")
-    with pytest.raises(StateConflict, match="somebody else has just done it"):
+    with pytest.raises(StateConflict, match="it is available; only failed"):
         other.result()
     assert batches(db) == [(None, [ids[0]], None)]
 

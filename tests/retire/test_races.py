@@ -35,7 +35,7 @@ def test_a_retry_under_way_is_not_pruned(db: Connection, session: Sessions) -> N
     first, second = hold_failed(db)
     operator = session("operator")
     operator.run("begin")
-    operator.run(lambda c: c.execute(statement("control/retry"), {"id": first}))
+    operator.run(control.retry, first)
     assert retire.prune(db, AT_ONCE) == 1
     operator.run("commit")
     assert retire.prune(db, AT_ONCE) == 0
@@ -81,7 +81,7 @@ def test_a_retry_under_way_postpones_the_drop(
     watch_until_sealed(db)
     operator = session("operator")
     operator.run("begin")
-    operator.run(lambda c: c.execute(statement("control/retry"), {"id": ids[0]}))
+    operator.run(control.retry, ids[0])
     assert drop(db) == 0
     assert "retire.postponed" in [name for name, _ in events]
     operator.run("commit")

@@ -21,7 +21,7 @@ LAYERS = (
     "task",
     "transaction inserting producing",
     "worker",
-    "client queues asking reading bridge callback_contract",
+    "client queues dead_letters asking reading bridge callback_contract",
     "supervisor",
 )
 EDGES = "cli web embedded integrations otel testing demo __main__".split()

@@ -24,7 +24,9 @@ class Retire:
     def __init__(self, settings: Settings) -> None:
         self._segment_ids = settings.segment_ids
         self._age_s = settings.segment_age_h * 3600
-        self._retention = Retention(settings.retention_completed_h * 3600, settings.retention_failed_h * 3600)
+        self._retention = Retention(
+            settings.retention_completed_h * 3600, settings.retention_failed_h * 3600, settings.retention_dlq_h * 3600
+        )
 
     def run_once(self, connection: psycopg.Connection[Any]) -> None:
         """Extend the log, note what became of its segments, drop those that may go."""
