@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from awa.database.schema import migrations as migrations
     from awa.database.schema import migrations_range as migrations_range
     from awa.engine.control import QueueStat as QueueStat
+    from awa.engine.control import WorkerDeaths as WorkerDeaths
     from awa.errors import AppLoadError as AppLoadError
     from awa.errors import AwaError as AwaError
     from awa.errors import CallbackNotFound as CallbackNotFound
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "awa.client": "Client",
     "awa.database.schema": "current_migration_version migrations migrations_range",
-    "awa.engine.control": "QueueStat",
+    "awa.engine.control": "QueueStat WorkerDeaths",
     "awa.errors": (
         "AppLoadError AwaError CallbackNotFound DatabaseError EmbeddedError JobCancelled JobNotFound JobTimeout "
         "LeaseLost LiveRuntimesRequireExclusiveWindow NotCommitted RuntimeVersionFloorNotMet SchemaNotMigrated "

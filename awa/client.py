@@ -17,7 +17,7 @@ from awa.database.errors import translated
 from awa.database.source import required, source_of
 from awa.dead_letters import DeadLetters
 from awa.engine import control
-from awa.engine.control import QueueStat
+from awa.engine.control import QueueStat, WorkerDeaths
 from awa.engine.seal import seal_all
 from awa.errors import DatabaseError, SerializationError, ValidationError
 from awa.inserting import Inserter
@@ -230,6 +230,14 @@ class Client(Inserter, Queues, DeadLetters):
         """Return how every queue stands, by name."""
         with self._using("read queue statistics") as connection:
             return control.queue_stats(connection)
+
+    def worker_deaths(self) -> list[WorkerDeaths]:
+        """Return the kinds of jobs that worker processes died of in the last week, the worst of the last hour first.
+
+        A worker that a time limit, a cancellation or a shutdown has killed does not count.
+        """
+        with self._using("read deaths of workers") as connection:
+            return control.worker_deaths(connection)
 
     def wait(self, job_id: int, timeout: float | None = None) -> Job:
         """Wait until a job has ended, completed or not, and return it; what the handler returned is `job.result`.

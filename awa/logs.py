@@ -30,6 +30,7 @@ LEVELS: Final = {
     telemetry.PROMOTE_JOBS: logging.DEBUG,
     telemetry.RESCUE_JOBS: logging.WARNING,
     telemetry.RESCUE_NODE: logging.WARNING,
+    telemetry.RESCUE_KILLER_KIND: logging.ERROR,
     telemetry.RETIRE_REFUSED: logging.ERROR,
     telemetry.RETIRE_POSTPONED: logging.DEBUG,
     telemetry.RETIRE_OVERFLOW: logging.WARNING,

@@ -31,6 +31,7 @@ PROMOTE_JOBS = "promote.jobs"
 # rescue
 RESCUE_JOBS = "rescue.jobs"
 RESCUE_NODE = "rescue.node"
+RESCUE_KILLER_KIND = "rescue.killer_kind"
 # retire
 RETIRE_SEGMENT = "retire.segment"
 RETIRE_POSTPONED = "retire.postponed"

@@ -218,16 +218,19 @@ create index attempt_log_notable on awa.attempt_log (job_id) where outcome <> 3;
 create table awa.attempt_log_default partition of awa.attempt_log default;
 
 -- Outcomes per lane and minute. Settling appends; the leader folds the rows of
--- a minute into one (folded) so that reading an hour stays cheap.
+-- a minute into one (folded) so that reading an hour stays cheap. deaths: how
+-- many of these jobs took their worker process along.
 create table awa.tally (
   minute  timestamptz not null,
   lane    integer     not null,
   outcome smallint    not null,
   jobs    integer     not null,
+  deaths  integer     not null default 0,
   folded  boolean     not null default false
 ) with (autovacuum_vacuum_scale_factor = 0.05);
 
 create index tally_minute on awa.tally (minute);
+create index tally_deaths on awa.tally (minute) where deaths > 0;
 
 -- ------------------------------------------------------------------- dlq
 
@@ -459,6 +462,18 @@ select job_id, round, attempt, (enum_range(null::awa.job_state))[outcome + 1] as
        started_at, finished_at, worker, cpu_s, peak_kb, error, result
 from awa.attempt_log
 where started_at is not null;
+
+-- Which kinds of jobs their worker processes died of, in the last week.
+create view awa.deaths as
+select l.kind, l.queue,
+       coalesce(sum(t.deaths) filter (where t.minute > now() - interval '10 minutes'), 0)::bigint as last_10_minutes,
+       coalesce(sum(t.deaths) filter (where t.minute > now() - interval '1 hour'), 0)::bigint as last_hour,
+       coalesce(sum(t.deaths) filter (where t.minute > now() - interval '1 day'), 0)::bigint as last_day,
+       sum(t.deaths)::bigint as last_week,
+       max(t.minute) as last_at
+from awa.tally t join awa.lane l on l.id = t.lane
+where t.deaths > 0 and t.minute > now() - interval '7 days'
+group by l.kind, l.queue;
 
 select awa.extend_log(1000000, 4);
 insert into awa.schema_version (version) values (1);

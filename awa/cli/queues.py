@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 import click
 
-from awa.cli.output import json_option, show_fields, show_json, show_table
+from awa.cli.output import json_option, show_fields, show_json, show_table, text
 from awa.cli.target import client, database_url_option
 from awa.engine.control import QueueStat
 from awa.queue_policy import AGEING_S, DEADLINE_S, DEFAULT, RETENTION_H_MAX, QueuePolicy
@@ -28,6 +28,8 @@ COLUMNS = (
 )
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+DEATHS = (("KIND", 25), ("QUEUE", 10), ("10 MIN", -6), ("HOUR", -6), ("DAY", -6), ("WEEK", -6), ("LAST", 25))
+
 queue_argument = click.argument("name", metavar="QUEUE")
 
 
@@ -64,6 +66,19 @@ def stats(as_json: bool) -> None:
         show_json(found)
     else:
         show_table(COLUMNS, map(_row, found))
+
+
+@queue.command()
+@database_url_option
+@json_option
+def deaths(as_json: bool) -> None:
+    """Show which kinds of jobs worker processes died of, in the last week."""
+    with client() as chosen:
+        found = chosen.worker_deaths()
+    if as_json:
+        show_json(found)
+    else:
+        show_table(DEATHS, ((*each[:6], text(each.last_at)) for each in found))
 
 
 @queue.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import psycopg
@@ -35,6 +36,7 @@ _PAUSE = statement("control/pause")
 _RESUME = statement("control/resume")
 _QUEUE_STATS = statement("control/queue_stats")
 _ATTEMPTS = statement("control/attempts")
+_DEATHS = statement("control/deaths")
 
 
 class QueueStat(NamedTuple):
@@ -52,6 +54,24 @@ class QueueStat(NamedTuple):
     lag_seconds: float | None
     """Age of the oldest job that could run now; None when there is none."""
     paused: bool
+
+
+class WorkerDeaths(NamedTuple):
+    """How often worker processes died of jobs of one kind, in one queue."""
+
+    kind: str
+    queue: str
+    last_10_minutes: int
+    last_hour: int
+    last_day: int
+    last_week: int
+    last_at: datetime
+    """The minute of the last one."""
+
+
+def worker_deaths(connection: psycopg.Connection[Any]) -> list[WorkerDeaths]:
+    """Return the kinds whose jobs killed workers in the last week, the worst of the last hour first."""
+    return [WorkerDeaths(*row) for row in connection.execute(_DEATHS)]
 
 
 def get(connection: psycopg.Connection[Any], job_id: int) -> dict[str, Any]:

@@ -49,6 +49,8 @@ class Death(NamedTuple):
     """In its first so many attempts the job is retried without delay."""
     may_retry: bool = True
     """False: it fails, whatever attempts are left."""
+    is_of_the_job: bool = False
+    """Whether the job is what the worker died of, as far as anybody can tell: nobody else has killed it."""
 
 
 NODE_LOST: Final = Death(HEARTBEAT_STALE, details={"type": "NodeLost"}, attempts_at_once=1_000)
@@ -66,6 +68,10 @@ class Rescued(NamedTuple):
     """That was its last attempt: it failed."""
     returned: int
     """Untouched jobs, ready again."""
+    kind: str | None = None
+    """The kind of the suspect."""
+    deaths: int | None = None
+    """How many workers jobs of this kind have killed in the last ten minutes; None: this one died of something else."""
 
 
 def rescue(
@@ -178,6 +184,7 @@ def _send(connection: psycopg.Connection[Any], worker: int, death: Death) -> psy
             "peak": death.peak_kb,
             "at_once": death.attempts_at_once,
             "may_retry": death.may_retry,
+            "blamed": death.is_of_the_job,
         },
     )
 
@@ -185,8 +192,8 @@ def _send(connection: psycopg.Connection[Any], worker: int, death: Death) -> psy
 def _read(worker: int, death: Death, answer: psycopg.Cursor[Any], settled: int) -> Rescued:
     row = answer.fetchone()
     assert row is not None
-    suspect, exhausted, returned, buried = row
-    rescued = Rescued(settled, suspect, bool(exhausted), returned)
+    suspect, exhausted, returned, buried, kind, deaths = row
+    rescued = Rescued(settled, suspect, bool(exhausted), returned, kind, deaths)
     if any(rescued):
         telemetry.emit(telemetry.RESCUE_JOBS, worker=worker, reason=death.reason, **rescued._asdict())
     if buried:

@@ -14,6 +14,7 @@ from awa.processes.slot import Running
 
 EXPECTED: Final = frozenset({ExitCode.OK, ExitCode.RECYCLED, ExitCode.FENCED})
 """Exit codes of workers that ended in order."""
+OUT_OF_MEMORY: Final = "OutOfMemory"
 WHATEVER_ATTEMPT: Final = 1_000
 """The job is not to blame: it is retried without delay, whichever attempt it was."""
 
@@ -34,7 +35,7 @@ class Doom(NamedTuple):
 
 def out_of_memory(event: Exited) -> Doom:
     """Return why a worker ended that the kernel has killed."""
-    return Doom(f"out of memory (peak {_size(event.max_rss_kb)})", "OutOfMemory")
+    return Doom(f"out of memory (peak {_size(event.max_rss_kb)})", OUT_OF_MEMORY)
 
 
 def is_expected(event: Exited, running: Running | None) -> bool:
@@ -66,7 +67,13 @@ def of(event: Exited, running: Running | None, doom: Doom | None = None) -> Deat
         _details(event, doom),
         doom.attempts_at_once if doom else RETRIED_AT_ONCE,
         doom.may_retry if doom else True,
+        running is not None and _is_of_the_job(event, doom),
     )
+
+
+def _is_of_the_job(event: Exited, doom: Doom | None) -> bool:
+    """Whether it died of what it did. One whose end nobody has seen, with its forkserver, did not."""
+    return event.max_rss_kb > 0 and (doom is None or doom.type == OUT_OF_MEMORY)
 
 
 def _cpu_us(event: Exited, running: Running | None) -> int | None:

@@ -20,6 +20,7 @@ from awa.engine.rescue import Death
 from awa.outcome import Settlement
 from awa.processes.clock import monotonic_us
 from awa.processes.slot import Running, Slot, WorkerState
+from awa.supervisor.killers import Killers
 from awa.supervisor.node import Node
 from awa.supervisor.service import Service
 
@@ -48,6 +49,7 @@ class Proxy(Service):
     def __init__(self, node: Node) -> None:
         super().__init__(node)
         self._burials: deque[Burial] = deque()
+        self._killers = Killers()
         self._unnamed: deque[tuple[int, int]] = deque()
         """Node and process id of workers that died before they told their id."""
         self._freed: dict[int, tuple[int, int]] = {}
@@ -112,6 +114,8 @@ class Proxy(Service):
         except Exception:
             self._burials.rotate(-1)  # whatever is wrong with this one must not hold up the others
             raise
+        if rescued.kind and rescued.deaths:
+            self._killers.note(rescued.kind, rescued.deaths)
         if rescued.returned or rescued.suspect:
             self._node.look_back()
             insert.wake(connection)

@@ -32,6 +32,8 @@ MEANINGS = {
     "promote.jobs": "Deferred jobs were due and are ready now.",
     "rescue.jobs": "The lease of a dead worker was taken apart.",
     "rescue.node": "A node missed three heartbeats; the leases of its workers are being taken apart.",
+    "rescue.killer_kind": "Jobs of one kind keep killing their workers: so many in the last ten minutes (`window_s`). "
+    "Said at the third, and at each doubling from there.",
     "retire.segment": "A segment of the log was dropped.",
     "retire.postponed": "A lock was not to be had within 100 ms; the leader tries again at the next round.",
     "retire.overflow": "Ids have run past the last segment, and new ones cannot be attached for now. Nothing is lost: "

@@ -21,7 +21,7 @@ Exceptions have [a page of their own](errors.md).
 """
 CHAPTERS = (
     ("The client", "Client SyncTransaction"),
-    ("Jobs", "Job JobState InsertedMany QueueStat QueuePolicy DlqEntry RetryFailedResult"),
+    ("Jobs", "Job JobState InsertedMany QueueStat QueuePolicy DlqEntry RetryFailedResult WorkerDeaths"),
     ("What a handler may return", "RetryAfter Snooze Cancel"),
     ("Kinds and schema", "derive_kind migrations migrations_range current_migration_version"),
 )

@@ -11,6 +11,9 @@
 --   do so in a tight loop); may_retry (false: it fails, whatever attempts are left).
 -- A job that failed goes to the dead-letter queue, with the reason, if its queue has
 -- that.
+--   blamed (whether the job is what its worker died of, as far as anybody can tell).
+-- deaths: how many workers jobs of this kind have killed in the last ten minutes,
+-- this one included (index tally_deaths).
 -- Runs behind settle/lock.sql in one transaction.
 with lease as materialized (
   select id, order_key, lane, round, lease_pos, leased_at, ids, attempts
@@ -33,8 +36,8 @@ with lease as materialized (
            clock_timestamp() at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
   from suspect
 ), counted as (
-  insert into awa.tally (minute, lane, outcome, jobs)
-  select date_trunc('minute', now()), lane, case when exhausted then 5 else 4 end, 1 from suspect
+  insert into awa.tally (minute, lane, outcome, jobs, deaths)
+  select date_trunc('minute', now()), lane, case when exhausted then 5 else 4 end, 1, %(blamed)s::boolean::int from suspect
 ), at_once as (
   -- A microsecond earlier: the jobs of one bulk insert share their order_key, and
   -- behind them all, where a new batch would stand, is not the job's old place.
@@ -62,4 +65,8 @@ with lease as materialized (
   delete from awa.batch b using suspect s where b.id = s.id and not exists (select from rest r where r.id = s.id)
 )
 select (select job_id from suspect) as suspect, (select exhausted from suspect) as exhausted,
-       coalesce((select sum(cardinality(ids)) from rest), 0)::int as returned, exists (select from buried) as buried;
+       coalesce((select sum(cardinality(ids)) from rest), 0)::int as returned, exists (select from buried) as buried,
+       (select l.kind from suspect s join awa.lane l on l.id = s.lane) as kind,
+       (select 1 + coalesce((select sum(t.deaths) from awa.tally t join awa.lane o on o.id = t.lane
+                             where t.deaths > 0 and t.minute > now() - interval '10 minutes' and o.kind = l.kind), 0)
+        from suspect s join awa.lane l on l.id = s.lane where %(blamed)s)::int as deaths;

@@ -10,6 +10,7 @@ import pytest
 from awa import Client, JobState
 from awa.database import schema
 from awa.database.statements import script
+from awa.engine.seal import seal_all
 from tests.cli.conftest import Run
 
 
@@ -163,9 +164,25 @@ def test_queues_are_shown_paused_and_resumed(awa: Run, client: Client) -> None:
     assert "is not a name" in awa("queue", "pause", "", code=1).stderr
 
 
+def test_kinds_that_kill_their_workers(awa: Run, client: Client, database: str) -> None:
+    assert json.loads(awa("queue", "deaths", "--json").stdout) == []
+    client.insert({}, kind="resize", queue="images")
+    with psycopg.connect(database) as connection:
+        seal_all(connection)
+        connection.execute(
+            "insert into awa.tally (minute, lane, outcome, jobs, deaths) "
+            "select date_trunc('minute', now()), id, 5, 4, 3 from awa.lane"
+        )
+    header, row = awa("queue", "deaths").stdout.splitlines()
+    assert header.split() == ["KIND", "QUEUE", "10", "MIN", "HOUR", "DAY", "WEEK", "LAST"]
+    assert row.split()[:6] == ["resize", "images", "3", "3", "3", "3"]
+    assert json.loads(awa("queue", "deaths", "--json").stdout)[0]["last_hour"] == 3
+    assert client.worker_deaths()[0].last_week == 3
+
+
 def test_every_command_explains_itself(awa: Run) -> None:
     for command in ("", "migrate", "job", "job list", "job show", "job cancel", "job retry", "queue", "queue stats"):
         assert "Usage:" in awa(*command.split(), "--help").stdout
-    for command in ("queue pause", "queue resume", "dev", "dev postgres"):
+    for command in ("queue deaths", "queue pause", "queue resume", "dev", "dev postgres"):
         assert "Usage:" in awa(*command.split(), "--help").stdout
     assert awa("--version").stdout.startswith("awa, version ")

@@ -15,7 +15,7 @@ from awa.settings import SETTINGS
 from docs.generate import commands, errors, events, python
 from docs.generate.__main__ import FOLDER, stale
 
-VIEWS = ("jobs", "attempts")
+VIEWS = ("jobs", "attempts", "deaths")
 
 
 def test_generated_pages_are_what_the_code_says() -> None:

@@ -6,12 +6,13 @@ from datetime import datetime, timezone
 import psycopg
 import pytest
 
-from awa.engine import control, lead
+from awa.engine import control, lead, retire
 from awa.engine.promote import promote
 from awa.engine.rescue import HEARTBEAT_STALE, Death, Rescued, rescue, rescue_stale
 from awa.engine.settle import settle
 from tests.engine.helpers import (
     EPOCH_US,
+    KIND,
     Connection,
     add_sealed,
     all_in,
@@ -53,7 +54,7 @@ def workers(db: Connection) -> list[int]:
 def test_the_lease_is_taken_apart_as_the_board_says(db: Connection, worker: int) -> None:
     ids = leased(db, worker, 10)
     death = Death(KILLED, ids[3], EPOCH_US, 1_250_000, 70_000, {"type": "WorkerDied", "signal": 9})
-    assert rescue(db, worker, death, outcomes(ids[:3])) == Rescued(3, ids[3], False, 6)
+    assert rescue(db, worker, death, outcomes(ids[:3])) == Rescued(3, ids[3], False, 6, KIND)
     assert all_in(db, "ended", ids[:3])
     assert all_in(db, "ready", ids[3:])
     assert workers(db) == []
@@ -86,7 +87,7 @@ def test_the_job_of_a_first_death_does_not_queue_up_behind_those_inserted_with_i
 def test_a_later_death_is_put_off_by_the_backoff(db: Connection, worker: int) -> None:
     ids = leased(db, worker, 2)
     db.execute("update awa.batch set attempts = '{3,0}'")
-    assert rescue(db, worker, Death(KILLED, ids[0])) == Rescued(0, ids[0], False, 1)
+    assert rescue(db, worker, Death(KILLED, ids[0])) == Rescued(0, ids[0], False, 1, KIND)
     assert state(db, ids[0]) == "retryable"
     row = db.execute("select attempt, why, extract(epoch from run_at - now())::float8 from awa.deferred").fetchone()
     assert row is not None
@@ -99,7 +100,7 @@ def test_a_later_death_is_put_off_by_the_backoff(db: Connection, worker: int) ->
 @both_servers
 def test_a_last_attempt_fails_the_job(db: Connection, worker: int) -> None:
     (job,) = leased(db, worker, 1, max_attempts=1)
-    assert rescue(db, worker, Death(KILLED, job)) == Rescued(0, job, True, 0)
+    assert rescue(db, worker, Death(KILLED, job)) == Rescued(0, job, True, 0, KIND)
     assert state(db, job) == "failed"
     assert batches(db) == []
     assert errors(db, job)[0]["error"] == KILLED
@@ -111,7 +112,7 @@ def test_with_nobody_to_tell_the_first_unsettled_job_is_the_suspect(db: Connecti
     ids = leased(db, worker, 5)
     db.execute(f"update awa.batch set attempts = {attempts}".encode())
     settle(db, worker, outcomes(ids[:2]))
-    assert rescue(db, worker, Death(KILLED)) == Rescued(0, ids[2], False, 2)
+    assert rescue(db, worker, Death(KILLED)) == Rescued(0, ids[2], False, 2, KIND)
 
 
 def test_the_first_job_of_the_first_lease_is_the_suspect_whatever_the_ids(db: Connection, worker: int) -> None:
@@ -153,7 +154,7 @@ def test_a_rescue_of_several_leases_keeps_rounds_and_attempts(db: Connection, wo
     a, b = add_sealed(db, 2, kind="a", priority=1), add_sealed(db, 2, kind="b", priority=1)
     take(db, worker, 100, "a", "b")
     db.execute("update awa.batch set round = 2, attempts = '{5,6}'")
-    assert rescue(db, worker, Death(KILLED, b[1])) == Rescued(0, b[1], False, 3)
+    assert rescue(db, worker, Death(KILLED, b[1])) == Rescued(0, b[1], False, 3, "b")
     assert db.execute("select round, attempt from awa.deferred").fetchall() == [(2, 7)]
     assert {(row[1][0], tuple(row[2])) for row in batches(db)} == {(a[0], (5, 6)), (b[0], (5,))}
 
@@ -243,3 +244,27 @@ def test_a_lease_that_somebody_keeps_locked_does_not_keep_other_nodes_waiting(
     other.run("commit")
     assert rescue_stale(db, 30) == ["first"]
     assert all_in(db, "ready", locked_ids)
+
+
+def die(db: Connection, *, kind: str = KIND, queue: str = "default", is_of_the_job: bool = True) -> Rescued:
+    """Have a worker die in a job."""
+    worker = sign_in(db)
+    (job,) = add_sealed(db, kind=kind, queue=queue, max_attempts=1)
+    take(db, worker, 1, kind)
+    return rescue(db, worker, Death(KILLED, job, is_of_the_job=is_of_the_job))
+
+
+@both_servers
+def test_deaths_are_counted_by_kind_for_ten_minutes_and_shown_for_a_week(db: Connection) -> None:
+    assert [die(db).deaths, die(db, queue="other").deaths, die(db, kind="else").deaths] == [1, 2, 1]
+    assert die(db, is_of_the_job=False).deaths is None
+    assert die(db).deaths == 3
+    db.execute("update awa.tally set minute = minute - interval '11 minutes'")
+    retire.prune(db, retire.Retention(3600, 3600))  # folds the minutes that are over
+    assert die(db).deaths == 1
+    found = [each[:-1] for each in control.worker_deaths(db)]
+    assert found == [(KIND, "default", 1, 3, 3, 3), ("else", "default", 0, 1, 1, 1), (KIND, "other", 0, 1, 1, 1)]
+    db.execute("update awa.tally set minute = minute - interval '3 days'")
+    assert [each.last_week for each in control.worker_deaths(db)] == [3, 1, 1]
+    db.execute("update awa.tally set minute = minute - interval '5 days'")
+    assert control.worker_deaths(db) == []

@@ -13,6 +13,7 @@ from awa.errors import StateConflict
 from awa.job import JobState
 from awa.outcome import Settlement
 from tests.engine.helpers import (
+    KIND,
     Connection,
     add_sealed,
     all_in,
@@ -122,7 +123,7 @@ def test_a_rescue_that_waits_for_a_settle_takes_only_the_rest(
     other.until_blocked()
     at_work.run("commit")
     suspect = ids[settled] if settled < 6 else None
-    assert other.result() == Rescued(0, suspect, False, max(0, 5 - settled))
+    assert other.result() == Rescued(0, suspect, False, max(0, 5 - settled), KIND if suspect else None)
     assert all_in(db, "ended", ids[:settled])
     assert all_in(db, "ready", ids[settled:])
 
