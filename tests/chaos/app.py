@@ -73,7 +73,7 @@ def work(job: Job) -> None:
     effect(job, "ran")
 
 
-@task()
+@task(backoff=lambda attempt: 0.2 * attempt)
 def flaky(job: Job) -> str:
     """Fail as often as it is told to."""
     effect(job, "began")
