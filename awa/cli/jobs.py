@@ -1,4 +1,4 @@
-"""`awa job`: list, show, cancel and retry jobs."""
+"""`awa job`: list, show, cancel, retry and discard jobs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ job_id_argument = click.argument("job_id", metavar="ID", type=int)
 
 @click.group()
 def job() -> None:
-    """List, show, cancel and retry jobs."""
+    """List, show, cancel, retry and discard jobs."""
 
 
 @job.command("list")
@@ -79,6 +79,37 @@ def retry(job_id: int, as_json: bool) -> None:
     """Run a failed or cancelled job again, counting its attempts from 0."""
     with client() as chosen:
         _done("Retried", chosen.retry(job_id), as_json)
+
+
+@job.command("retry-failed")
+@database_url_option
+@click.option("--kind", help="All failed jobs of this kind.")
+@click.option("--queue", help="All failed jobs of this queue.")
+@json_option
+def retry_failed(kind: str | None, queue: str | None, as_json: bool) -> None:
+    """Run all failed jobs of a kind, or of a queue, again. Dead letters stay: `awa dlq retry-bulk` is for those."""
+    if (kind is None) == (queue is None):
+        raise click.UsageError("give --kind or --queue, one of them and not both")
+    with client() as chosen:
+        found = chosen.retry_failed(kind=kind, queue=queue)
+    if as_json:
+        show_json(found)
+    else:
+        click.echo(f"Retried {found.matched} jobs")
+
+
+@job.command()
+@database_url_option
+@click.option("--kind", required=True, help="All failed jobs of this kind.")
+@json_option
+def discard(kind: str, as_json: bool) -> None:
+    """Forget all failed jobs of a kind, with their attempts, for good. Dead letters stay."""
+    with client() as chosen:
+        count = chosen.discard_failed(kind)
+    if as_json:
+        show_json({"count": count})
+    else:
+        click.echo(f"Discarded {count} jobs")
 
 
 def _done(what: str, changed: Job, as_json: bool) -> None:
