@@ -20,9 +20,9 @@ _WITH_DRIVER: Final = re.compile(r"postgres(?:ql)?(\+\w+)://", re.IGNORECASE)
 # The engine relies on each statement seeing what was committed before it: with anything stricter, a claim that meets
 # another one fails instead of passing on. The driver's isolation level covers only transactions that it begins itself;
 # statements in autocommit mode follow the session's default, which a database or role may have set to something else.
-_READ_COMMITTED = b"""
-    select set_config('default_transaction_isolation', 'read committed', false)
-    where current_setting('default_transaction_isolation') <> 'read committed'"""
+_INTRODUCTION = b"""
+    select pg_backend_pid(), case when current_setting('default_transaction_isolation') <> 'read committed'
+    then set_config('default_transaction_isolation', 'read committed', false) end"""
 
 
 def connect(dsn: str, *, role: str, autocommit: bool = True, answer_s: float | None = None) -> psycopg.Connection[Any]:
@@ -36,13 +36,24 @@ def connect(dsn: str, *, role: str, autocommit: bool = True, answer_s: float | N
     parsed(target)
     try:
         connection = _opened(target, role, answer_s)
-        connection.execute(_READ_COMMITTED)
+        introduced = connection.execute(_INTRODUCTION).fetchone()
     except psycopg.Error as error:
         raise cannot_connect(target, error) from error
     connection.autocommit = autocommit
     connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
     set_json_loads(_raw, connection)
+    if introduced is None or introduced[0] != connection.info.backend_pid:
+        connection.prepare_threshold = None  # the next transaction may be another server's, which knows of none
     return connection
+
+
+def is_pooled(connection: psycopg.Connection[Any]) -> bool:
+    """Whether one of our connections goes through a pooler, as PgBouncer, which says it is a process that it is not.
+
+    It may lend us another of its connections for each transaction: nothing is prepared over it then, whatever `execute`
+    is told, and what is set for a session or listened to is somebody else's with the next transaction.
+    """
+    return connection.prepare_threshold is None
 
 
 def _opened(target: str, role: str, answer_s: float | None) -> psycopg.Connection[Any]:

@@ -12,7 +12,7 @@ from psycopg.errors import LockNotAvailable
 
 from awa import telemetry
 from awa.database.bounded import NoAnswer
-from awa.database.connections import connect
+from awa.database.connections import connect, is_pooled
 from awa.database.errors import TROUBLE
 from awa.processes.wakes import Channel
 from awa.supervisor.node import Node
@@ -123,7 +123,8 @@ class Service:
     def _serve(self) -> None:
         """Work over one connection until it breaks or the service ends."""
         with connect(self._node.dsn, role=self.name, answer_s=self.answer_s) as connection:
-            connection.execute(LOCK_TIMEOUT)
+            if not is_pooled(connection):  # there it would be set for others
+                connection.execute(LOCK_TIMEOUT)
             self.opened(connection)
             while not self._stopping:
                 wait_s = self._round(connection)

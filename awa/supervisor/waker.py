@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import psycopg
 
+from awa.database.connections import is_pooled
 from awa.engine import claim, lead, seal
 from awa.processes.slot import WorkerState
 from awa.supervisor.node import Node
@@ -48,8 +49,10 @@ class Waker(Service):
         self._rounds_idle = 0
 
     def opened(self, connection: psycopg.Connection[Any]) -> None:
-        """Listen."""
+        """Listen; through a pooler, where others would hear what is said to us, poll only."""
         self._announced = None
+        if is_pooled(connection):
+            return
         connection.execute(f'listen "{WAKE}"')
         connection.execute(f'listen "{CANCEL}"')
 
@@ -111,7 +114,7 @@ class Waker(Service):
 
     def _announce(self, connection: psycopg.Connection[Any]) -> None:
         self._idle_at = monotonic()
-        if self._announced != self._node.id:
+        if self._announced != self._node.id and not is_pooled(connection):  # producers would speak to nobody
             lead.idle(connection, self._node.id)
             self._announced = self._node.id
 
