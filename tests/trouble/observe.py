@@ -39,14 +39,15 @@ def said(supervisor: Supervisor) -> list[tuple[str, str, str]]:
 
 
 @contextmanager
-def endured(supervisor: Supervisor, seconds: float = 3.0, event: str = "database.lost") -> Iterator[None]:
+def endured(supervisor: Supervisor, seconds: float = 3.0, **fields: str) -> Iterator[None]:
     """Begin some trouble in the block; afterwards wait until it is noticed, and see that it is suffered in silence.
 
-    For so many seconds: the same processes, little CPU time, no more memory, and nothing said twice.
+    For so many seconds: the same processes, little CPU time, no more memory, and nothing said twice. `fields` of the
+    event say who has to notice.
     """
     workers = supervisor.workers()
     yield
-    supervisor.until_event(event, timeout=LONG_S)
+    supervisor.until_event("database.lost", timeout=LONG_S, **fields)
     before, cpu, began = memory(supervisor), cpu_s(supervisor), monotonic()
     until(lambda: monotonic() - began > seconds, seconds + 5)
     used, wall = cpu_s(supervisor) - cpu, monotonic() - began

@@ -31,7 +31,7 @@ def test_silence_is_left_behind(proxy: TcpProxy, shop: Shop, supervise: Start, d
     supervisor = supervise(database_url=dsn_of(proxy), answer_s=ANSWER_S, heartbeat_interval_s=20).ready()
     held = shop.insert_many([("wait", {"gate": "gate"})] * 2)
     until(lambda: shop.states(*held) == ["running"] * 2, LONG_S)
-    with endured(supervisor, 5.0):
+    with endured(supervisor, 5.0, process="supervisor"):
         proxy.stall(direction)  # type: ignore[arg-type]
         shop.open("gate")
     assert supervisor.events("database.lost", process="supervisor")[0]["error"].startswith("no answer from the server")
