@@ -20,6 +20,8 @@ class Config:
     """Workers of each node."""
     heartbeat_s: float = 5.0
     leader_s: float = 5.0
+    retention_h: float = 0.02
+    """How long ended jobs stay, in hours: segments are to be dropped while faults come."""
     drain_timeout_s: float = 3.0
     """How long a node told to end lets its jobs run. Some take longer, and are killed."""
     settle_s: float = 240.0

@@ -45,42 +45,43 @@ with places as (
   union all
   select job_id, 'deferred' from awa.deferred
   union all
-  select distinct job_id, 'the ended' from awa.attempt_log where outcome in (3, 5, 6)
+  select distinct job, 'the ended' from chaos.attempt where outcome in (3, 5, 6)
 )"""
 
 QUERIES: Final = {
     "no committed job is lost": """
         select 'job ' || n || ' (' || kind || ')' from chaos.ledger l
-        where not exists (select from awa.body b where b.args ->> 'n' = l.n)""",
+        where not exists (select from chaos.body b where b.n = l.n)""",
     "no job exists that nobody committed, and none twice": """
-        select 'job ' || b.id || ' (' || (args ->> 'n') || ')' from awa.body b
-        where not exists (select from chaos.ledger l where l.n = b.args ->> 'n')
+        select 'job ' || b.id || ' (' || n || ')' from chaos.body b
+        where not exists (select from chaos.ledger l where l.n = b.n)
         union all
-        select 'jobs ' || string_agg(id::text, ', ') || ' (' || (args ->> 'n') || ')' from awa.body
-        group by args ->> 'n' having count(*) > 1""",
+        select 'jobs ' || string_agg(id::text, ', ') || ' (' || n || ')' from chaos.body
+        group by n having count(*) > 1""",
     "jobs inserted = jobs ended + jobs waiting, each in one place": _PLACES
     + """
         select 'job ' || b.id || ' is in ' || coalesce(string_agg(p.place, ' and '), 'no place')
-        from awa.body b left join places p on p.id = b.id group by b.id having count(p.place) <> 1
+        from chaos.body b left join places p on p.id = b.id group by b.id having count(p.place) <> 1
         union all
-        select 'job ' || p.id || ' has no body and is in ' || p.place from places p
-        where not exists (select from awa.body b where b.id = p.id)""",
-    "no job is left when all has been worked off": """
-        select 'job ' || id || ' (' || kind || ') is ' || state from awa.jobs
-        where state not in ('completed', 'failed', 'cancelled')""",
+        select 'job ' || p.id || ' has never been inserted and is in ' || p.place from places p
+        where not exists (select from chaos.body b where b.id = p.id)""",
+    "no job is forgotten before its end, and none is left when all has been worked off": """
+        select 'job ' || b.id || ' (' || b.kind || ') is ' || coalesce(j.state::text, 'forgotten')
+        from chaos.body b left join awa.jobs j on j.id = b.id
+        where not exists (select from chaos.attempt a where a.job = b.id and a.outcome in (3, 5, 6))""",
     "no job has two ends, or an attempt after its end": """
-        select 'job ' || job_id || ': outcomes ' || string_agg(outcome::text, ', ' order by attempt)
-        from awa.attempt_log group by job_id, round
+        select 'job ' || job || ': outcomes ' || string_agg(outcome::text, ', ' order by attempt)
+        from chaos.attempt group by job, round
         having count(*) filter (where outcome in (3, 5, 6)) > 1
             or max(attempt) > max(attempt) filter (where outcome in (3, 5, 6))""",
     "attempts are counted one by one": """
-        select 'job ' || job_id || ': attempts ' || string_agg(attempt::text, ', ' order by attempt)
-        from awa.attempt_log where outcome <> 1 group by job_id, round
+        select 'job ' || job || ': attempts ' || string_agg(attempt::text, ', ' order by attempt)
+        from chaos.attempt where outcome <> 1 group by job, round
         having min(attempt) <> 1 or max(attempt) <> count(*)""",
     "the tally agrees with the attempts": """
         select 'outcome ' || outcome || ': ' || coalesce(t.jobs, 0) || ' counted, ' || coalesce(a.jobs, 0) || ' settled'
         from (select outcome, sum(jobs) as jobs from awa.tally group by 1) t
-        full join (select outcome, count(*) as jobs from awa.attempt_log where outcome <> 1 group by 1) a
+        full join (select outcome, count(*) as jobs from chaos.attempt where outcome <> 1 group by 1) a
         using (outcome)
         where t.jobs is distinct from a.jobs""",
     "a job is in the lease of one worker at a time": """
@@ -92,29 +93,28 @@ QUERIES: Final = {
           where net <> 0
         ) history where held not in (0, 1) or net not in (-1, 1) or net = -1 and before is distinct from owner""",
     "every attempt was settled out of the lease of its worker, in the same transaction": """
-        select 'job ' || job_id || ' attempt ' || attempt || ' by worker ' || worker from awa.attempt_log a
+        select 'job ' || job || ' attempt ' || attempt || ' by worker ' || worker from chaos.attempt a
         where worker is not null and not exists (
-          select from chaos.lease l
-          where l.job = a.job_id and l.owner = a.worker and not l.took
-            and (l.xmin = a.xmin or a.outcome = 6 /* its cost is added later */))""",
+          select from chaos.lease l where l.job = a.job and l.owner = a.worker and not l.took and l.xmin = a.xmin)""",
     "what is called completed has been run to its end": """
-        select 'job ' || job_id || ' attempt ' || attempt from awa.attempt_log a
-        where outcome = 3 and not exists (
-          select from chaos.effect e where e.job = a.job_id and e.attempt = a.attempt and e.what = 'ran')
-        and not exists (select from chaos.once o where o.job = a.job_id and o.attempt = a.attempt)""",
+        select 'job ' || job || ' attempt ' || attempt from chaos.attempt a
+        where outcome = 3
+        and not exists (
+          select from chaos.effect e where e.job = a.job and e.attempt = a.attempt and e.what = 'ran')
+        and not exists (select from chaos.once o where o.job = a.job and o.attempt = a.attempt)""",
     "only jobs that were meant to fail have failed": """
-        select 'job ' || id || ' (' || kind || '): ' || coalesce(errors[cardinality(errors)] ->> 'error', 'no error')
-        from awa.jobs where state = 'failed' and kind <> 'doomed'""",
+        select 'job ' || job || ' (' || kind || '): ' || coalesce(error ->> 'error', 'no error')
+        from chaos.attempt a join chaos.body b on b.id = a.job where outcome = 5 and kind <> 'doomed'""",
     "effects in the job's own transaction are there exactly once": """
         select 'job ' || o.n || ': ' || count(*) || ' times' from chaos.once o group by o.n having count(*) > 1
         union all
-        select 'job ' || b.id || ' (once) completed without' from awa.attempt_log a join awa.body b on b.id = a.job_id
+        select 'job ' || b.id || ' (once) completed without' from chaos.attempt a join chaos.body b on b.id = a.job
         where b.kind = 'once' and a.outcome = 3
-          and not exists (select from chaos.once o where o.job = a.job_id and o.attempt = a.attempt)
+          and not exists (select from chaos.once o where o.job = a.job and o.attempt = a.attempt)
         union all
         select 'job ' || o.job || ' (once) did it and is not completed' from chaos.once o
         where not exists (
-          select from awa.attempt_log a where a.job_id = o.job and a.attempt = o.attempt and a.outcome = 3)""",
+          select from chaos.attempt a where a.job = o.job and a.attempt = o.attempt and a.outcome = 3)""",
 }
 
 
@@ -133,10 +133,10 @@ def of_producer(
 ) -> list[Verdict]:
     """Judge what the server has told the producer."""
     ledger = {n for (n,) in connection.execute("select n from chaos.ledger")}
-    seen = {n for (n,) in connection.execute("select n from chaos.effect union select args ->> 'n' from awa.body")}
+    seen = {n for (n,) in connection.execute("select n from chaos.effect union select n from chaos.body")}
     ends = dict(
         connection.execute(
-            "select distinct on (job_id) job_id, outcome from awa.attempt_log order by job_id, round desc, attempt desc"
+            "select distinct on (job) job, outcome from chaos.attempt order by job, round desc, attempt desc"
         )
     )
     return [

@@ -70,6 +70,8 @@ class Node:
             "--leader-interval-s": config.leader_s,
             "--drain-timeout-s": config.drain_timeout_s,
             "--segment-age-h": 0.02,
+            "--retention-completed-h": config.retention_h,
+            "--retention-failed-h": config.retention_h,
             "--log-format": "json",
         }
         with log.open("wb") as file:

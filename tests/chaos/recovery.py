@@ -50,8 +50,8 @@ class Times:
 
 
 _DIED: Final = """
-select a.job_id, a.worker, extract(epoch from l.at)::float8 from awa.attempt_log a
-join chaos.lease l on l.job = a.job_id and l.owner = a.worker and not l.took and l.xmin = a.xmin
+select a.job, a.worker, extract(epoch from l.at)::float8 from chaos.attempt a
+join chaos.lease l on l.job = a.job and l.owner = a.worker and not l.took and l.xmin = a.xmin
 where a.attempt = 1 and a.error ->> 'pid' = %(pid)s::text and a.error ->> 'signal' = '9'
   and l.at between to_timestamp(%(at)s) and to_timestamp(%(at)s + %(longest)s)"""
 _TAKEN: Final = """

@@ -28,7 +28,7 @@ def _lines(outcome: Outcome) -> Iterator[str]:
     yield ""
     for name, figure in outcome.figures.items():
         yield f"{figure:>8}  {name}"
-    yield f"{outcome.lost_answers:>8}  transactions of the producer whose answer was lost"
+    yield f"{outcome.lost_answers:>8}  transactions of the producer that failed, or whose answer was lost"
     yield ""
     yield f"{'recovery, ms':<56}{'undisturbed: n':>16}{'p50':>8}{'p99':>8}{'all: n':>10}{'p50':>8}{'p99':>8}"
     for times in outcome.times:

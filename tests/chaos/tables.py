@@ -2,8 +2,9 @@
 
 `ledger` has a row for every job that was committed, written in the same transaction: it says what has to exist.
 `effect` has a row for everything a handler did. `once` has what handlers did in the transaction that completes their
-job. `lease` has a row whenever a job enters or leaves the lease of a worker, written by a trigger in the transaction
-that moved it: with it, who owned a job when it was settled is no matter of belief.
+job. The rest is written by triggers, in the transactions that did it: `body` and `attempt` repeat what Awa forgets when
+it drops a segment, and `lease` has a row whenever a job enters or leaves the lease of a worker. So who owned a job when
+it was settled is no matter of belief.
 """
 
 from __future__ import annotations
@@ -26,6 +27,23 @@ create table chaos.lease (
   took boolean not null, at timestamptz not null default clock_timestamp()
 );
 create index on chaos.lease (job, seq);
+create table chaos.body (id bigint primary key, n text not null, kind text not null);
+create table chaos.attempt (
+  job bigint not null, round smallint not null, attempt smallint not null, outcome smallint not null, worker integer,
+  error jsonb, primary key (job, round, attempt)
+);
+create function chaos.keep_body() returns trigger language plpgsql as $$
+begin
+  insert into chaos.body values (new.id, new.args ->> 'n', new.kind);
+  return null;
+end $$;
+create function chaos.keep_attempt() returns trigger language plpgsql as $$
+begin
+  -- A second time it comes when it outlives its segment: Awa's own key has seen to it that it is the same one.
+  insert into chaos.attempt values (new.job_id, new.round, new.attempt, new.outcome, new.worker, new.error)
+  on conflict do nothing;
+  return null;
+end $$;
 create function chaos.note() returns trigger language plpgsql as $$
 declare
   v_left bigint[] := case when tg_op <> 'INSERT' and old.owner is not null then old.ids else '{}' end;
@@ -43,6 +61,8 @@ begin
   end if;
   return null;
 end $$;
+create trigger keep after insert on awa.job_log for each row execute function chaos.keep_body();
+create trigger keep after insert on awa.attempt_log for each row execute function chaos.keep_attempt();
 create trigger note after insert or update or delete on awa.batch for each row execute function chaos.note();
 """
 

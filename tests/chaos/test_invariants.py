@@ -28,18 +28,18 @@ commit;
 """
 ATTEMPT = "insert into awa.attempt_log (job_id, started_at, finished_at, worker, lane, round, attempt, outcome) values "
 WRONG = {
-    "no committed job is lost": "delete from awa.job_log where id = 2",
+    "no committed job is lost": "insert into chaos.ledger values ('n4', 'work')",
     "no job exists that nobody committed": "delete from chaos.ledger where n = 'n2'",
     "each in one place": "insert into awa.batch (order_key, lane, ids) values (now(), 1, '{2}')",
-    "no job is left": "delete from awa.attempt_log where job_id = 2",
+    "forgotten before its end": "delete from chaos.attempt where job = 2; delete from awa.job_log where id = 2",
     "no job has two ends": ATTEMPT + "(2, now(), now(), 7, 1, 0, 2, 3)",
-    "attempts are counted": "update awa.attempt_log set attempt = 2 where job_id = 2",
+    "attempts are counted": ATTEMPT + "(2, now(), now(), 7, 1, 0, 3, 3)",
     "the tally agrees": "delete from awa.tally",
     "one worker at a time": "insert into awa.batch (order_key, owner, lane, ids) values (now(), 7, 1, '{2}'), "
     "(now(), 8, 1, '{2}')",
     "settled out of the lease": ATTEMPT + "(2, now(), now(), 8, 1, 0, 2, 4)",
     "has been run to its end": "delete from chaos.effect where job = 2",
-    "meant to fail": "update awa.attempt_log set outcome = 5 where job_id = 2",
+    "meant to fail": ATTEMPT + "(2, now(), now(), 7, 1, 0, 2, 5)",
     "exactly once": "insert into chaos.once values ('n2', 2, 1), ('n2', 2, 1)",
 }
 
