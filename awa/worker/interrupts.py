@@ -6,20 +6,46 @@ thread. A system call that blocks is interrupted for that; an extension module t
 why the supervisor kills the worker a little later.
 
 Only the run that was meant is hit: `heed` compares the number of the run, and raises only while a handler runs.
+
+An `async def` handler shares the main thread with its event loop, which logs what is raised in the midst of its own
+work, or in another task, and goes on: the handler would wait for ever. So unless the handler's own code is what runs,
+its task is cancelled instead; `taken` then says what for.
+
+psycopg, waiting for an answer, cancels the query and makes the connection usable again when it is interrupted, but for
+nothing less than KeyboardInterrupt. So what is raised there is one as well.
 """
 
 from __future__ import annotations
 
+import asyncio
 import faulthandler
 import signal
+from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Any, Final
+
+import psycopg
 
 from awa.errors import JobCancelled, JobTimeout
 from awa.processes.slot import Interrupt, Slot
 
 SIGNAL: Final = signal.SIGUSR2
 HERE: Final = __file__
+_LOOP: Final = (str(Path(asyncio.__file__).parent), "_weakrefset.py")
+"""Beginnings and ends of the files of code that the event loop runs for itself, also while a task is current."""
+_DRIVER: Final = str(Path(psycopg.__file__).parent)
+
+
+class _TimeoutInQuery(JobTimeout, KeyboardInterrupt):
+    """A JobTimeout for psycopg."""
+
+
+class _CancelledInQuery(JobCancelled, KeyboardInterrupt):
+    """A JobCancelled for psycopg."""
+
+
+for _theirs, _ours in ((JobTimeout, _TimeoutInQuery), (JobCancelled, _CancelledInQuery)):
+    _ours.__name__, _ours.__qualname__, _ours.__module__ = _theirs.__name__, _theirs.__qualname__, _theirs.__module__
 
 
 class Interrupts:
@@ -29,6 +55,8 @@ class Interrupts:
         self.is_open = False
         self._slot = slot
         self._raised_in = 0
+        self._task: asyncio.Task[Any] | None = None
+        self._sent: JobTimeout | JobCancelled | None = None
 
     def listen(self, stack_fd: int) -> None:
         """Take the signal from now on; the stack goes to `stack_fd`. For the main thread."""
@@ -42,6 +70,36 @@ class Interrupts:
         if not self.is_open or why is Interrupt.NONE or self._raised_in == slot.turn:
             return
         self._raised_in = slot.turn
+        error = self._error(why, frame is not None and frame.f_code.co_filename.startswith(_DRIVER))
+        task = self._task
+        if task is None or asyncio._get_running_loop() is None:
+            raise error
+        current, is_theirs = asyncio.current_task(), frame is not None and _is_theirs(frame)
+        if current is not task or not is_theirs:
+            self._sent = error
+            task.get_loop().call_soon_threadsafe(task.cancel)
+        if current is not None and is_theirs:
+            raise error
+
+    def aim_at(self, task: asyncio.Task[Any] | None) -> None:
+        """From now on the handler is this task, on the event loop of this thread; None: no task any more."""
+        self._task, self._sent = task, None
+
+    def taken(self) -> JobTimeout | JobCancelled | None:
+        """Return what the handler's task was cancelled for, if it was."""
+        return self._sent
+
+    def _error(self, why: Interrupt, in_query: bool) -> JobTimeout | JobCancelled:
+        slot = self._slot
         if why is Interrupt.CANCEL:
-            raise JobCancelled(f"job {slot.job_id} has been cancelled")
-        raise JobTimeout(f"job {slot.job_id} has run for longer than the {slot.timeout_us / 1e6:g} s it may take")
+            cancelled = _CancelledInQuery if in_query else JobCancelled
+            return cancelled(f"job {slot.job_id} has been cancelled")
+        timeout = _TimeoutInQuery if in_query else JobTimeout
+        return timeout(f"job {slot.job_id} has run for longer than the {slot.timeout_us / 1e6:g} s it may take")
+
+
+def _is_theirs(frame: FrameType) -> bool:
+    """Whether this is code that an exception can be raised in and reaches the task."""
+    directory, file = _LOOP
+    name = frame.f_code.co_filename
+    return not name.startswith(directory) and not name.endswith(file)

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Coroutine
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 from awa.engine.claim import Body
 from awa.errors import JobCancelled, JobTimeout
@@ -17,6 +17,10 @@ from awa.task import Task
 from awa.worker.completion import Completions
 from awa.worker.context import RunningJob, end
 from awa.worker.interrupts import HERE, Interrupts
+
+INTERRUPTS: Final = (JobTimeout, JobCancelled)
+_CALLERS: Final = (__file__, asyncio.base_events.__file__)
+"""Whose frames stand in every traceback before the handler's."""
 
 
 class Runner:
@@ -47,8 +51,9 @@ class Runner:
             value = self._call_capped(task, job)
             return decide_result(value, attempt, body.max_attempts)
         except BaseException as error:  # a handler's sys.exit() ends its job, not the worker
+            self._interrupts.is_open = False  # if an interrupt came just when the handler was done
             self._end_stray_child(error)
-            if self._interruptible and isinstance(error, KeyboardInterrupt):
+            if self._interruptible and isinstance(error, KeyboardInterrupt) and not isinstance(error, INTERRUPTS):
                 raise
             return decide_error(_from_the_handler(error), attempt, body.max_attempts, task.policy)
         finally:
@@ -84,33 +89,24 @@ class Runner:
         return value
 
     def _finish(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-        task = self._loop.create_task(coroutine)
+        loop = self._loop = self._loop or asyncio.new_event_loop()
+        interrupts = self._interrupts
         try:
-            return self._loop.run_until_complete(task)
-        except (JobTimeout, JobCancelled) as interrupt:
-            raise interrupt.with_traceback(_where(self._loop, task) or interrupt.__traceback__) from None
+            task = loop.create_task(coroutine)
+            interrupts.aim_at(task)
+            return loop.run_until_complete(task)
+        except asyncio.CancelledError as cancelled:
+            if (interrupt := interrupts.taken()) is None:
+                raise
+            raise interrupt.with_traceback(cancelled.__traceback__) from None
         finally:
-            _cancel_leftovers(self._loop)
+            interrupts.aim_at(None)
+            _cancel_leftovers(loop)
 
     def _end_stray_child(self, error: BaseException | None) -> None:
         """A process that the handler forked has come back here: it must not go on as a second worker."""
         if os.getpid() != self._pid:
             os._exit(_exit_code(error))
-
-
-def _where(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> TracebackType | None:
-    """End a coroutine whose event loop was interrupted while it waited; return where in it that was."""
-    if task.done():
-        return None  # it was hit itself
-    task.cancel()
-    loop.run_until_complete(asyncio.wait([task]))
-    try:
-        task.result()
-    except BaseException as ended:  # noqa: BLE001 - whatever it makes of it: it has been interrupted
-        return ended.__traceback__
-    return None
 
 
 def _cancel_leftovers(loop: asyncio.AbstractEventLoop) -> None:
@@ -134,11 +130,11 @@ def _from_the_handler(error: BaseException) -> BaseException:
     """Return `error` without the frames of ours: those every traceback would begin with, and the signal handler that
     an interrupt comes from."""
     frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
+    while frames is not None and frames.tb_frame.f_code.co_filename in _CALLERS:
         frames = frames.tb_next
     if frames is None:
         return error
-    if isinstance(error, (JobTimeout, JobCancelled)):
+    if isinstance(error, INTERRUPTS):
         _cut_signal_handler(frames)
     return error.with_traceback(frames)
 

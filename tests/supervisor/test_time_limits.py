@@ -15,7 +15,16 @@ from tests.fixtures.waiting import until
 pytestmark = [pytest.mark.processes, pytest.mark.postgres]
 
 ENDLESS = "tests.fixtures.endless:client"
-HEARD = ("spin", "sleep", "receive", "deadlock", "wait_async", "spin_async")
+HEARD = (
+    "spin",
+    "sleep",
+    "receive",
+    "deadlock",
+    "wait_async",
+    "spin_async",
+    "wait_beside_a_busy_task",
+    "wait_beside_callbacks",
+)
 DEAF = ("hold_the_gil", "swallow", "family")
 
 
@@ -59,6 +68,17 @@ def test_a_handler_that_does_not_heed_it_is_killed_and_tells_where_it_was(
     assert attempt["worker"] is not None
     assert supervisor.until_event("worker.killed", job=job)
     until(lambda: len(supervisor.workers()) == 2, 30)
+
+
+def test_a_query_is_cancelled_and_its_connection_goes_on(shop: Shop, supervise: Start) -> None:
+    supervisor = supervise(app=ENDLESS, processes=1).ready()
+    job, next_job = shop.insert("query", max_attempts=1), shop.insert("step")
+    shop.until_state("failed", job, timeout=30)
+    assert only_attempt(shop, job)["error"]["type"] == "JobTimeout"
+    assert not shop.rows("select pid from pg_stat_activity where query like 'select pg_sleep%%' and state = 'active'")
+    shop.until_state("completed", next_job, timeout=30)
+    assert shop.job(next_job)["attempt"] == 1
+    assert not supervisor.events("worker.exited")
 
 
 def test_what_the_handler_has_started_ends_with_it(shop: Shop, supervisor: Supervisor) -> None:
