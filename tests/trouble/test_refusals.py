@@ -11,9 +11,11 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
-from awa import embedded
-from tests.fixtures.postgres import OWNER, TEMPLATE, for_database
+from awa.database import schema
+from awa.database.connections import connect
+from tests.fixtures.postgres import for_database
 from tests.fixtures.supervisor import Shop, Start
 from tests.fixtures.waiting import until
 from tests.trouble.observe import LONG_S, endured, hold, resumed
@@ -135,31 +137,31 @@ def test_the_disk_is_full_for_some_tables(shop: Shop, supervise: Start, table: s
 
 
 @pytest.fixture
-def small_disk(server: embedded.Server, superuser_dsn: str) -> Iterator[str]:
-    """A database on a disk of a few megabytes."""
-    place = server.path.parent / "small-disk"
+def small_disk(own_server: OwnServer) -> Iterator[str]:
+    """A database on a disk of a few megabytes. On a server of its own: a full disk stops the checkpoints of all."""
+    place = own_server.path.with_name("small-disk")
     place.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(place)], check=False)
     if mounted.returncode:
-        place.rmdir()
         pytest.skip("mounting a small disk takes a superuser")
-    owner = server.data_dir.stat()
+    owner = own_server.server.data_dir.stat()
     data = place / "data"
     data.mkdir(0o700)
     shutil.chown(data, owner.st_uid, owner.st_gid)
     place.chmod(0o755)
-    with psycopg.connect(superuser_dsn, autocommit=True) as admin:
+    role = str(conninfo_to_dict(own_server.dsn)["user"])
+    dsn = for_database(own_server.server.superuser_dsn, "small_disk", role)
+    with psycopg.connect(own_server.server.superuser_dsn, autocommit=True) as admin:
         try:
-            admin.execute(f"create tablespace small_disk owner {OWNER} location '{data}'".encode())
-            admin.execute(
-                f"create database small_disk owner {OWNER} template {TEMPLATE} tablespace small_disk".encode()
-            )
-            yield for_database(server.dsn, "small_disk")
+            admin.execute(f"create tablespace small_disk owner {role} location '{data}'".encode())
+            admin.execute(f"create database small_disk owner {role} tablespace small_disk".encode())
+            with connect(dsn, role="test") as connection:
+                schema.migrate(connection)
+            yield dsn
         finally:
             admin.execute("drop database if exists small_disk with (force)")
             admin.execute("drop tablespace if exists small_disk")
             subprocess.run(["umount", "-l", str(place)], check=True)
-            place.rmdir()
 
 
 def test_the_disk_is_full(small_disk: str, supervise: Start, tmp_path: Path) -> None:
