@@ -27,6 +27,7 @@ new_jobs = st.builds(
     args=st.just(b"{}"),
     metadata=st.none(),
     tags=st.none(),
+    timeout_ms=st.sampled_from((None, 0, 60_000)),
 )
 
 

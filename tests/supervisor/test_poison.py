@@ -60,6 +60,15 @@ def test_a_kind_that_keeps_killing_is_named_and_other_kinds_are_served(shop: Sho
     assert again.until_event("rescue.killer_kind")["deaths"] == 21
 
 
+def test_it_becomes_a_dead_letter_where_the_queue_keeps_them(shop: Shop, supervise: Start) -> None:
+    shop.db.execute("insert into awa.queue (name, dlq) values ('default', true)")
+    supervise(processes=1)
+    job = shop.insert("die", max_attempts=2)
+    shop.until_state("failed", job, timeout=60)
+    assert shop.rows("select job_id, reason from awa.dlq") == [(job, "worker killed by SIGKILL")]
+    assert [error["attempt"] for error in shop.job(job)["errors"]] == [1, 2]
+
+
 def test_a_job_that_a_shutdown_has_killed_is_not_to_blame(shop: Shop, supervise: Start) -> None:
     supervisor = supervise(processes=1, drain_timeout_s=0)
     job = shop.insert("step", {"gate": "never"})
