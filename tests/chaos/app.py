@@ -101,7 +101,7 @@ def parent(job: Job) -> None:
 
 
 @task()
-def once(job: Job) -> None:
+def once(job: Any) -> None:
     """Leave a row in the transaction that completes this job; if told to, die before, in or after it once."""
     effect(job, "began")
     _die_if(job, "before")

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import psycopg
 
-from tests.chaos.faults import Hit
+from tests.chaos.fault import Hit
 from tests.chaos.node import Life, Node
 
 LONGEST_S: Final = 60.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import signal
 import threading
 import time
 import traceback
@@ -15,9 +14,11 @@ from typing import Any, Final
 
 import psycopg
 
-from tests.chaos import invariants, recovery
+from tests.chaos import invariants, logs, recovery
 from tests.chaos.config import Config
-from tests.chaos.faults import FAULTS, NoTarget
+from tests.chaos.fault import NoTarget
+from tests.chaos.faults import FAULTS
+from tests.chaos.figures import FIGURES
 from tests.chaos.fleet import Fleet
 from tests.chaos.invariants import Verdict
 from tests.chaos.recovery import Injected, Times
@@ -52,15 +53,19 @@ class Storm:
     """One run: `run`, then `close` whatever happened."""
 
     def __init__(
-        self, config: Config, server: Path, logs: Path, say: Callable[[str], None], bin_dir: Path | None = None
+        self, config: Config, server: Path, log_directory: Path, say: Callable[[str], None], bin_dir: Path | None = None
     ) -> None:
-        """`server` is where the database goes, in a directory that the server's user can pass through; `logs` exists.
-        `say` is told how it goes. `bin_dir` holds PostgreSQL's programs; by default they are looked for."""
+        """Args:
+        server: where the database goes, in a directory that the server's user can pass through.
+        log_directory: where the nodes write; it exists.
+        say: told how it goes.
+        bin_dir: PostgreSQL's programs; by default they are looked for.
+        """
         self.config = config
         self.say = say
         self.server = Server(server, bin_dir)
         try:
-            self.fleet = Fleet(self.server.dsn, logs, config)
+            self.fleet = Fleet(self.server.dsn, log_directory, config)
             self.stream = Stream(self.server, config)
         except BaseException:
             self.server.stop()
@@ -161,6 +166,7 @@ class Storm:
         deadline = time.monotonic() + LEFTOVERS_S
         while (leftovers := self.fleet.leftovers()) and time.monotonic() < deadline:
             time.sleep(0.1)
+        lives = [life for node in self.fleet.nodes for life in node.lives]
         with self.server.connect() as connection:
             verdicts = [
                 *invariants.of_database(connection),
@@ -168,46 +174,11 @@ class Storm:
                     connection, self.stream.acknowledged, self.stream.rolled_back, self.stream.cancelled
                 ),
                 *invariants.of_system(connection, leftovers, stubborn),
-                Verdict("no supervisor ends in a way nobody meant", self._odd_ends()),
-                Verdict("nothing in the logs is called a defect", self._defects()),
+                *logs.judged(lives),
                 Verdict("the driver itself works", self._stumbles),
             ]
             times = recovery.measure(connection, self._injected, self.fleet.nodes)
-            figures = {name: self._count(connection, query) for name, query in _FIGURES.items()}
-        return Outcome(self.config, self._injected, verdicts, times, figures, self.stream.lost_answers)
-
-    def _odd_ends(self) -> list[str]:
-        """Supervisors that did not drain (0), find no database at their start (1), or die of what they were sent."""
-        lives = [life for node in self.fleet.nodes for life in node.lives]
-        return [f"{life.log.name}: {life.code}" for life in lives if life.code not in _MEANT]
-
-    def _defects(self) -> list[str]:
-        """What the nodes' logs say that no fault accounts for: tracebacks."""
-        found = []
-        for life in (life for node in self.fleet.nodes for life in node.lives):
-            for line in life.lines():
-                if "traceback" in line:
-                    found.append(f"{life.log.name}: {line['event']} {str(line['traceback']).splitlines()[-1]}")
-            if any(line.startswith("Traceback") for line in life.other_lines()):
-                found.append(f"{life.log.name}: {life.other_lines()[-1]}")
-        return found
-
-
-_MEANT: Final = (0, 1, *(-number for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)))
-"""Exit codes of supervisors. One that has only just been started does not know yet what to do with a signal."""
-_FIGURES: Final = {
-    "jobs committed": "select count(*) from chaos.ledger",
-    "completed": "select count(*) from chaos.attempt where outcome = 3",
-    "cancelled": "select count(*) from chaos.attempt where outcome = 6",
-    "failed, as they were meant to": "select count(*) from chaos.attempt where outcome = 5",
-    "attempts retried": "select count(*) from chaos.attempt where outcome = 4",
-    "attempts ended by the death of a worker": """select count(*) from chaos.attempt
-        where error ->> 'type' in ('WorkerDied', 'NodeLost')""",
-    "jobs an at-least-once handler ran to its end twice": """select count(*) from (
-        select from chaos.effect where what = 'ran' group by job having count(*) > 1) twice""",
-    "jobs with effects in their own transaction": "select count(*) from chaos.once",
-    "segments of the log dropped": "select max(no) - count(*) from awa.segment",
-    "results that did not count: cancelled, or the lease had gone": """select count(*) from (
-        select from chaos.effect e where what = 'ran' and not exists (
-          select from chaos.attempt a where a.job = e.job and a.attempt = e.attempt and a.outcome = 3)) refused""",
-}
+            counted = {name: self._count(connection, query) for name, query in FIGURES.items()}
+        return Outcome(
+            self.config, self._injected, verdicts, times, counted | logs.counted(lives), self.stream.lost_answers
+        )
