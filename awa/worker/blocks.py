@@ -50,10 +50,11 @@ class JobTransaction(SyncTransaction):
         try:
             with translated("complete the job"):
                 self._complete(self.connection, self.result)
+            self._commit(super().commit)
         except BaseException:
-            self.rollback()
+            if not self._end:  # the commit was not begun: refused, or the handler's time was up just before it
+                self.rollback()
             raise
-        self._commit(super().commit)
 
     def __enter__(self) -> JobTransaction:
         super().__enter__()
@@ -77,6 +78,7 @@ class TransactionBlock:
         self._complete = complete
         self._commit = commit
         self._pid = os.getpid()
+        self._is_ending = False
 
     def __enter__(self) -> TransactionBlock:
         if self._target.is_begun():
@@ -89,7 +91,7 @@ class TransactionBlock:
         try:
             refuse_autocommit(self._target.name, self._target.raw())
         except BaseException as refusal:
-            self._block.__exit__(type(refusal), refusal, refusal.__traceback__)
+            self._end(type(refusal), refusal, refusal.__traceback__)
             raise
         return self
 
@@ -99,15 +101,21 @@ class TransactionBlock:
         if self._pid != os.getpid():
             return None  # the block has forked and this is the child, whose transaction it is not
         if error is not None:
-            return self._block.__exit__(kind, error, trace)
+            return self._end(kind, error, trace)
         try:
             self._refuse_ended()
             self._complete(self.connection, self.result)
+            self._commit(self._end)
         except BaseException as failure:
-            self._block.__exit__(type(failure), failure, failure.__traceback__)
+            if not self._is_ending:  # the commit was not begun: refused, or the handler's time was up just before it
+                self._end(type(failure), failure, failure.__traceback__)
             raise
-        self._commit(lambda: self._block.__exit__(None, None, None))
         return None
+
+    def _end(self, *failure: Any) -> bool | None:
+        """Commit, or roll back because of a failure: its type, itself and its traceback."""
+        self._is_ending = True
+        return self._block.__exit__(*(failure or (None, None, None)))
 
     def _refuse_ended(self) -> None:
         if not self._target.is_begun():

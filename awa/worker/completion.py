@@ -89,7 +89,7 @@ class Completions:
         self._connection = connection
         self._pid = os.getpid()
         self._own: OwnConnections | None = None
-        self._database: tuple[int, int] | None = None
+        self._database = settle.identity(self._execute)
         self._known: WeakSet[Any] = WeakSet()
         """Connections that have been seen to lead to the worker's own database."""
         self._asked: _Asked | None = None
@@ -195,8 +195,6 @@ class Completions:
     def _refuse_other_database(self, job: Job, target: Foreign, raw: Any) -> None:
         if raw in self._known:
             return
-        if self._database is None:
-            self._database = settle.identity(self._execute)
         if settle.identity(target.execute) != self._database:
             raise AwaError(
                 f"{target.name} leads to another database than the one job {job.id} is in. A transaction can complete "

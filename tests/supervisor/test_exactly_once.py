@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.fixtures.ledger import COMMITTED, PLACES, TABLE, WRITERS
-from tests.fixtures.processes import is_alive
+from tests.fixtures.processes import is_alive, until_dead
 from tests.fixtures.supervisor import Shop, Start
 from tests.fixtures.waiting import until
 from tests.supervisor.test_nodes import freeze, frozen, thaw
@@ -116,6 +116,66 @@ def test_a_zombie_between_its_last_statement_and_its_commit(
     assert written(shop, job) == ["first", "second"]
     assert outcomes(shop, job) == ["retryable", "completed"]
     thaw(frozen)
+
+
+def test_a_zombie_behind_its_commit_does_not_go_on_with_the_lease(
+    shop: Shop, supervise: Start, frozen: list[psutil.Process]
+) -> None:
+    """What it has committed stands; what was behind it in its lease is others' by the time it wakes up."""
+    first = supervise(app=LEDGER, processes=1).ready()
+    short = shop.insert_many([("entry", {})] * 200)  # so that the next lease is of several jobs
+    shop.until_state("completed", *short, timeout=PATIENCE_S)
+    job, *behind = shop.insert_many([("entry", {"stop_at": "committed"})] + [("entry", {})] * 5)
+    shop.until_effect("stops committed", job, timeout=PATIENCE_S)
+    (zombie,) = first.workers()
+    freeze(first, frozen)
+    supervise(app=LEDGER, processes=1).ready()
+    shop.until_state("completed", job, *behind, timeout=PATIENCE_S)
+    psutil.Process(zombie).resume()
+    until(lambda: "after" in shop.effects(job), PATIENCE_S)
+    until_dead(zombie, timeout=PATIENCE_S)
+    assert all(written(shop, each) == ["first", "second"] for each in (job, *behind))
+    assert [shop.effects(each).count("ran") for each in (job, *behind)] == [1] * 6
+    assert outcomes(shop, job) == ["completed"]
+    thaw(frozen)
+
+
+@pytest.mark.parametrize("by", ["own", "psycopg", "django"])
+def test_the_workers_connection_is_cut_meanwhile(shop: Shop, supervise: Start, by: str) -> None:
+    """It cannot ask what became of the transaction; it settles later, and makes nothing of a refusal."""
+    supervisor = supervise(app=LEDGER, processes=1).ready()
+    places = ("second", "committed", "after")
+    for place in places:
+        job = shop.insert("entry", {"cut_at": place, "by": by})
+        shop.until_state("completed", job, timeout=PATIENCE_S)
+        until(lambda job=job: shop.effects(job)[-1] == "after", PATIENCE_S)
+        assert written(shop, job) == ["first", "second"]
+        assert shop.effects(job) == ["ran", "after"]
+    note = shop.insert("entry")
+    shop.until_state("completed", note, timeout=PATIENCE_S)
+    assert not supervisor.events("settle.refused")
+    assert len(supervisor.workers()) == 1
+    assert not supervisor.events("worker.exited")
+
+
+@pytest.mark.parametrize("by", ["own", "psycopg2", "sqlalchemy"])
+def test_time_is_up(shop: Shop, supervise: Start, by: str) -> None:
+    supervisor = supervise(app=LEDGER, processes=2).ready()
+    before, settled, after = shop.insert_many(
+        [("entry", {"sleep_at": place, "by": by}) for place in ("second", "settled", "committed")], timeout_ms=1500
+    )
+    hangs_before, hangs_after = shop.insert_many(
+        [("entry", {"hang_at": place, "by": by}) for place in ("second", "committed")], timeout_ms=1500
+    )
+    shop.until_state("completed", before, settled, after, hangs_before, hangs_after, timeout=PATIENCE_S)
+    until(lambda: len(supervisor.events("worker.exited")) == 2, PATIENCE_S)
+    for job in (before, settled, hangs_before):
+        assert outcomes(shop, job) == ["retryable", "completed"]
+        assert shop.attempts(job)[0]["error"]["type"] == "JobTimeout"
+    for job in (after, hangs_after):
+        assert outcomes(shop, job) == ["completed"]
+    for job in (before, settled, after, hangs_before, hangs_after):
+        assert written(shop, job) == ["first", "second"]
 
 
 @pytest.mark.parametrize("by", ["own", "psycopg"])
