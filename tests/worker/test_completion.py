@@ -201,6 +201,8 @@ def test_complete_in_the_applications_transaction(app: App, library: Library) ->
     assert [what for _, what in app.effects()] == ["effect"] * 3
     assert len(app.client.attempts(job.id)) == 1
     assert "settle.refused" not in app.names()
+    assert [fields["state"].name for event, fields in app.events if event == "run.finished"] == ["Completed"] * 3
+    assert [fields["by"] for event, fields in app.events if event == "settle.jobs"] == ["handler"] * 3
 
 
 def test_a_block_on_the_applications_connection(app: App, library: Library) -> None:
@@ -520,6 +522,8 @@ def test_a_block_whose_transaction_was_ended_inside(app: App, database: str) -> 
 
 
 def test_twice(app: App, database: str) -> None:
+    came_through: list[bool] = []
+
     def handler(job: Any) -> None:
         with psycopg.connect(database) as connection:
             job.complete(connection)
@@ -531,8 +535,10 @@ def test_twice(app: App, database: str) -> None:
             pass
         with psycopg.connect(database) as connection, pytest.raises(AwaError, match="has been completed already"):
             job.complete(connection)
+        came_through.append(True)
 
     job = app.run(handler)
+    assert came_through
     assert (job.state.name, len(app.client.attempts(job.id))) == ("Completed", 1)
 
 
