@@ -17,7 +17,7 @@ def check(model: Model, seen: Survey, taken: Iterable[int]) -> None:
     check_batches(seen)
     check_segments(seen)
     known = {job.id for job in model.committed}
-    for what in (seen.spots, seen.attempts, seen.bodies, seen.jobs):
+    for what in (seen.spots, seen.attempts, seen.bodies, seen.jobs, seen.letters, seen.routes):
         assert what.keys() <= known, f"jobs nobody inserted, or forgotten ones: {sorted(what.keys() - known)}"
     for job in model.committed:
         check_job(job, seen)
@@ -46,7 +46,10 @@ def check_job(job: ModelJob, seen: Survey) -> None:
     lane = (job.queue, job.kind, job.priority)
     bodies = seen.bodies.get(job.id, [])
     assert len(bodies) == 1, f"{job} has its body in {bodies}"
-    assert bodies[0][1] == lane, f"{job} has the body {bodies[0]}"
+    assert bodies[0][1] == (job.born[0], job.kind, job.born[1]), f"{job} has the body {bodies[0]}"
+    assert seen.routes.get(job.id, bodies[0][1]) == lane, f"{job} is routed to {seen.routes.get(job.id)}"
+    letter = lane if job.is_dead else None
+    assert seen.letters.get(job.id) == letter, f"{job} is the dead letter {seen.letters.get(job.id)}"
     check_spot(job, lane, seen)
     check_attempts(job, seen)
     errors = sum(attempt.outcome in (JobState.Retryable, JobState.Failed, JobState.Cancelled) for attempt in job.log)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
+
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from awa.engine import control, promote, retire
+from awa.engine import control, dlq, promote, queues, retire
+from awa.engine.dlq import Scope
 from awa.errors import JobNotFound, StateConflict
 from tests.properties.model import ModelJob, Place
 from tests.properties.survey import survey
@@ -14,6 +17,7 @@ from tests.properties.working import numbers
 from tests.properties.world import QUEUES, SEGMENT_IDS, World, pick
 
 AT_ONCE = retire.Retention(0.0, 0.0)
+EVEN_LETTERS = retire.Retention(0.0, 0.0, 0.0)
 LONG = retire.Retention()
 jobs = st.integers(0, 80)
 
@@ -98,17 +102,83 @@ class Leading(World):
             control.pause(self.engine, queue)
             self.model.paused.add(queue)
 
+    # ------------------------------------------------------------------- dlq
+
+    @precondition(lambda self: not self.held_seal)
+    @rule(queue=st.sampled_from(QUEUES))
+    def bury_or_not(self, queue: str) -> None:
+        """Have failed jobs of a queue become dead letters from now on, or no more."""
+        self.model.burying ^= {queue}
+        queues.configure(self.engine, queue, {"dlq": queue in self.model.burying})
+
+    @precondition(lambda self: self.places(Place.ENDED))
+    @rule(number=jobs, what=st.sampled_from(("move", "retry", "purge", "discard", "reroute", "later")))
+    def operate(self, number: int, what: str) -> None:
+        """Do something with one job that has ended; only with the right ones anything happens."""
+        job = pick(self.places(Place.ENDED), number)
+        has_failed = job.state is control.JobState.Failed
+        match what:
+            case "move":
+                assert dlq.move(self.engine, job.id, "odd") == (has_failed and not job.is_dead)
+                job.is_dead = has_failed
+            case "purge":
+                assert dlq.purge(self.engine, job.id) == job.is_dead
+                job.place = Place.GONE if job.is_dead else job.place
+            case "discard":
+                gone = [each for each in self._failed() if each.kind == job.kind and not each.is_dead]
+                assert control.discard_failed(self.engine, job.kind) == len(gone)
+                for each in gone:
+                    each.place = Place.GONE
+            case _ if self.held_seal and what == "reroute":
+                return  # a lane that is new to both would be waited for, and the machine is one thread
+            case _:
+                self._retry_dead(job, what)
+
+    def _retry_dead(self, job: ModelJob, what: str) -> None:
+        elsewhere = (pick(QUEUES, job.id), 1 + job.id % 4) if what == "reroute" else (None, None)
+        run_at = datetime.now(timezone.utc) + timedelta(days=1) if what == "later" else None
+        done = dlq.retry(self.engine, job.id, queue=elsewhere[0], priority=elsewhere[1], run_at=run_at)
+        assert done == job.is_dead
+        if done:
+            job.queue, job.priority = elsewhere[0] or job.queue, elsewhere[1] or job.priority
+            job.retry()
+            if run_at is not None:
+                job.defer("scheduled", due=False)
+
+    @rule(queue=st.sampled_from((None, *QUEUES)), what=st.sampled_from(("move", "retry", "purge")))
+    def operate_on_many(self, queue: str | None, what: str) -> None:
+        """The same in bulk."""
+        failed = [job for job in self._failed() if queue in (None, job.queue)]
+        dead = [job for job in failed if job.is_dead]
+        match what:
+            case "move":
+                assert dlq.move_failed(self.engine, None, queue, "odd") == len(failed) - len(dead)
+                for job in failed:
+                    job.is_dead = True
+            case "retry":
+                assert dlq.retry_all(self.engine, Scope(queue=queue)) == len(dead)
+                for job in dead:
+                    job.retry()
+            case _:
+                assert dlq.purge_all(self.engine, Scope(queue=queue)) == len(dead)
+                for job in dead:
+                    job.place = Place.GONE
+
+    def _failed(self) -> list[ModelJob]:
+        return [job for job in self.places(Place.ENDED) if job.state is control.JobState.Failed]
+
     # ---------------------------------------------------------------- retire
 
     @rule(
         duty=st.sampled_from(("watch", "watch", "watch", "retire", "extend", "rotate", "prune")),
-        retention=st.sampled_from((AT_ONCE, AT_ONCE, LONG)),
+        retention=st.sampled_from((AT_ONCE, AT_ONCE, LONG, EVEN_LETTERS)),
         number=numbers,
     )
     def lead(self, duty: str, retention: retire.Retention, number: int) -> None:
         """One of the duties that let segments come and go. Whatever has not ended must live on."""
         self._do(duty, retention, number)
-        self._forget_ended(may_go=duty in ("retire", "prune") and retention is AT_ONCE)
+        may_go = duty in ("retire", "prune") and retention is not LONG
+        self._forget_ended(may_go=may_go, letters=may_go and retention is EVEN_LETTERS)
 
     @rule(retention=st.sampled_from((AT_ONCE, AT_ONCE, LONG)), number=numbers)
     def lead_for_a_while(self, retention: retire.Retention, number: int) -> None:
@@ -131,10 +201,10 @@ class Leading(World):
             case _:
                 retire.prune(self.engine, retention)
 
-    def _forget_ended(self, *, may_go: bool) -> None:
+    def _forget_ended(self, *, may_go: bool, letters: bool = False) -> None:
         seen = survey(self.onlooker)
         for job in self.places(Place.ENDED):
             if job.id not in seen.bodies:
-                assert may_go, f"forgotten before its time: {job}"
+                assert letters if job.is_dead else may_go, f"forgotten before its time: {job}"
                 assert job.id not in seen.attempts, f"attempts of a forgotten job: {job}"
                 job.place = Place.GONE

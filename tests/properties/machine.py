@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from awa.engine import claim, control, promote, retire, seal, settle
 from awa.job import JobState
-from tests.properties.leading import AT_ONCE, Leading
+from tests.properties.leading import EVEN_LETTERS, Leading
 from tests.properties.model import Place
 from tests.properties.producing import Producing
 from tests.properties.survey import survey
@@ -80,10 +80,10 @@ class Machine(Producing, Working, Leading):
             retire.extend(self.engine, SEGMENT_IDS, 1)
             retire.watch(self.engine)
             retire.rotate(self.engine, 0.0)
-            retire.retire(self.engine, AT_ONCE, recheck_s=0.0)
-            retire.prune(self.engine, AT_ONCE)
+            retire.retire(self.engine, EVEN_LETTERS, recheck_s=0.0)
+            retire.prune(self.engine, EVEN_LETTERS)
             if not survey(self.onlooker).bodies:
                 break
-        self._forget_ended(may_go=True)
+        self._forget_ended(may_go=True, letters=True)
         self.database_agrees()
         assert not self.model.committed, f"never forgotten: {self.model.committed}"

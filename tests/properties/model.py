@@ -46,6 +46,12 @@ class ModelJob:
     later: bool
     """Inserted with a run time in the future."""
     xid: int
+    burying: set[str] = field(default_factory=set)
+    """The queues of which failed jobs become dead letters: the model's."""
+    born: tuple[str, int] = ("", 0)
+    """Queue and priority as inserted; they may be others by now."""
+    is_dead: bool = False
+    """A dead letter."""
     place: Place = Place.OPEN
     owner: int | None = None
     why: str | None = None
@@ -116,6 +122,7 @@ class ModelJob:
             self.defer("retry", due=due)
         else:
             self.place, self.owner, self.why = Place.ENDED, None, None
+            self.is_dead = outcome is JobState.Failed and self.queue in self.burying
 
     def die(self) -> None:
         """Its worker died in it: at once ready the first time, put aside later on, failed at the last attempt."""
@@ -127,6 +134,7 @@ class ModelJob:
         """Somebody has it run again."""
         self.round, self.spent = self.round + 1, 0
         self.log.append(Attempt(self.round, 0, MARK, ran=False))
+        self.is_dead = False
         self.ready()
 
 
@@ -138,6 +146,8 @@ class Model:
     target: list[ModelJob] | None = None
     """What a seal of several steps has yet to route; None: no such seal is under way."""
     paused: set[str] = field(default_factory=set)
+    burying: set[str] = field(default_factory=set)
+    """The queues of which failed jobs become dead letters."""
 
     def at(self, *places: Place) -> list[ModelJob]:
         """The jobs at these places, by id."""

@@ -120,7 +120,11 @@ class Producing(World):
         assert [row[0] for row in rows] == sorted(ids)
         later = job.run_at is not None and job.run_at > datetime.now(timezone.utc)
         for job_id, xid in rows:
-            self.model.jobs[job_id] = ModelJob(job_id, job.queue, job.kind, job.priority, job.max_attempts, later, xid)
+            self.model.jobs[job_id] = ModelJob(
+                *(job_id, job.queue, job.kind, job.priority, job.max_attempts, later, xid),
+                burying=self.model.burying,
+                born=(job.queue, job.priority),
+            )
         if producer.open:
             producer.parts[-1] += ids
         else:

@@ -22,6 +22,8 @@ select id, substr(tableoid::regclass::text, 5), queue, kind, priority from awa.j
 union all select id, 'held', queue, kind, priority from awa.held"""
 JOBS = "select id, queue, kind, state::text, attempt, max_attempts, cardinality(errors) from awa.jobs"
 SEGMENTS = "select no, lo, hi, sealed from awa.segment order by lo"
+LETTERS = "select job_id, lane from awa.dlq"
+ROUTES = "select job_id, lane from awa.rerouted"
 LANES = "select id, queue, kind, priority from awa.lane"
 FLOOR = """
 select coalesce((select min(lo) from awa.segment where not sealed), (select coalesce(max(hi), 1) from awa.segment))"""
@@ -52,6 +54,10 @@ class Survey:
     """By job id: table, and what its lane ought to be."""
     jobs: dict[int, list[tuple[Any, ...]]] = field(default_factory=dict)
     """By job id, the rows of `awa.jobs`."""
+    letters: dict[int, tuple[str, str, int]] = field(default_factory=dict)
+    """Dead letters by job id: the lane they failed in."""
+    routes: dict[int, tuple[str, str, int]] = field(default_factory=dict)
+    """By job id: the lane it is in now, where its body says another."""
     segments: list[tuple[int, int, int, bool]] = field(default_factory=list)
     floor: int = 0
     """Below this id nothing may be unsealed."""
@@ -60,14 +66,18 @@ class Survey:
 def survey(connection: psycopg.Connection[Any]) -> Survey:
     """Look at everything, in one snapshot and one round trip."""
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-    asked = (PLACES, BATCHES, ATTEMPTS, BODIES, JOBS, SEGMENTS, LANES, FLOOR)
+    asked = (PLACES, BATCHES, ATTEMPTS, BODIES, JOBS, SEGMENTS, LETTERS, ROUTES, LANES, FLOOR)
     with connection.pipeline(), connection.transaction():
         answers = [connection.execute(statement, prepare=True) for statement in asked]  # type: ignore[call-overload]
-    places, batches, attempts, bodies, jobs, segments, lanes, floor = (answer.fetchall() for answer in answers)
+    places, batches, attempts, bodies, jobs, segments, letters, routes, lanes, floor = (
+        answer.fetchall() for answer in answers
+    )
     lane_of = {lane: (queue, kind, priority) for lane, queue, kind, priority in lanes}
     seen = Survey(batches=batches, segments=segments, floor=floor[0][0])
     for name, job_id, _, round_, spent, owner, lane in places:
         seen.spots.setdefault(job_id, []).append(Spot(name, round_, spent, owner, lane_of[lane]))
+    seen.letters = {job_id: lane_of[lane] for job_id, lane in letters}
+    seen.routes = {job_id: lane_of[lane] for job_id, lane in routes}
     for job_id, *row in attempts:
         seen.attempts.setdefault(job_id, []).append(tuple(row))
     for job_id, table, *lane in bodies:

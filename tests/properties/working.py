@@ -126,7 +126,7 @@ class Working(World):
             job = self.model.jobs[job_id]
             assert job.place is Place.READY, f"claimed though not ready: {job}"
             assert job.queue not in self.model.paused, f"claimed from a paused queue: {job}"
-            assert (job.queue, job.kind, job.priority) == lane[1:]
+            assert (job.queue, job.kind, job.priority) == lane[1:4]
             assert (job.round, job.spent) == (lease.round, spent or 0)
             job.lease(worker.id)
 
@@ -213,7 +213,9 @@ class Working(World):
         leases = {worker.id: self.leased_by(worker) for worker in lost}
         assert len(rescue.rescue_stale(self.engine, 600)) == (0 if orphan else 1)
         for worker in lost:
-            self._taken_apart(worker, self._suspect_of(leases[worker.id]), leases[worker.id])
+            # Of a lease whose owner was signed out while it claimed, no job was ever begun.
+            suspect = None if orphan else self._suspect_of(leases[worker.id])
+            self._taken_apart(worker, suspect, leases[worker.id])
             self.workers.remove(worker)
         self.hire()
 
