@@ -9,8 +9,8 @@ from time import monotonic
 from tests.fixtures.supervisor import Shop, Supervisor
 from tests.fixtures.waiting import until
 
-CPU_SHARE_MAX = 0.3
-"""Of one CPU, for supervisor, forkserver and workers together, on a machine that is busy with other tests."""
+CPU_SHARE_MAX = 0.07
+"""Of one CPU, for supervisor, forkserver and workers together: they take 0.01 to 0.02."""
 RSS_GROWTH_MAX = 24 * 2**20
 """Bytes a process may grow by while it waits."""
 LONG_S = 60.0
