@@ -84,9 +84,12 @@ class Loop:
 
     def end(self) -> None:
         """End every forkserver, and with it whatever is left of its workers."""
+        servers = self._servers.all()
         for event in self._servers.stop():
             if isinstance(event, Exited):
                 self._pool.exited(event)
+        for server in servers:
+            self._pool.lost_all(server)  # those that it has not told of, because it hung itself
 
     # Signals
 

@@ -11,6 +11,9 @@ from awa.processes.forkserver import Event, ForkServer
 
 RESTART_FIRST_S: Final = 0.5
 RESTART_MAX_S: Final = 30.0
+LONG_LOAD_S: Final = 30.0
+"""An application that has been loading for so long may never be done: say so, and do not make another try wait for it.
+"""
 
 
 class Servers:
@@ -23,6 +26,8 @@ class Servers:
         self._start = start
         self._coming: ForkServer | None = None
         self._leaving: list[ForkServer] = []
+        self._loads_since = 0.0
+        self._has_warned = False
         self._again = False
         self._failures = 0
         self._restart_at: float | None = None
@@ -33,11 +38,17 @@ class Servers:
 
     def reload(self) -> None:
         """Load the application anew beside the old one. Asked while that is under way, do it once more afterwards: the
-        code may have changed since."""
-        if self._coming is not None:
+        code may have changed since. One that has been at it for very long is given up for that."""
+        if self._coming is not None and not self._loads_for_long():
             self._again = True
             return
+        if self._coming is not None:
+            self._coming.stop(timeout_s=0)
+            self._coming = None
+            telemetry.emit(telemetry.SUPERVISOR_RELOAD_FAILED, error="it was still loading; it is loaded once more")
         self._restart_at = None
+        self._again, self._has_warned = False, False
+        self._loads_since = monotonic()
         try:
             self._coming = self._start()
         except OSError as error:
@@ -73,6 +84,7 @@ class Servers:
         for server in [server for server in self._leaving if not has_workers(server)]:
             self._leaving.remove(server)
             server.stop()
+        self._warn_of_a_long_load()
         if self._restart_at is None or self._coming is not None:
             return RESTART_MAX_S
         if monotonic() >= self._restart_at:
@@ -97,6 +109,20 @@ class Servers:
         if self.current is None:
             self._restart_at = monotonic() + min(RESTART_MAX_S, RESTART_FIRST_S * 2.0 ** min(self._failures, 10))
             self._failures += 1
+
+    def _loads_for_long(self) -> bool:
+        return monotonic() - self._loads_since >= LONG_LOAD_S
+
+    def _warn_of_a_long_load(self) -> None:
+        if self._coming is None or self._has_warned or not self._loads_for_long():
+            return
+        self._has_warned = True
+        meanwhile = "there are no workers" if self.current is None else "the old version goes on"
+        telemetry.emit(
+            telemetry.SUPERVISOR_WARNING,
+            warning=f"the application has been loading for {LONG_LOAD_S:g} s (process {self._coming.pid}); {meanwhile} "
+            "until it is done, and another HUP ends this try and loads it anew",
+        )
 
     def _reload_again(self) -> None:
         if self._again:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 from signal import Signals
 
@@ -166,6 +167,29 @@ def test_show_stacks(shop: Shop, supervise: Start) -> None:
     until(lambda: "in wait_at" in supervisor.text(), message=supervisor.text())
     shop.open("gate")
     shop.until_state("completed", job)
+
+
+def test_asked_for_its_stack_a_worker_that_is_only_starting_lives(shop: Shop, supervise: Start) -> None:
+    supervisor = supervise(processes=1).ready()
+    for count in range(1, 6):
+        supervisor.send(Signals.SIGTTIN)
+        while len(supervisor.events("worker.started")) <= count:
+            supervisor.send(Signals.SIGUSR1)
+            time.sleep(0.003)
+        supervisor.send(Signals.SIGUSR1)
+        supervisor.send(Signals.SIGTTOU)
+        supervisor.until_event("worker.exited", count)
+    assert not [line for line in supervisor.events("worker.exited") if not line["expected"]]
+
+
+@pytest.mark.slow
+def test_a_forkserver_that_hangs_does_not_keep_the_jobs_of_its_workers(shop: Shop, supervise: Start) -> None:
+    supervisor = supervise(processes=1, drain_timeout_s=0).ready()
+    job = shop.insert("step", {"gate": "never"})
+    shop.until_effect("waiting", job)
+    supervisor.forkserver().send_signal(Signals.SIGSTOP)
+    assert supervisor.stop(timeout=45) == 0
+    assert shop.states(job) == ["available"]
 
 
 def test_a_worker_told_to_end_by_hand_is_replaced(shop: Shop, supervise: Start) -> None:

@@ -102,6 +102,7 @@ class Nursery:
         """In the child: let go of everything that is the forkserver's."""
         _lead_group(0)
         self._signals.abandon()
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # it may be asked for its stack before it can listen
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         self._selector.close()
         self._wire.close()
