@@ -45,8 +45,10 @@ returns or raises counts no more.
 `job.transaction()` and `job.complete()` commit the job's completion together with the handler's own rows: see
 [Do a job's work exactly once](../howto/exactly-once.md).
 
-Some names are there already for what later releases bring: `deadline`, `progress` and `traceparent` are `None`, and no
-job is ever `waiting_external`.
+`job.deadline` is when its time will be up, `None` where it has no [limit](../howto/time-limits.md).
+
+Some names are there already for what later releases bring: `progress` and `traceparent` are `None`, and no job is ever
+`waiting_external`.
 """
 
 
