@@ -10,7 +10,7 @@ from awa.engine.rescue import RETRIED_AT_ONCE, Death
 from awa.processes.clock import monotonic_us
 from awa.processes.exitcodes import ExitCode
 from awa.processes.forkserver import Exited
-from awa.processes.slot import Running
+from awa.processes.slot import Flag, Interrupt, Running
 
 EXPECTED: Final = frozenset({ExitCode.OK, ExitCode.RECYCLED, ExitCode.FENCED})
 """Exit codes of workers that ended in order."""
@@ -36,6 +36,13 @@ class Doom(NamedTuple):
 def out_of_memory(event: Exited) -> Doom:
     """Return why a worker ended that the kernel has killed."""
     return Doom(f"out of memory (peak {_size(event.max_rss_kb)})", OUT_OF_MEMORY)
+
+
+def interrupted(running: Running, why: Interrupt) -> Doom:
+    """Return why a worker ended that the signal for its handler has killed."""
+    what, kind = ("out of time", "JobTimeout") if why is Interrupt.TIMEOUT else ("cancelled", "JobCancelled")
+    may_retry = not running.flags & Flag.FAILS_ON_TIMEOUT
+    return Doom(f"{what}, and its handler has reset the signal that tells it so", kind, "", 0, may_retry)
 
 
 def is_expected(event: Exited, running: Running | None) -> bool:

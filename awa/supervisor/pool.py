@@ -150,6 +150,8 @@ class Pool:
         remains = slot.remains()
         running = remains.running
         self._see_whether_out_of_memory(worker, event)
+        if worker.doom is None and running and event.signal == SIGUSR2 and (why := slot.interrupt()):
+            worker.doom = death.interrupted(running, why)
         telemetry.emit(
             telemetry.WORKER_EXITED,
             slot=event.slot,

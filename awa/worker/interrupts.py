@@ -76,7 +76,7 @@ class Interrupts:
             raise error
         current, is_theirs = asyncio.current_task(), frame is not None and _is_theirs(frame)
         if current is not task or not is_theirs:
-            self._sent = error
+            self._sent = self._error(why, in_query=False)
             task.get_loop().call_soon_threadsafe(task.cancel)
         if current is not None and is_theirs:
             raise error

@@ -70,6 +70,15 @@ def test_a_handler_that_does_not_heed_it_is_killed_and_tells_where_it_was(
     until(lambda: len(supervisor.workers()) == 2, 30)
 
 
+def test_a_handler_that_the_signal_itself_kills_is_out_of_time_too(shop: Shop, supervisor: Supervisor) -> None:
+    job = shop.insert("reset_the_signal", max_attempts=1)
+    shop.until_state("failed", job, timeout=30)
+    error = only_attempt(shop, job)["error"]
+    assert error["type"] == "JobTimeout"
+    words = "worker killed by SIGUSR2: out of time, and its handler has reset the signal that tells it so"
+    assert error["error"] == words
+
+
 def test_a_query_is_cancelled_and_its_connection_goes_on(shop: Shop, supervise: Start) -> None:
     supervisor = supervise(app=ENDLESS, processes=1).ready()
     job, next_job = shop.insert("query", max_attempts=1), shop.insert("step")
