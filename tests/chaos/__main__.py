@@ -71,7 +71,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="the same seed plans the same faults; left out, one is drawn")
     parser.add_argument("--every", type=float, default=1.3, help="seconds between two faults, in the mean (1.3)")
     parser.add_argument("--rate", type=float, default=60.0, help="jobs a second (60)")
-    parser.add_argument("--heartbeat", type=float, default=5.0, help="heartbeats and elections, seconds (5)")
+    parser.add_argument("--heartbeat", type=float, default=2.0, help="heartbeats and elections, seconds (2)")
     parser.add_argument("--faults", default="", help=f"only these, separated by commas: {', '.join(FAULTS)}")
     return parser.parse_args()
 

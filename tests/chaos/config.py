@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Config:
-    """The size of a run. The defaults are those of a long one, with the supervisor's own defaults where it has any."""
+    """The size of a run. The defaults are those of a long one."""
 
     seed: int
     seconds: float
@@ -18,9 +18,10 @@ class Config:
     nodes: int = 3
     workers: int = 3
     """Workers of each node."""
-    heartbeat_s: float = 5.0
-    leader_s: float = 5.0
-    retention_h: float = 0.02
+    heartbeat_s: float = 2.0
+    """Less than the supervisor's own default: nodes are to be taken for dead in the time there is."""
+    leader_s: float = 2.0
+    retention_h: float = 0.005
     """How long ended jobs stay, in hours: segments are to be dropped while faults come."""
     drain_timeout_s: float = 3.0
     """How long a node told to end lets its jobs run. Some take longer, and are killed."""

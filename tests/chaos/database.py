@@ -50,7 +50,7 @@ def network_stall(scene: Scene, draw: random.Random) -> Hit:
     return Hit(node.index)
 
 
-@fault(1, dear=True)
+@fault(2, dear=True)
 def network_partition(scene: Scene, draw: random.Random) -> Hit:
     """A node is cut off until it is taken for dead; then its connections break."""
     node = scene.fleet.some(draw)

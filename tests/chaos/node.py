@@ -69,7 +69,7 @@ class Node:
             "--heartbeat-interval-s": config.heartbeat_s,
             "--leader-interval-s": config.leader_s,
             "--drain-timeout-s": config.drain_timeout_s,
-            "--segment-age-h": 0.02,
+            "--segment-age-h": 0.01,
             "--retention-completed-h": config.retention_h,
             "--retention-failed-h": config.retention_h,
             "--log-format": "json",

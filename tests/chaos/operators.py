@@ -26,13 +26,13 @@ def hup_storm(scene: Scene, draw: random.Random) -> Hit:
     return Hit(node.index)
 
 
-@fault(4)
+@fault(3)
 def term(scene: Scene, draw: random.Random) -> Hit:
     """TERM: a deploy of one node."""
     return tell(scene.fleet.some(draw), signal.SIGTERM)
 
 
-@fault(1)
+@fault(0.7)
 def term_storm(scene: Scene, draw: random.Random) -> Hit:
     """TERM for every node, a moment apart, some with a second thought."""
     for node in scene.fleet.nodes:
@@ -43,7 +43,7 @@ def term_storm(scene: Scene, draw: random.Random) -> Hit:
     return Hit()
 
 
-@fault(3)
+@fault(2)
 def clock_skew(scene: Scene, draw: random.Random) -> Hit:
     """A node is started again with a clock that is wrong by up to two hours, until its next start."""
     node = scene.fleet.some(draw)

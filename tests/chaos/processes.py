@@ -51,7 +51,7 @@ def forkserver_kill(scene: Scene, draw: random.Random) -> Hit:
     return Hit(node.index)
 
 
-@fault(4)
+@fault(3)
 def supervisor_kill(scene: Scene, draw: random.Random) -> Hit:
     """SIGKILL of a supervisor: all it has started dies with it, and others get its jobs."""
     node = scene.fleet.some(draw)
@@ -64,7 +64,7 @@ def supervisor_kill(scene: Scene, draw: random.Random) -> Hit:
     return hit
 
 
-@fault(1, dear=True)
+@fault(2, dear=True)
 def supervisor_pause(scene: Scene, draw: random.Random) -> Hit:
     """SIGSTOP of a supervisor alone until it is taken for dead: its workers go on meanwhile."""
     node = scene.fleet.some(draw)
@@ -75,7 +75,7 @@ def supervisor_pause(scene: Scene, draw: random.Random) -> Hit:
     return Hit(node.index)
 
 
-@fault(1, dear=True)
+@fault(2, dear=True)
 def node_pause(scene: Scene, draw: random.Random) -> Hit:
     """SIGSTOP of a whole node until it is taken for dead, as a virtual machine is paused, and SIGCONT."""
     node = scene.fleet.some(draw)
