@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from awa.engine import control, dlq, queues
+from awa.engine import control, dlq, lead, queues
 from awa.engine.dlq import Scope
 from awa.engine.rescue import NODE_LOST, Death, rescue
 from awa.engine.settle import read_settle, send_settle, settle
@@ -267,3 +267,21 @@ def test_a_job_that_dies_with_its_worker_for_the_last_time_is_a_dead_letter(db: 
     assert db.execute("select job_id, reason, runs from awa.dlq").fetchall() == [(job, NODE_LOST.reason, 2)]
     with pytest.raises(StateConflict):
         control.cancel(db, job)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        dlq.retry,
+        lambda db, job: dlq.retry_all(db, Scope()),
+        control.retry,
+    ],
+)
+def test_who_runs_jobs_again_wakes_idle_nodes(
+    db: Connection, letters: list[int], connect: Callable[..., Any], step: Callable[[Connection, int], Any]
+) -> None:
+    listener = connect()
+    listener.execute('listen "awa:wake"')
+    lead.idle(db, lead.register_node(db, "idle"))
+    step(db, letters[0])
+    assert len(list(listener.notifies(timeout=30, stop_after=1))) == 1
