@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from awa.processes.clock import monotonic_us
 from awa.processes.memory import resident_kb
 from awa.worker.pace import LEASE_JOBS_MAX
 
@@ -47,17 +48,22 @@ class Lifetime:
             return 0
         return max(0, self._jobs_max - done) if self._jobs_max else LEASE_JOBS_MAX
 
-    def is_over(self, done: int, now_us: int) -> bool:
+    def is_over(self, done: int, now_us: int | None = None) -> bool:
         """Whether a worker that has run `done` jobs should go. The first job is always run. `now_us` is monotonic."""
         if self.end is None and done:
             if self._jobs_max and done >= self._jobs_max:
                 self.end = End("jobs", done, self._grown_kb() // 1024)
-            elif self._memory_max_kb and now_us - self._looked_us >= LOOK_US:
-                self._looked_us = now_us
-                grown_kb = self._grown_kb()
-                if grown_kb > self._memory_max_kb:
-                    self.end = End("memory", done, grown_kb // 1024)
+            elif self._memory_max_kb:
+                self._look(done, monotonic_us() if now_us is None else now_us)
         return self.end is not None
+
+    def _look(self, done: int, now_us: int) -> None:
+        if now_us - self._looked_us < LOOK_US:
+            return
+        self._looked_us = now_us
+        grown_kb = self._grown_kb()
+        if grown_kb > self._memory_max_kb:
+            self.end = End("memory", done, grown_kb // 1024)
 
     def _grown_kb(self) -> int:
         return max(0, self._resident_kb() - self._first_kb)

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Final
-
 from awa.errors import JobTimeout
 from awa.policy import Policy
 from awa.processes.slot import Flag, Limits
 
-KNOWN_MAX: Final = 1024
 
-
-@lru_cache(maxsize=KNOWN_MAX)
 def limits_of(policy: Policy, timeout_ms: int | None, queue_deadline_s: float) -> Limits:
     """Return the limits of a job. 0 at any level means none, and ends the search.
 

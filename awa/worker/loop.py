@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import time_ns
 from typing import Any, Final, NamedTuple
 
@@ -86,7 +86,7 @@ class Loop:
 
         0 means that there was nothing to claim, or that this worker may not claim any more. Raises `Fenced`.
         """
-        if self._is_over() or not self._may_claim() or self._slot.stop != Stop.NONE:
+        if self._lifetime.is_over(self.jobs_done) or not self._may_claim() or self._slot.stop != Stop.NONE:
             self.pending.settle(self.connection)
             return 0
         jobs_max = min(jobs_max, self._lifetime.jobs_left(self.jobs_done))
@@ -126,20 +126,21 @@ class Loop:
             bodies |= claim.bodies(self.connection, _missing(ids, bodies))  # what cannot be undone is looked at twice
         if len(bodies) < len(ids):
             self._write_off(_missing(ids, bodies))
-        return [
-            self._item(bodies[job], 1 + (lease.attempts[i] if lease.attempts else 0), lease)
-            for lease in claimed.leases
-            for i, job in enumerate(lease.ids)
-            if job in bodies
-        ]
+        return [item for lease in claimed.leases for item in self._items_of(lease, bodies)]
 
-    def _item(self, body: Body, attempt: int, lease: Lease) -> _Item:
-        task = self._registry.get(body.kind)
-        assert task is not None, f"claimed a job of kind {body.kind!r}, which has no handler here"
+    def _items_of(self, lease: Lease, bodies: Mapping[int, Body]) -> Iterator[_Item]:
         lane = self._lanes.of(lease)
-        if body.queue != lane.queue or body.priority != lane.priority:  # it was moved, which its body does not know
-            body = body._replace(queue=lane.queue, priority=lane.priority)
-        return _Item(body, attempt, task, limits_of(task.policy, body.timeout_ms, lane.deadline_s))
+        task = self._registry.get(lane.kind)
+        assert task is not None, f"claimed jobs of kind {lane.kind!r}, which has no handler here"
+        usual = limits_of(task.policy, None, lane.deadline_s)
+        for i, job in enumerate(lease.ids):
+            body = bodies.get(job)
+            if body is None:
+                continue
+            if body.queue != lane.queue or body.priority != lane.priority:  # it was moved, which its body does not know
+                body = body._replace(queue=lane.queue, priority=lane.priority)
+            limits = usual if body.timeout_ms is None else limits_of(task.policy, body.timeout_ms, lane.deadline_s)
+            yield _Item(body, 1 + (lease.attempts[i] if lease.attempts else 0), task, limits)
 
     def _write_off(self, ids: Sequence[int]) -> None:
         """End jobs whose rows somebody has deleted: nobody can run them, and every worker would stumble over them."""
@@ -158,6 +159,7 @@ class Loop:
         label = _label(items[0].body)
         self._slot.begin_lease(len(items), int(rest_us / len(items)), label)
         self._show(f"running {label}")
+        self._meter.rest()
         ran, before = 0, monotonic_us()
         for position, item in enumerate(items):
             expected_us = self._pace.expected_us(item.body.kind)
@@ -176,10 +178,9 @@ class Loop:
         return ran
 
     def _may_start(self, position: int) -> bool:
-        return self._slot.stop == Stop.NONE and self._slot.may_run(position) and not self._is_over()
-
-    def _is_over(self) -> bool:
-        return self._lifetime.is_over(self.jobs_done, monotonic_us())
+        return (
+            self._slot.stop == Stop.NONE and self._slot.may_run(position) and not self._lifetime.is_over(self.jobs_done)
+        )
 
     def _hand_back(self) -> None:
         """Give others what was not started."""
@@ -217,7 +218,8 @@ class Loop:
             us=ended - started,
             error=_said(verdict),
         )
-        self._heed(way, body)
+        if way is not Way.SETTLE:
+            self._heed(way, body)
         if not fits:
             self._settle_now()
 
@@ -232,6 +234,7 @@ class Loop:
     def _settle_now(self) -> bool:
         """Settle what is pending, if anything is; return whether the lease still stands."""
         self._slot.enter(WorkerState.SETTLING)
+        self._meter.rest()
         if not self.pending.jobs:
             return settle.stands(self.connection, self._worker)
         return self.pending.settle(self.connection)

@@ -8,7 +8,8 @@ from awa.processes.memory import PeakReset, peak_kb
 
 
 class Meter:
-    """Measures one job after the other; costs 2.5 µs a job, nearly all of it three system calls.
+    """Measures one job after the other; costs 1.5 µs a job, nearly all of it two system calls. A job that begins where
+    the last one ended begins with what was read then.
 
     The system's peak is that of the process's whole life. So it is set back to the present after a job that has raised
     it, and only then: 0.6 µs, which short jobs that take no memory do not pay.
@@ -22,15 +23,26 @@ class Meter:
         self._children_peak = children.ru_maxrss
         self._own_s = 0.0
         self._own_peak = 0
+        self._is_fresh = False
+        """Whether what was read last is still true: nothing but the end of a job came after it."""
         if self._reset is not None:
             self._reset()
 
     def begin(self) -> int:
         """Note that a job begins. Returns the processor time used so far, in microseconds."""
+        if not self._is_fresh:
+            self._read()
+        self._is_fresh = False
+        return int((self._own_s + self._children_s) * 1e6)
+
+    def rest(self) -> None:
+        """Note that something else is done between two jobs: what it costs is not the next one's."""
+        self._is_fresh = False
+
+    def _read(self) -> None:
         before = getrusage(RUSAGE_SELF)
         self._own_s = before.ru_utime + before.ru_stime
         self._own_peak = before.ru_maxrss
-        return int((self._own_s + self._children_s) * 1e6)
 
     def so_far(self) -> tuple[int, int]:
         """Return what the job has cost until now, as `end` does; it goes on."""
@@ -49,13 +61,14 @@ class Meter:
         peak resident memory of this process, or of one of those programs if it had more, in KiB.
         """
         after, children = getrusage(RUSAGE_SELF), getrusage(RUSAGE_CHILDREN)
-        peak = after.ru_maxrss
+        own_s, peak = after.ru_utime + after.ru_stime, after.ru_maxrss
+        self._is_fresh = peak == self._own_peak
         if peak > self._own_peak and self._reset is not None:
             self._reset()
         if children.ru_maxrss > self._children_peak:
             self._children_peak = children.ru_maxrss
             peak = max(peak, self._children_peak)
         children_s = children.ru_utime + children.ru_stime
-        cpu_s = after.ru_utime + after.ru_stime - self._own_s + children_s - self._children_s
-        self._children_s = children_s
+        cpu_s = own_s - self._own_s + children_s - self._children_s
+        self._own_s, self._children_s = own_s, children_s
         return int(cpu_s * 1e6), peak_kb(peak)
