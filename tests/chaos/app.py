@@ -84,6 +84,16 @@ def flaky(job: Job) -> str:
 
 
 @task()
+def sleepy(job: Job) -> Any:
+    """Ask for a later time, the first time: that attempt does not count."""
+    effect(job, "began")
+    began = _connection().execute("select count(*) from chaos.effect where job = %s", [job.id]).fetchone()
+    if began == (1,):
+        return awa.Snooze(0.2)
+    return effect(job, "ran")
+
+
+@task()
 def doomed(job: Job) -> None:
     effect(job, "began")
     raise TerminalError("as it was told to")

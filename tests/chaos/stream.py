@@ -30,6 +30,7 @@ KINDS: Final = {
     "overdue": 0.5,
     "stubborn": 0.2,
     "doomed": 0.5,
+    "sleepy": 3.0,
 }
 WAYS: Final = {"one": 70.0, "scheduled": 6.0, "bulk": 2.0, "rollback": 4.0, "cancel": 4.0}
 
