@@ -7,7 +7,7 @@ ARGS ?=
 MINUTES ?= 30
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos lint types format bench clean FORCE
+.PHONY: help demo test chaos model lint types format bench clean FORCE
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -20,6 +20,9 @@ test: .venv/installed-test ## Run the tests (ARGS="-k claim")
 
 chaos: .venv/installed-test ## Kill, cut and stop everything for a while, and see that no job is lost (MINUTES=30 SEED=7)
 	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+model: .venv/installed-test ## Check the model of the queue in every interleaving; needs spin and a C compiler (ARGS=cursor)
+	@$(BIN)/python -m tests.model $(ARGS)
 
 lint: .venv/installed-test ## Check style and formatting
 	@$(BIN)/python -m ruff check .

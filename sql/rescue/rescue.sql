@@ -14,10 +14,12 @@
 --   blamed (whether the job is what its worker died of, as far as anybody can tell).
 -- deaths: how many workers jobs of this kind have killed in the last ten minutes,
 -- this one included (index tally_deaths).
--- Runs behind settle/lock.sql in one transaction.
+-- Runs behind settle/lock.sql in one transaction. It locks once more what it reads:
+-- a worker that only seems dead may have claimed another batch in between, and be
+-- settling it.
 with lease as materialized (
   select id, order_key, lane, round, lease_pos, leased_at, ids, attempts
-  from awa.batch where owner = %(worker)s
+  from awa.batch where owner = %(worker)s for update
 ), held as materialized (
   select l.*, u.job_id, coalesce(u.attempt, 0)::smallint as attempt, u.pos
   from lease l cross join lateral unnest(l.ids, l.attempts) with ordinality as u(job_id, attempt, pos)
