@@ -128,6 +128,30 @@ def test_a_rescue_that_waits_for_a_settle_takes_only_the_rest(
     assert all_in(db, "ready", ids[settled:])
 
 
+@both_servers
+@pytest.mark.parametrize("settled", [1, 6])
+def test_a_rescue_reads_nothing_that_it_has_not_locked(
+    db: Connection,
+    worker: int,
+    ids: list[int],
+    at_work: Session,
+    other: Session,
+    settled: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The lease was claimed an instant after the rescuer had locked what was there. Snoozed jobs leave no attempt,
+    whose key would refuse what the rescuer writes of them."""
+    monkeypatch.setattr("awa.engine.rescue._LOCK", "select 1")
+    snoozed = [outcome(job, S.Scheduled, delay_us=60_000_000) for job in ids[:settled]]
+    in_transaction(at_work, settle_open, worker, snoozed)
+    other.start(rescue, worker, Death(KILLED))
+    other.until_blocked()
+    at_work.run("commit")
+    other.result()
+    assert all_in(db, "deferred", ids[:settled])
+    assert all_in(db, "ready", ids[settled:])
+
+
 def test_two_rescues_at_once_spend_one_attempt(
     db: Connection, worker: int, ids: list[int], at_work: Session, other: Session
 ) -> None:
