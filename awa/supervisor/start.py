@@ -44,6 +44,8 @@ from awa.supervisor.waker import Waker
 BOOT: Final = "awa.worker.app:boot"
 CHILD: Final = "awa.worker.child:main"
 STOPPING: Final = frozenset({Signals.SIGTERM, Signals.SIGINT, Signals.SIGQUIT})
+KILLED: Final = frozenset({Signals.SIGKILL, *STOPPING, Signals.SIGHUP})
+"""Signals that come from outside, an operator's or the kernel's for want of memory: starting again would help."""
 BOOT_LOOK_MS: Final = 1000
 """How often to see whether a forkserver that says nothing still lives."""
 LEAVE_S: Final = 5.0
@@ -54,7 +56,8 @@ def run(settings: Settings, *, answer_s: float = ANSWER_S) -> int:
     """Run a supervisor until it is told to stop; return the exit code.
 
     `answer_s`: how long the server may take for an answer, in seconds.
-    0: drained. 1: the database cannot be used. 3: the application cannot be loaded; starting again would not help.
+    0: drained. 1: the database cannot be used, or the loader was killed. 3: the application cannot be loaded; starting
+    again would not help.
     """
     logs.setup(settings.log_format, settings.log_level, "supervisor")  # type: ignore[arg-type]
     Title("supervisor").show("starting")
@@ -115,6 +118,8 @@ def _boot_failed(event: BootFailed | ForkServerGone | None) -> int:
             if not error.startswith("AppLoadError"):  # their code's error, not ours: show where it happened
                 sys.stderr.write(trace)
             sys.stderr.write(f"error: the application cannot be loaded: {error.removeprefix('AppLoadError: ')}\n")
+        case ForkServerGone(signal=signal) if signal in KILLED:
+            return _refused(f"the process that loaded the application was killed ({Signals(signal).name}); start again")
         case ForkServerGone(code=code, signal=signal):
             how = f"signal {signal}" if signal is not None else f"exit code {code}"
             sys.stderr.write(f"error: the application ended the process that loaded it ({how})\n")

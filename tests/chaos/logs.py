@@ -39,13 +39,9 @@ def judged(lives: Sequence[Life]) -> list[Verdict]:
 
 
 def _odd_ends(lives: Sequence[Life]) -> list[str]:
-    """Supervisors that did not drain (0), find no database at their start (1), or die of what they were sent; and those
-    that call their application broken (3), unless its loader was killed."""
-    return [
-        f"{life.log.name}: {life.code}"
-        for life in lives
-        if life.code not in _MEANT and not any("(signal 9)" in line for line in life.other_lines())
-    ]
+    """Supervisors that did not drain (0), find no database or lose their loader at the start (1), or die of what they
+    were sent."""
+    return [f"{life.log.name}: {life.code}" for life in lives if life.code not in _MEANT]
 
 
 def _defects(lives: Sequence[Life]) -> list[str]:

@@ -65,7 +65,7 @@ def test_what_is_behind_it_in_the_lease_goes_on(shop: Shop, supervise: Start) ->
     jobs = shop.insert_many([("step", {"gate": "never"} if i == 3 else {}) for i in range(8)])
     shop.until_effect("waiting", jobs[3])
     control.cancel(shop.db, jobs[3])
-    supervisor.until_event("worker.killed", job=jobs[3], timeout=30)  # after the usual grace of ten seconds
+    supervisor.until_event("worker.killed", job=jobs[3], timeout=30)
     others = jobs[:3] + jobs[4:]
     shop.until_state("completed", *others)
     assert {shop.job(job)["attempt"] for job in others} == {1}

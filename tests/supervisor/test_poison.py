@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.fixtures.processes import until_dead
 from tests.fixtures.supervisor import Shop, Start
 from tests.fixtures.waiting import until
 
@@ -82,7 +83,9 @@ def test_nor_is_one_whose_forkserver_has_died(shop: Shop, supervise: Start) -> N
     supervisor = supervise(processes=1).ready()
     job = shop.insert("step", {"gate": "gate"})
     shop.until_effect("waiting", job, timeout=60)
+    (worker,) = supervisor.workers()
     supervisor.forkserver().kill()
+    until_dead(worker)
     shop.open("gate")
     shop.until_state("completed", job, timeout=60)
     assert deaths(shop) == []

@@ -48,6 +48,15 @@ def test_applications_that_are_none(supervise: Start, tmp_path: Path, source: st
     assert text.count("\n") == 1
 
 
+def test_an_application_whose_loader_is_killed_may_be_started_again(supervise: Start, tmp_path: Path) -> None:
+    """For want of memory, for example: nothing says that the application is broken, and service managers go by the
+    exit code."""
+    (tmp_path / "app.py").write_text("import os; os.kill(os.getpid(), 9)\n", encoding="utf-8")
+    supervisor = supervise(app="app:client", dsn="unused")
+    assert supervisor.wait() == 1
+    assert supervisor.text() == "error: the process that loaded the application was killed (SIGKILL); start again\n"
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [
