@@ -115,7 +115,7 @@ def check_whole(name: str, value: Any, allowed: range) -> int:
 def _seconds(name: str, value: Any, most: float) -> float:
     if _is_seconds(value, most):
         return float(value)
-    raise ValidationError(f"{name} is {value!r}; it must be a number of seconds from 0 to {most:g}")
+    raise ValidationError(f"{name} is {value!r}; it must be a number of seconds from 0 to {most:.10g}")
 
 
 def _is_seconds(value: Any, most: float) -> bool:

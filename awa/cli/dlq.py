@@ -139,7 +139,10 @@ def move(job_id: int | None, reason: str, as_json: bool, **scope: Any) -> None:
         _refuse_both(scope)
         moved = chosen.move_failed_to_dlq(job_id, reason)
     if moved is None:
-        raise Refused(f"job {job_id} was not moved: it has not failed, or is a dead letter already")
+        raise Refused(
+            f"job {job_id} was not moved: it has not failed, or is a dead letter already; awa job show {job_id} says "
+            "what it is"
+        )
     if as_json:
         show_json(moved)
     else:

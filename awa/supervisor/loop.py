@@ -129,7 +129,7 @@ class Loop:
             case Ready():
                 self._take_over(server, event)
             case BootFailed():
-                telemetry.emit(telemetry.SUPERVISOR_RELOAD_FAILED, error=event.error, traceback=event.traceback)
+                self._servers.refused(event)
             case Forked():
                 self._pool.forked(event)
             case ForkFailed():
@@ -161,11 +161,11 @@ class Loop:
 
     def _lost(self, server: ForkServer, event: ForkServerGone) -> None:
         """A forkserver has ended, and its workers with it."""
+        how = f"exit code {event.code}" if event.signal is None else f"signal {event.signal}"
         if server is self._servers.current:
-            how = f"exit code {event.code}" if event.signal is None else f"signal {event.signal}"
             telemetry.emit(telemetry.SUPERVISOR_SERVICE_FAILED, service="forkserver", error=f"ended with {how}")
         self._pool.lost_all(server)
-        self._servers.gone(server)
+        self._servers.gone(server, how)
         if self._kill_at is not None:
             self._servers.close()
 

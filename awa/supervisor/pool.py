@@ -24,6 +24,8 @@ QUICK_DEATH_S: Final = 2.0
 """A worker that dies sooner than this after its start, and without a job, counts towards a crash loop."""
 BACKOFF_FIRST_S: Final = 0.2
 BACKOFF_MAX_S: Final = 30.0
+SAID_FROM: Final = 4
+"""After so many vain starts in a row it is said, and again at each doubling."""
 FENCED_WAIT_S: Final = 0.1
 """So long our node may take to sign in anew before another worker tries to join it."""
 
@@ -248,3 +250,13 @@ class Pool:
         if self._failures > 1:
             wait_s = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(self._failures - 2, 10))
             self._not_before = monotonic() + wait_s
+            self._say_crash_loop(wait_s)
+
+    def _say_crash_loop(self, wait_s: float) -> None:
+        failures = self._failures
+        if failures >= SAID_FROM and failures & (failures - 1) == 0:
+            telemetry.emit(
+                telemetry.SUPERVISOR_WARNING,
+                warning=f"{failures} workers in a row came to nothing; the next starts in {wait_s:g} s. See what "
+                "worker.exited and supervisor.service_failed say of them; HUP loads the application anew",
+            )

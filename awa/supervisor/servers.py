@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Final
 
 from awa import telemetry
-from awa.processes.forkserver import Event, ForkServer
+from awa.processes.forkserver import BootFailed, Event, ForkServer
 
 RESTART_FIRST_S: Final = 0.5
 RESTART_MAX_S: Final = 30.0
@@ -28,6 +28,8 @@ class Servers:
         self._leaving: list[ForkServer] = []
         self._loads_since = 0.0
         self._has_warned = False
+        self._has_said = False
+        """Whether it has been said why the one that is loading fails."""
         self._again = False
         self._failures = 0
         self._restart_at: float | None = None
@@ -45,14 +47,14 @@ class Servers:
         if self._coming is not None:
             self._coming.stop(timeout_s=0)
             self._coming = None
-            telemetry.emit(telemetry.SUPERVISOR_RELOAD_FAILED, error="it was still loading; it is loaded once more")
+            self._say_failed("it was still loading; it is loaded once more")
         self._restart_at = None
-        self._again, self._has_warned = False, False
+        self._again, self._has_warned, self._has_said = False, False, False
         self._loads_since = monotonic()
         try:
             self._coming = self._start()
         except OSError as error:
-            telemetry.emit(telemetry.SUPERVISOR_RELOAD_FAILED, error=f"cannot start a forkserver: {error}")
+            self._say_failed(f"cannot start a forkserver: {error}")
             self._failed()
 
     def ready(self, server: ForkServer) -> None:
@@ -63,10 +65,17 @@ class Servers:
         self._failures = 0
         self._reload_again()
 
-    def gone(self, server: ForkServer) -> None:
-        """One has ended. The one in use is replaced; the one to come has failed."""
+    def refused(self, failure: BootFailed) -> None:
+        """The one that is loading cannot load the application; it ends by itself."""
+        self._has_said = True
+        self._say_failed(failure.error, failure.traceback)
+
+    def gone(self, server: ForkServer, how: str) -> None:
+        """One has ended, with `how`. The one in use is replaced; the one to come has failed."""
         server.stop()
         if server is self._coming:
+            if not self._has_said:
+                self._say_failed(f"the application ended the process that loaded it ({how})")
             self._coming = None
             self._failed()
             self._reload_again()
@@ -103,6 +112,11 @@ class Servers:
         """End every one, and with it whatever is left of its workers; return their last words."""
         self.close()
         return [event for server in self.all() for event in server.stop()]
+
+    def _say_failed(self, error: str, traceback: str | None = None) -> None:
+        """Say that the application could not be loaded, and what goes on meanwhile."""
+        goes_on = "the old version, until another HUP" if self.current is not None else "nothing: it is tried again"
+        telemetry.emit(telemetry.SUPERVISOR_RELOAD_FAILED, error=error, goes_on=goes_on, traceback=traceback)
 
     def _failed(self) -> None:
         """After a failed start: with an old one in use, leave it at that; with none, try again, ever later."""

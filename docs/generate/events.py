@@ -59,7 +59,7 @@ MEANINGS = {
     "supervisor.ready": "The application is loaded, the database has the right schema, the node has signed in.",
     "supervisor.signal": "The supervisor received a signal.",
     "supervisor.reloaded": "A new forkserver has loaded the application; the workers are being replaced.",
-    "supervisor.reload_failed": "The new code could not be loaded; the old workers go on.",
+    "supervisor.reload_failed": "The application could not be loaded anew. `goes_on` says what runs meanwhile.",
     "supervisor.draining": "The supervisor was told to end and lets running jobs finish.",
     "supervisor.stopped": "The supervisor has signed out.",
     "supervisor.warning": "Something about the application that will cause trouble, such as threads started at import.",

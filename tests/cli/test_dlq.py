@@ -78,7 +78,9 @@ def test_one_runs_again(awa: Run, bury: Callable[..., list[int]], client: Client
 def test_many_are_moved_retried_and_purged(awa: Run, bury: Callable[..., list[int]], client: Client) -> None:
     first, second, *rest = bury(4, dlq=False)
     assert awa("dlq", "move", first, "--reason", "odd").output == f"Moved job {first}\n"
-    assert "was not moved" in awa("dlq", "move", first, code=1).output
+    refusal = awa("dlq", "move", first, code=1).output
+    assert "was not moved" in refusal
+    assert f"awa job show {first} says what it is" in refusal
     assert json.loads(awa("dlq", "move", second, "--json").output)["reason"] == "manual"
     assert awa("dlq", "move", "--kind", "worse").output == "Moved 0 jobs\n"
     assert json.loads(awa("dlq", "move", "--queue", "mail", "--json").output) == {"count": 2}

@@ -89,6 +89,7 @@ def test_broken_code_leaves_the_old_running_and_is_reported(shop: Shop, supervis
     failed = supervisor.until_event("supervisor.reload_failed")
     assert "nothing_of_that_name" in failed["error"]
     assert "app.py" in failed["traceback"]
+    assert failed["goes_on"] == "the old version, until another HUP"
     job = shop.insert("version")
     shop.until_state("completed", job)
     assert shop.job(job)["result"] == "one"
@@ -97,6 +98,22 @@ def test_broken_code_leaves_the_old_running_and_is_reported(shop: Shop, supervis
     supervisor.send(Signals.SIGHUP)
     supervisor.until_event("supervisor.reloaded")
     assert len(supervisor.events("supervisor.reload_failed")) == 1
+
+
+@pytest.mark.parametrize(("end", "how"), [("os._exit(5)", "exit code 5"), ("os.kill(os.getpid(), 11)", "signal 11")])
+def test_code_that_ends_its_process_is_reported_too(
+    shop: Shop, supervise: Start, tmp_path: Path, end: str, how: str
+) -> None:
+    """Nothing is left of it that could raise an exception."""
+    write(tmp_path, "one")
+    supervisor = supervise(app="app:client").ready()
+    old = supervisor.workers()
+    (tmp_path / "app.py").write_text(f"import os\n{end}\n", encoding="utf-8")
+    supervisor.send(Signals.SIGHUP)
+    failed = supervisor.until_event("supervisor.reload_failed")
+    assert failed["error"] == f"the application ended the process that loaded it ({how})"
+    assert failed["goes_on"] == "the old version, until another HUP"
+    assert supervisor.workers() == old
 
 
 def test_other_kinds_and_queues_are_made_known(shop: Shop, supervise: Start, tmp_path: Path) -> None:
@@ -156,7 +173,8 @@ def test_lost_forkserver_and_no_code_to_load(shop: Shop, supervise: Start, tmp_p
     supervisor = supervise(app="app:client").ready()
     (tmp_path / "app.py").write_text("1 / 0\n", encoding="utf-8")
     supervisor.forkserver().kill()
-    supervisor.until_event("supervisor.reload_failed", 2)  # it keeps trying
+    failed = supervisor.until_event("supervisor.reload_failed", 2)  # it keeps trying
+    assert failed["goes_on"] == "nothing: it is tried again"
     assert supervisor.workers() == []
     write(tmp_path, "two")
     job = shop.insert("version")

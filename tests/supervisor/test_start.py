@@ -158,6 +158,8 @@ def test_workers_that_come_to_nothing_are_not_started_in_a_tight_loop(
     assert len(times) == 4
     first, *_, last = (float(time[-7:-1]) + 60 * int(time[-10:-8]) for time in times)
     assert (last - first) % 3600 > 0.5  # 0, 0.2 and 0.4 s apart
+    warning = supervisor.until_event("supervisor.warning")["warning"]
+    assert warning.startswith("4 workers in a row came to nothing; the next starts in 0.8 s.")
     assert supervisor.stop() == 0
 
 
