@@ -98,7 +98,7 @@ class Runner:
         except asyncio.CancelledError as cancelled:
             if (interrupt := interrupts.taken()) is None:
                 raise
-            raise interrupt.with_traceback(cancelled.__traceback__) from None
+            raise interrupt.with_traceback(_where(cancelled)) from None
         finally:
             interrupts.aim_at(None)
             _cancel_leftovers(loop)
@@ -107,6 +107,12 @@ class Runner:
         """A process that the handler forked has come back here: it must not go on as a second worker."""
         if os.getpid() != self._pid:
             os._exit(_exit_code(error))
+
+
+def _where(cancelled: asyncio.CancelledError) -> TracebackType | None:
+    """Return where in the coroutine it was cancelled. Python 3.10 raises another exception than arrived there."""
+    arrived = cancelled.__context__
+    return (arrived if isinstance(arrived, asyncio.CancelledError) else cancelled).__traceback__
 
 
 def _cancel_leftovers(loop: asyncio.AbstractEventLoop) -> None:
