@@ -40,7 +40,7 @@ one job at a time like all others.
 
 `job.is_cancelled()` says whether somebody has cancelled the job since it began. The answer comes from shared memory,
 without asking the database, so a long loop may ask as often as it likes. Nobody is forced to: what a cancelled job
-returns or raises counts no more.
+returns or raises counts no more. In `client.work()`, which no supervisor looks after, it stays `False`.
 
 `job.transaction()` and `job.complete()` commit the job's completion together with the handler's own rows: see
 [Do a job's work exactly once](../howto/exactly-once.md).

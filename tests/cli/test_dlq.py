@@ -98,6 +98,8 @@ def test_which_has_to_be_said(awa: Run, command: str, bury: Callable[..., list[i
     assert "say which: --kind, --queue" in awa("dlq", command, code=2).output
     if command != "retry-bulk":
         assert "not both" in awa("dlq", command, job, "--all", code=2).output
+    if command == "purge":  # 0 is no scope that anything is in, and is not taken for none
+        assert awa("dlq", command, "--before-id", "0").output == "Purged 0 jobs\n"
     assert client.dlq_depth() == 1
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from awa.outcome import Settlement
 from awa.processes import board as board_module
 from awa.processes.board import Board, BoardError
-from awa.processes.slot import LABEL_BYTES, Flag, Limits, Running, Slot, Stop, WorkerState
+from awa.processes.slot import LABEL_BYTES, Flag, Interrupt, Limits, Running, Slot, Stop, WorkerState
 
 
 @pytest.fixture
@@ -144,6 +144,20 @@ def test_cancelling_hits_one_run_and_no_other(slot: Slot) -> None:
     assert not slot.is_cancelled()
     slot.cancel(running)  # too late
     assert not slot.is_cancelled()
+
+
+def test_an_interrupt_is_meant_for_one_run_and_no_other(slot: Slot) -> None:
+    slot.begin_job(0, 77, 1, 1000)
+    running = slot.running()
+    assert running is not None
+    assert slot.interrupt() is Interrupt.NONE
+    slot.raise_in(running, Interrupt.TIMEOUT)
+    assert slot.interrupt() is Interrupt.TIMEOUT
+    slot.end_job()
+    slot.begin_job(1, 77, 2, 2000)  # the signal may come only now
+    assert slot.interrupt() is Interrupt.NONE
+    slot.raise_in(running, Interrupt.CANCEL)  # too late
+    assert slot.interrupt() is Interrupt.NONE
 
 
 def test_nothing_is_cancelled_before_the_first_job(slot: Slot) -> None:
