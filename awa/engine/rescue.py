@@ -87,7 +87,7 @@ def rescue(
         connection.execute(_LEAVE_WORKER, {"worker": worker})
     accepted = read_settle(settled) if settled else set()
     rescued = _read(worker, death, answer, len(accepted))
-    note_costs(connection, worker, [*finished, *_unsettled(death)], accepted | {rescued.suspect or 0})
+    note_costs(connection, worker, [*finished, *_unsettled(death)], accepted | {rescued.suspect or 0}, _ends(death))
     return rescued
 
 
@@ -142,6 +142,13 @@ def _unsettled(death: Death) -> list[Settlement]:
         return []
     cost = (death.cpu_us, death.peak_kb or 0)
     return [Settlement(death.running, JobState.Cancelled, death.started_us, death.started_us, *cost, -1, None)]
+
+
+def _ends(death: Death) -> dict[int, dict[str, Any]]:
+    """Return how the job that a worker died in was ended, for the case that it had been cancelled: its error's type is
+    the cancellation's then."""
+    how = {name: value for name, value in death.details.items() if name != "type"}
+    return {death.running: how} if death.running else {}
 
 
 def _next_stale(connection: psycopg.Connection[Any], stale_s: float, seen: list[int]) -> int | None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
 import psycopg
 
 from awa import telemetry
@@ -82,9 +83,16 @@ def settle(connection: psycopg.Connection[Any], worker: int, settlements: Sequen
 
 
 def note_costs(
-    connection: psycopg.Connection[Any], worker: int, settlements: Sequence[Settlement], accepted: set[int]
+    connection: psycopg.Connection[Any],
+    worker: int,
+    settlements: Sequence[Settlement],
+    accepted: set[int],
+    ends: Mapping[int, Mapping[str, Any]] | None = None,
 ) -> None:
-    """Record what refused attempts cost, if they were refused because their jobs had been cancelled."""
+    """Record what refused attempts cost, if they were refused because their jobs had been cancelled.
+
+    `ends` says of those that were ended by force, by job, how, and where they were.
+    """
     refused = [each for each in settlements if each.job_id not in accepted]
     if refused:
         connection.execute(
@@ -95,6 +103,7 @@ def note_costs(
                 "started": numbers(each.started_us for each in refused),
                 "cpu": numbers(each.cpu_us for each in refused),
                 "peak": numbers(each.peak_kb for each in refused),
+                "ends": msgspec.json.encode(ends or {}).decode(),
             },
         )
 

@@ -10,6 +10,7 @@ FROM_DEATHS: Final = 3
 """One death may be an accident, and two the same job's."""
 WINDOW_S: Final = 600
 """Over which the database counts."""
+HINT: Final = "awa queue deaths counts them, awa job show has how each attempt ended"
 
 
 class Killers:
@@ -28,4 +29,4 @@ class Killers:
             while threshold <= deaths:
                 threshold *= 2
             self._next[kind] = threshold
-            telemetry.emit(telemetry.RESCUE_KILLER_KIND, kind=kind, deaths=deaths, window_s=WINDOW_S)
+            telemetry.emit(telemetry.RESCUE_KILLER_KIND, kind=kind, deaths=deaths, window_s=WINDOW_S, hint=HINT)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from awa.engine import control
@@ -54,7 +56,10 @@ def test_a_handler_that_does_not_heed_it_is_killed_after_its_grace(shop: Shop, s
     next_job = shop.insert("step")
     shop.until_state("completed", next_job)
     assert shop.states(job) == ["cancelled"]
-    assert len(shop.attempts(job)) == 1
+    until(lambda: shop.attempts(job)[0]["error"].get("signal") == signal.SIGKILL)
+    (attempt,) = shop.attempts(job)
+    assert attempt["error"]["type"] == "Cancel"
+    assert "endless.py" in attempt["error"]["stack"]
     assert shop.job(next_job)["attempt"] == 1
 
 

@@ -19,6 +19,7 @@ def said() -> Iterator[Said]:
     def listen(event: str, fields: dict[str, object]) -> None:
         if event == telemetry.RESCUE_KILLER_KIND:
             assert fields["window_s"] == WINDOW_S
+            assert "awa queue deaths" in str(fields["hint"])
             said.append((str(fields["kind"]), int(str(fields["deaths"]))))
 
     end = telemetry.subscribe(listen)
