@@ -59,7 +59,7 @@ class LeaseLost(AwaError):
 
 
 class NotCommitted(AwaError):
-    """The handler had its job completed by a transaction of its own, and then did not commit that transaction."""
+    """The handler returned without having committed the transaction that was to complete its job."""
 
 
 class UnknownJobKind(AwaError):

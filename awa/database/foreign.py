@@ -65,7 +65,7 @@ def _psycopg(given: Any) -> Foreign | None:
             return cursor.execute(sql, parameters).fetchall()
 
     def is_begun() -> bool:
-        return connection.info.transaction_status != TransactionStatus.IDLE
+        return is_open(connection)
 
     def block() -> AbstractContextManager[Any]:
         # Not connection.transaction(): see SyncTransaction, a forked child must not end it.
@@ -86,7 +86,7 @@ def _psycopg2(given: Any) -> Foreign | None:
             return rows
 
     def is_begun() -> bool:
-        return bool(given.info.transaction_status != TransactionStatus.IDLE)
+        return is_open(given)
 
     return Foreign("this psycopg2 connection", lambda: given, execute, is_begun, lambda: _Psycopg2Block(given))
 
@@ -190,7 +190,10 @@ def is_open(raw: Any) -> bool:
 
 
 def refuse_autocommit(name: str, raw: Any) -> None:
-    """Raise AwaError when what is sent over connection `raw` now would be committed statement by statement."""
+    """Raise AwaError when what is sent over connection `raw` now would be committed statement by statement, or when it
+    is closed."""
+    if raw.closed:
+        raise AwaError(f"{name} is closed, and what was done over it is rolled back unless it was committed")
     if raw.autocommit and not is_open(raw):
         raise AwaError(
             f"{name} is in autocommit mode and in no transaction, so each statement would be committed by itself; "

@@ -68,14 +68,22 @@ def read_settle(sent: Sent) -> set[int]:
     return set(row[0]) if row else set()
 
 
-def settle(connection: psycopg.Connection[Any], worker: int, settlements: Sequence[Settlement]) -> set[int]:
+def settle(
+    connection: psycopg.Connection[Any],
+    worker: int,
+    settlements: Sequence[Settlement],
+    *,
+    patience_ms: int | None = None,
+) -> set[int]:
     """Record the outcomes; return the ids accepted.
 
     The others are no longer in a lease of this worker (cancelled, rescued, or settled before): their outcome is void.
+    With `patience_ms`, raises `psycopg.errors.LockNotAvailable` when somebody keeps the lease locked for longer.
     """
     if not settlements:
         return set()
     with one_trip(connection):
+        _limit_wait(connection, patience_ms)
         sent = send_settle(connection, worker, settlements)
     accepted = read_settle(sent)
     note_costs(connection, worker, settlements, accepted)
@@ -118,18 +126,31 @@ def release(connection: psycopg.Connection[Any], worker: int, keep: Sequence[int
 
 
 def release_if(
-    connection: psycopg.Connection[Any], worker: int, keep: Sequence[int], still: Callable[[], bool]
+    connection: psycopg.Connection[Any],
+    worker: int,
+    keep: Sequence[int],
+    still: Callable[[], bool],
+    *,
+    patience_ms: int,
 ) -> int | None:
     """As `release`, for a worker that lives, if `still()` once its lease is locked; else None, and nothing is done.
 
     While the lease is locked the worker cannot settle, so it cannot claim either: what is handed back is what it held
-    when `still` was asked, and not a lease it has begun since.
+    when `still` was asked, and not a lease it has begun since. Raises `psycopg.errors.LockNotAvailable` when somebody
+    else keeps it locked for `patience_ms`.
     """
     with connection.transaction():
+        _limit_wait(connection, patience_ms)
         if not connection.execute(_LOCK, {"worker": worker}, prepare=True).rowcount or not still():
             return None
         row = connection.execute(_RELEASE, {"worker": worker, "keep": numbers(keep)}).fetchone()
     return row[0] if row else 0
+
+
+def _limit_wait(connection: psycopg.Connection[Any], patience_ms: int | None) -> None:
+    """Wait no longer for locks than this, until the end of the transaction."""
+    if patience_ms is not None:
+        connection.execute(f"set local lock_timeout = {patience_ms}")
 
 
 # In a transaction of the application's

@@ -31,6 +31,12 @@ STRAYS_S: Final = 1.0
 LIMIT_SEEN_S: Final = 0.001
 """After so long a worker has seen a limit, or we see what it started before."""
 LOOK_S: Final = 0.025
+HELP_PATIENCE_MS: Final = 50
+"""So long the others wait behind the help for one worker, whose handler may have its lease locked by `job.complete`."""
+HELP_AGAIN_S: Final = 0.5
+"""After so long it is tried again …"""
+HELP_HELD_UP_S: Final = 2.0
+"""… and after so long in vain it is said."""
 
 
 class Burial(NamedTuple):
@@ -54,6 +60,8 @@ class Proxy(Service):
         """Node and process id of workers that died before they told their id."""
         self._freed: dict[int, tuple[int, int]] = {}
         """By slot: the last worker and lease that was freed."""
+        self._held_up: dict[int, tuple[float, float]] = {}
+        """By worker whose lease somebody has locked: since when, and when to try again."""
         self._strays_at = 0.0
         self._strays_asked = False
 
@@ -92,8 +100,11 @@ class Proxy(Service):
             lead.leave_process(connection, *self._unnamed[0])
             self._unnamed.popleft()
         self._mark_strays(connection)
+        self._held_up = {
+            worker: times for worker, times in self._held_up.items() if monotonic() - times[1] < HELP_HELD_UP_S
+        }
         for slot in self._node.board.slots:
-            self._help(connection, slot)
+            self._help_unless_locked(connection, slot)
         return LOOK_S
 
     def regrets(self) -> str:
@@ -119,6 +130,22 @@ class Proxy(Service):
         if rescued.returned or rescued.suspect:
             self._node.look_back()
             insert.wake(connection)
+
+    def _help_unless_locked(self, connection: psycopg.Connection[Any], slot: Slot) -> None:
+        """Help a worker, but let nobody wait for the one whose lease is locked."""
+        worker = slot.worker_id
+        since, again = self._held_up.get(worker, (monotonic(), 0.0))
+        if monotonic() < again:
+            return
+        try:
+            self._help(connection, slot)
+        except LockNotAvailable as error:
+            self._held_up[worker] = since, monotonic() + HELP_AGAIN_S
+            if monotonic() - since >= HELP_HELD_UP_S:
+                self.held_up(f"the help for worker {worker}", error)
+        else:
+            if self._held_up.pop(worker, None):
+                self.praise(f"the help for worker {worker}")
 
     def _help(self, connection: psycopg.Connection[Any], slot: Slot) -> None:
         """Do for a worker that is stuck in a job what it would have done after it."""
@@ -161,7 +188,7 @@ class Proxy(Service):
     def _settle(self, connection: psycopg.Connection[Any], slot: Slot) -> None:
         worker, page = slot.worker_id, slot.journal.read()
         if page.settlements and slot.worker_id == worker:  # or the slot has changed hands while we read
-            accepted = settle.settle(connection, worker, page.settlements)
+            accepted = settle.settle(connection, worker, page.settlements, patience_ms=HELP_PATIENCE_MS)
             slot.journal.mark_settled(page)
             telemetry.emit(telemetry.SETTLE_JOBS, worker=worker, jobs=len(accepted), by="proxy")
 
@@ -177,7 +204,7 @@ class Proxy(Service):
 
         slot.set_limit(running.lease, running.position + 1)
         sleep(LIMIT_SEEN_S)
-        freed = settle.release_if(connection, worker, [running.job_id], is_still_in_it)
+        freed = settle.release_if(connection, worker, [running.job_id], is_still_in_it, patience_ms=HELP_PATIENCE_MS)
         if freed is not None:
             self._freed[slot.index] = (worker, running.lease)
         if freed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from types import TracebackType
@@ -43,6 +44,7 @@ class JobTransaction(SyncTransaction):
         self.result = result
         self._complete = complete
         self._commit = commit
+        self._is_abandoned = False
 
     def commit(self) -> None:
         """Complete the job and make everything done here durable. Raises LeaseLost, or DatabaseError if it failed."""
@@ -56,9 +58,30 @@ class JobTransaction(SyncTransaction):
                 self.rollback()
             raise
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it has been begun and not ended."""
+        return self._connection is not None and not self._end
+
+    def abandon(self) -> bool:
+        """Roll it back, now that its handler has ended; False when a thread of the handler's is still busy with it."""
+        if self._connection is not None and self._connection.lock.locked():
+            return False
+        self._is_abandoned = True
+        with contextlib.suppress(AwaError):  # its connection broke: the server rolls it back
+            self.rollback()
+        return True
+
     def __enter__(self) -> JobTransaction:
         super().__enter__()
         return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._is_abandoned and error is None:
+            raise AwaError("the handler had ended before this block did, so the transaction was rolled back")
+        super().__exit__(kind, error, trace)
 
 
 class TransactionBlock:

@@ -67,6 +67,7 @@ class Way(Enum):
 class _Asked:
     """A transaction that was asked to complete the job being run."""
 
+    job_id: int
     raw: Any
     """The connection it runs on, of psycopg or psycopg2."""
     xid: str | None = None
@@ -93,6 +94,10 @@ class Completions:
         self._known: WeakSet[Any] = WeakSet()
         """Connections that have been seen to lead to the worker's own database."""
         self._asked: _Asked | None = None
+        self._turn = 0
+        """Counts the jobs that have ended."""
+        self._begun: list[JobTransaction] = []
+        """Those of the job being run, so that none is forgotten with its rows in it."""
 
     def complete(self, job: Job, given: Any, result: Any) -> None:
         """Write the completion of `job` into the transaction that connection `given` is in."""
@@ -103,7 +108,7 @@ class Completions:
         self._refuse_second(job, raw)
         self._refuse_other_database(job, target, raw)
         settlement = self._settlement(job, result)
-        earlier, self._asked = self._asked, _Asked(raw)
+        earlier, self._asked = self._asked, _Asked(job.id, raw)
         self._asked.xid = settle.settle_within(target.execute, self._slot.worker_id, settlement)
         if self._asked.xid is None:
             self._asked = earlier
@@ -114,11 +119,16 @@ class Completions:
         """Return a transaction that completes `job` as it commits: of the worker's own, or on connection `given`."""
         self._refuse_child(job)
 
+        turn = self._turn
+
         def complete(connection: Any, value: Any) -> None:
+            self._refuse_ended(job, turn)
             self.complete(job, connection, value)
 
         if given is None:
-            return JobTransaction(self._lender().lend_plain, self._registry, complete, self.commit, result)
+            own = JobTransaction(self._lender().lend_plain, self._registry, complete, self.commit, result)
+            self._begun.append(own)
+            return own
         return TransactionBlock(foreign(given), given, complete, self.commit, result)
 
     def commit(self, commit: Callable[[], T]) -> T:
@@ -133,7 +143,13 @@ class Completions:
     def judge(self, body: Body, attempt: int, policy: Policy, verdict: Verdict) -> tuple[Verdict, Way]:
         """Return what became of a job whose handler has come to `verdict`, and what is left to do about it."""
         asked, self._asked = self._asked, None
-        if asked is None:
+        self._turn += 1
+        if self._begun and (ends := self._roll_back_begun()):
+            if verdict.state is JobState.Completed:
+                verdict = decide_error(_never_ended(), attempt, body.max_attempts, policy)
+            if not all(ends):
+                return verdict, Way.OPEN
+        if asked is None or asked.job_id != body.id:
             return verdict, Way.SETTLE
         found = Recorded("committed", True) if asked.is_committed else self._ask(body.id, attempt, asked)
         if found.recorded:
@@ -149,6 +165,14 @@ class Completions:
         """Close the connection of `job.transaction()`, if there is one."""
         if self._own is not None:
             self._own.close()
+
+    def _roll_back_begun(self) -> list[bool]:
+        """Roll back what the handler has begun by `transaction()` and not ended; return whether it could be, for each.
+
+        With `with` there is none, but in a generator that was not run to its end.
+        """
+        begun, self._begun = self._begun, []
+        return [own.abandon() for own in begun if own.is_open]
 
     def _ask(self, job_id: int, attempt: int, asked: _Asked) -> Recorded:
         try:
@@ -184,6 +208,11 @@ class Completions:
                 "complete the job there"
             )
 
+    def _refuse_ended(self, job: Job, turn: int) -> None:
+        """What a thread left behind does would be taken for the next job's."""
+        if self._turn != turn:
+            raise AwaError(f"the handler of job {job.id} has ended: what it left running cannot complete the job")
+
     def _refuse_second(self, job: Job, raw: Any) -> None:
         """Waiting for a lock that another connection of this process holds would never end."""
         asked = self._asked
@@ -213,6 +242,13 @@ class Completions:
 
 def _already(job: Job) -> AwaError:
     return AwaError(f"job {job.id} has been completed already, earlier in this handler")
+
+
+def _never_ended() -> NotCommitted:
+    return NotCommitted(
+        "the handler returned and had left open what job.transaction() gave it, so all of that was rolled back. Use it "
+        "in a with block, or commit it before returning"
+    )
 
 
 def _not_committed(is_open: bool) -> NotCommitted:

@@ -207,7 +207,11 @@ class Loop:
             verdict.payload,
         )
         self._pace.note_run(body.kind, ended - started)
-        fits = way is Way.DONE or self.pending.add(settlement, ended, in_doubt=way is not Way.SETTLE)
+        fits = True
+        if way is Way.DONE:
+            self.pending.pass_over(ended - started)
+        else:
+            fits = self.pending.add(settlement, ended, in_doubt=way is not Way.SETTLE)
         self._slot.end_job()
         self.jobs_done += 1
         telemetry.emit(

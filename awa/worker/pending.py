@@ -32,6 +32,8 @@ class Pending:
         self.jobs: list[Settlement] = []
         self._journal = journal
         self._in_doubt: set[int] = set()
+        self._may_be_helped = False
+        """Whether a job of this lease that needs no settling has taken so long that the supervisor may have helped."""
         self._oldest_us = 0
         self._settle_us = 1_000.0
 
@@ -46,6 +48,10 @@ class Pending:
             self._oldest_us = now_us
         self.jobs.append(settlement)
         return self._journal.append(settlement)
+
+    def pass_over(self, took_us: int) -> None:
+        """Note a job that took so long and needs no settling: its handler's transaction has completed it."""
+        self._may_be_helped |= took_us >= HELPED_FROM_US
 
     def is_due(self, now_us: int, next_job_us: float, rest_us: float) -> bool:
         """Whether to settle before the next job, expected to take `next_job_us`, the rest of the lease `rest_us`."""
@@ -74,6 +80,7 @@ class Pending:
         refused = self._refused(outstanding, accepted)
         self.jobs.clear()
         self._in_doubt.clear()
+        self._may_be_helped = False
         self._journal.reset()
         if refused:
             telemetry.emit(telemetry.SETTLE_REFUSED, worker=self.worker, jobs=refused)
@@ -89,7 +96,10 @@ class Pending:
         """
         known = accepted | self._in_doubt
         refused = [job.job_id for job in outstanding if job.job_id not in known]
-        if refused and any(job.finished_us - job.started_us >= HELPED_FROM_US for job in outstanding):
+        may_be_helped = self._may_be_helped or any(
+            job.finished_us - job.started_us >= HELPED_FROM_US for job in outstanding
+        )
+        if refused and may_be_helped:
             deadline_us = monotonic_us() + HELP_NOTED_US
             while refused and monotonic_us() < deadline_us:
                 sleep(LOOK_S)

@@ -56,9 +56,9 @@ def test_a_lease_claimed_meanwhile_is_not_touched(database: str, session: Callab
             mate.until_blocked()
             return True
 
-        assert release_if(db, worker, jobs[:1], still) == 2
+        assert release_if(db, worker, jobs[:1], still, patience_ms=5_000) == 2
         assert mate.result() == {jobs[0]}
         took = ids_of(take(db, worker))
         assert sorted(took) == jobs[1:]
-        assert release_if(db, worker, jobs[:1], lambda: False) is None
+        assert release_if(db, worker, jobs[:1], lambda: False, patience_ms=5_000) is None
         assert all_in(db, "leased", took)

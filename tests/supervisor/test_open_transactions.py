@@ -67,6 +67,31 @@ def test_a_burial_that_has_to_wait_lets_the_others_go_first(shop: Shop, supervis
     assert not supervisor.events("supervisor.service_failed")
 
 
+def test_a_locked_lease_does_not_hold_up_the_help_for_others(shop: Shop, supervise: Start) -> None:
+    """As by a handler that goes on for a while behind `job.complete`, of the first worker on the board."""
+    supervisor = supervise(processes=2, stuck_after_ms=6_000).ready()
+    first_pid = next(line["pid"] for line in supervisor.events("worker.ready") if line["slot"] == 0)
+    leases = [lease_with_a_stop(shop, supervisor, f"gate {n}") for n in range(2)]
+    leases.sort(key=lambda lease: shop.rows("select pid from effects where job = %s", lease[1]) != [first_pid])
+    (before, stuck, rest), (before_others, other, others) = leases
+    shop.until_state("completed", *before, *before_others, timeout=5)
+    with psycopg.connect(shop.dsn) as holder:
+        held = holder.execute("select ids from awa.batch where %s = any (ids) for update", [stuck]).fetchall()
+        assert held == [([stuck, *rest],)]
+        assert set(shop.states(*others)) == {"running"}
+        shop.until_state("available", *others, timeout=30)
+        warning = supervisor.until_event("supervisor.warning", timeout=30)
+        assert "the help for worker" in warning["warning"]
+        assert set(shop.states(*rest)) == {"running"}
+        holder.rollback()
+    shop.until_state("available", *rest, timeout=30)
+    for gate in ("gate 0", "gate 1"):
+        shop.open(gate)
+    shop.until_state("completed", stuck, other, *rest, *others, timeout=30)
+    assert len(supervisor.events("supervisor.warning")) == 1
+    assert not supervisor.events("supervisor.service_failed")
+
+
 def test_what_could_not_be_handed_back_at_the_end_is_said_and_left_to_others(shop: Shop, supervise: Start) -> None:
     supervisor = supervise(processes=1).ready()
     before, running, behind = lease_with_a_stop(shop, supervisor, "gate")

@@ -22,6 +22,7 @@ import awa
 from awa import telemetry
 from awa.errors import AwaError, LeaseLost, NotCommitted, SerializationError, StateConflict, ValidationError
 from awa.job import Job
+from awa.outcome import Snooze
 from tests.fixtures.ledger import configure_django
 from tests.fixtures.waiting import until
 
@@ -354,6 +355,125 @@ def test_left_open(app: App, database: str, connect: Any) -> None:
     assert "was left open" in error_of(job)
     assert app.effects() == []
     assert "run.left_open" in app.names()
+
+
+def test_a_transaction_of_the_jobs_own_that_is_forgotten(app: App) -> None:
+    """Rows must not be lost while the job counts as completed."""
+
+    def handler(job: Job) -> None:
+        job.transaction().execute("insert into effects values ($1, 'forgotten')", job.id)
+
+    job = app.run(handler)
+    assert error_of(job).startswith("NotCommitted: the handler returned and had left open what job.transaction() gave")
+    assert (app.effects(), app.names().count("run.left_open")) == ([], 0)
+
+
+def test_a_block_in_a_generator_that_is_kept(app: App, connect: Any) -> None:
+    """Its connection must not stay away: the next jobs need one."""
+    kept = []
+
+    def block(job: Job) -> Iterator[None]:
+        with job.transaction() as tx:
+            tx.execute("insert into effects values ($1, 'half')", job.id)
+            yield
+
+    def handler(job: Job) -> None:
+        if job.attempt == 1:
+            kept.append(block(job))
+            next(kept[-1])
+            raise ValueError("first")
+
+    app.run(handler, jobs=3, max_attempts=2)
+    assert len(kept) == 3
+    query = "select count(*) from pg_stat_activity where datname = current_database() and state like 'idle in%'"
+    assert app.db.execute(query).fetchone() == (0,)
+    assert app.effects() == []
+
+
+@pytest.mark.parametrize("begins", ["before", "after"])
+def test_a_thread_left_behind_does_not_count_for_the_next_job(app: App, begins: str) -> None:
+    """Both are in one lease, as short jobs are: the first one is not settled yet when the thread would commit."""
+    is_over, tried = threading.Event(), threading.Event()
+    refused: list[str] = []
+
+    def late(transaction: Any) -> None:
+        try:
+            if begins == "after":
+                assert is_over.wait(30)
+            with transaction as tx:
+                tx.execute("insert into effects values (1, 'late')")
+                began.set()
+                assert is_over.wait(30)
+        except AwaError as error:
+            refused.append(str(error))
+        tried.set()
+
+    def handler(job: Job) -> Any:
+        ran.append(job.id)
+        if len(ran) == 118:
+            threading.Thread(target=late, args=(job.transaction(),)).start()
+            assert begins == "after" or began.wait(30)
+            return Snooze(3600)
+        if len(ran) == 119:
+            is_over.set()
+            assert tried.wait(30)
+        return "mine"
+
+    began, ran = threading.Event(), list[int]()
+    app.run(handler, jobs=120)
+    left, next_one = (app.client.get_job(ran[position]) for position in (117, 118))
+    assert (left.state.name, next_one.state.name, next_one.result) == ("Scheduled", "Completed", "mine")
+    assert app.effects() == []
+    assert "had ended" in refused[0] or "has ended" in refused[0]
+
+
+def test_a_thread_still_at_it_ends_the_worker(app: App) -> None:
+    """What it does can neither be waited for nor undone from here."""
+    began = threading.Event()
+
+    def busy(job: Job) -> None:
+        with suppress(AwaError), job.transaction() as tx:
+            tx.execute("insert into effects values ($1, 'busy')", job.id)
+            began.set()
+            tx.execute("select pg_sleep(1)")
+
+    threads: list[threading.Thread] = []
+
+    def handler(job: Job) -> None:
+        threads.append(threading.Thread(target=busy, args=(job,)))
+        threads[0].start()
+        assert began.wait(30)
+        until(lambda: app.db.execute("select 1 from pg_stat_activity where query like 'select pg_sleep%'").fetchall())
+
+    with pytest.raises(AwaError, match="left its transaction open"):
+        app.run(handler)
+    threads[0].join()
+    assert app.effects() == []
+    assert "run.left_open" in app.names()
+
+
+@pytest.mark.parametrize("how", ["complete", "transaction", "inside", "own"])
+def test_a_closed_connection(app: App, connect: Any, how: str) -> None:
+    """Said to be what it is."""
+
+    def handler(job: Job) -> None:
+        connection = connect()
+        if how == "own":
+            with job.transaction() as tx:
+                tx.connection.close()
+        elif how == "inside":
+            with job.transaction(connection):
+                connection.close()
+        else:
+            connection.close()
+            if how == "complete":
+                job.complete(connection)
+            with job.transaction(connection):
+                pass
+
+    error = error_of(app.run(handler))
+    assert "closed" in error or "was ended inside the block" in error
+    assert "autocommit" not in error
 
 
 def test_a_transaction_begun_after_the_commit_is_none_of_its_business(app: App, connect: Any) -> None:

@@ -25,14 +25,19 @@ def board() -> Board:
     return Board.create(1)
 
 
-def test_what_the_supervisor_settles_at_the_same_time_is_not_refused(board: Board) -> None:
-    """It has settled the first two, and notes that only after our own settle was answered."""
+@pytest.mark.parametrize("by", ["the worker", "its handler"])
+def test_what_the_supervisor_settles_at_the_same_time_is_not_refused(board: Board, by: str) -> None:
+    """It has settled the first two, and notes that only after our own settle was answered. The long job behind them is
+    settled by the worker, or has been completed by its handler."""
     slot = board[0]
     pending = Pending(7, slot.take(7))
     for job in (1, 2):
         pending.add(finished(job, 100), 0)
     page = slot.journal.read()
-    pending.add(finished(3, LONG_US), 0)
+    if by == "the worker":
+        pending.add(finished(3, LONG_US), 0)
+    else:
+        pending.pass_over(LONG_US)
     outstanding = pending.outstanding()
 
     def note() -> None:
