@@ -717,8 +717,10 @@ def test_what_is_no_connection(app: App, database: str, given: Any, said: str) -
 def test_other_databases_below_the_libraries(app: App, database: str) -> None:
     configured_django(database)
     assert "is to SQLite, not to PostgreSQL" in error_of(app.run(lambda job: job.complete("lite")))
-    with create_engine("sqlite://").connect() as connection:
+    engine = create_engine("sqlite://")
+    with engine.connect() as connection:
         assert "uses the driver 'pysqlite'" in error_of(app.run(lambda job: job.complete(connection)))
+    engine.dispose()
 
 
 def test_the_errors_are_ours() -> None:
