@@ -93,8 +93,9 @@ def each_failed(
     row = connection.execute(_NEWEST).fetchone()
     wanted = {"kind": kind, "queue": queue, "above": 0, "upto": row[0] if row else 0, "jobs_max": STEP_JOBS_MAX}
     done = 0
-    while found := [row[0] for row in connection.execute(_FAILED, wanted)]:
-        with as_one(connection):
-            done += step(locked_free(connection, found))
-        wanted["above"] = found[-1]
+    while looked_at := connection.execute(_FAILED, wanted).fetchall():
+        if found := [job_id for job_id, is_one in looked_at if is_one]:
+            with as_one(connection):
+                done += step(locked_free(connection, found))
+        wanted["above"] = looked_at[-1][0]
     return done

@@ -12,7 +12,21 @@ from awa.engine.seal import seal_all
 from awa.engine.settle import settle
 from awa.errors import JobNotFound, StateConflict
 from awa.job import JobState
-from tests.engine.helpers import Connection, add, add_sealed, all_in, batches, ids_of, outcome, sign_in, state, take
+from tests.engine.helpers import (
+    Connection,
+    add,
+    add_sealed,
+    all_in,
+    batches,
+    explain,
+    ids_of,
+    nodes,
+    outcome,
+    outcomes,
+    sign_in,
+    state,
+    take,
+)
 from tests.fixtures.postgres import both_servers
 
 S = JobState
@@ -328,3 +342,17 @@ def test_what_cannot_be_done_leaves_the_connection_usable(db: Connection, step: 
     with pytest.raises(StateConflict):
         step(db, job)
     assert db.info.transaction_status.name == "IDLE"
+
+
+def test_a_bulk_operation_looks_at_no_more_jobs_than_a_step_has(db: Connection) -> None:
+    """Whatever the statistics say, here nothing: else each of its steps would take as long as all should together."""
+    worker = sign_in(db)
+    add_sealed(db, 500)
+    ids = ids_of(take(db, worker))
+    assert settle(db, worker, outcomes(ids, S.Failed)) == set(ids)
+    wanted = {"kind": None, "queue": "default", "above": 0, "upto": 10**9, "jobs_max": 20}
+    for generic in (False, True):
+        plan = explain(db, "ended/failed", wanted, generic=generic)
+        assert max(node["Actual Loops"] for node in nodes(plan)) <= 20
+    assert control.retry_failed(db, queue="default")
+    assert all_in(db, "ready", ids)
