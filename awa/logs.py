@@ -76,10 +76,13 @@ def _log(event: str, fields: dict[str, Any]) -> None:
 
 
 def _level(event: str, fields: dict[str, Any]) -> int:
-    went_wrong = (event == telemetry.RUN_FINISHED and fields["error"] is not None) or (
-        event == telemetry.WORKER_EXITED and not fields["expected"]
-    )
-    return logging.WARNING if went_wrong else LEVELS.get(event, logging.INFO)
+    if event == telemetry.RUN_FINISHED and fields["error"] is not None:
+        return logging.INFO if fields["void"] else logging.WARNING
+    if event == telemetry.WORKER_EXITED and not fields["expected"]:
+        return logging.WARNING
+    if event == telemetry.SETTLE_REFUSED and fields["expected"]:
+        return logging.INFO
+    return LEVELS.get(event, logging.INFO)
 
 
 class _Text(logging.Formatter):

@@ -207,7 +207,9 @@ class Loop:
             verdict.payload,
         )
         self._pace.note_run(body.kind, ended - started)
-        fits = True
+        fits, cancelled = True, self._slot.is_cancelled()
+        if cancelled:
+            self.pending.note_cancelled(body.id)
         if way is Way.DONE:
             self.pending.pass_over(ended - started)
         else:
@@ -221,6 +223,7 @@ class Loop:
             state=verdict.state,
             us=ended - started,
             error=_said(verdict),
+            void=cancelled or None,
         )
         if way is not Way.SETTLE:
             self._heed(way, body)

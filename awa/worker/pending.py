@@ -32,6 +32,7 @@ class Pending:
         self.jobs: list[Settlement] = []
         self._journal = journal
         self._in_doubt: set[int] = set()
+        self._cancelled: set[int] = set()
         self._may_be_helped = False
         """Whether a job of this lease that needs no settling has taken so long that the supervisor may have helped."""
         self._oldest_us = 0
@@ -52,6 +53,10 @@ class Pending:
     def pass_over(self, took_us: int) -> None:
         """Note a job that took so long and needs no settling: its handler's transaction has completed it."""
         self._may_be_helped |= took_us >= HELPED_FROM_US
+
+    def note_cancelled(self, job_id: int) -> None:
+        """Note that a job was known to be cancelled, or others', when it ended: its refusal is no surprise."""
+        self._cancelled.add(job_id)
 
     def is_due(self, now_us: int, next_job_us: float, rest_us: float) -> bool:
         """Whether to settle before the next job, expected to take `next_job_us`, the rest of the lease `rest_us`."""
@@ -78,12 +83,14 @@ class Pending:
     def settled(self, outstanding: list[Settlement], accepted: set[int]) -> bool:
         """Forget what has been settled; say what was refused, and return whether nothing was."""
         refused = self._refused(outstanding, accepted)
+        expected = self._cancelled.issuperset(refused)
         self.jobs.clear()
         self._in_doubt.clear()
+        self._cancelled.clear()
         self._may_be_helped = False
         self._journal.reset()
         if refused:
-            telemetry.emit(telemetry.SETTLE_REFUSED, worker=self.worker, jobs=refused)
+            telemetry.emit(telemetry.SETTLE_REFUSED, worker=self.worker, jobs=refused, expected=expected)
         if accepted:
             telemetry.emit(telemetry.SETTLE_JOBS, worker=self.worker, jobs=len(accepted))
         return not refused

@@ -17,7 +17,8 @@ MEANINGS = {
     "seal.batches": "Newly committed jobs were routed into batches.",
     "seal.restored": "The sealing ledger came from another cluster, as after a restore; every job that was nowhere has "
     "been routed anew.",
-    "run.finished": "A job's handler returned or raised. A warning when the job is to be retried or has failed.",
+    "run.finished": "A job's handler returned or raised. A warning when the job is to be retried or has failed, "
+    "unless it had been cancelled, or given to others, while it ran (`void`): what came of it counts no more.",
     "run.timed_out": "A job's time is up: `JobTimeout` is raised in its handler, and after the grace "
     "its worker is killed.",
     "run.cancelled": "A running job has been cancelled; its handler may see it, and after the grace "
@@ -26,7 +27,8 @@ MEANINGS = {
     "worker ends, so that the transaction is rolled back; the job is retried.",
     "settle.jobs": "Outcomes were recorded; `by` says for whom, if not by the worker itself.",
     "settle.refused": "Outcomes were refused, because the jobs were no longer in the worker's lease: cancelled, or "
-    "given to others, or recorded already by a try whose answer was lost with the connection.",
+    "given to others, or recorded already by a try whose answer was lost with the connection. "
+    "A warning unless the worker knew that (`expected`).",
     "settle.written_off": "Jobs were claimed whose rows in `awa.job_log` somebody has deleted; nobody can run them, "
     "and they count as failed.",
     "promote.jobs": "Deferred jobs were due and are ready now.",

@@ -22,7 +22,8 @@ def test_the_handler_of_a_cancelled_job_hears_of_it_and_its_result_does_not_coun
     assert control.cancel(shop.db, cancelled) is True
     assert shop.states(cancelled) == ["cancelled"]
     shop.until_effect("heard", cancelled)
-    supervisor.until_event("settle.refused")
+    refused = supervisor.until_event("settle.refused")
+    assert (refused["level"], refused["expected"]) == ("info", True)
     assert shop.states(cancelled) == ["cancelled"]
     assert shop.effects(other) == ["waiting"]  # only that job is hit
     control.cancel(shop.db, other)
