@@ -24,11 +24,18 @@ _INTRODUCTION = b"""
     select pg_backend_pid(), case when current_setting('default_transaction_isolation') <> 'read committed'
     then set_config('default_transaction_isolation', 'read committed', false) end"""
 
+# A connection that has been given up may be alive at the other end, with a transaction half said that has locked our
+# lease: the server is to end it when it hears no more for as long as we would wait ourselves.
+_NOT_FOR_EVER = b"""
+    select set_config('idle_in_transaction_session_timeout', %(ms)s, false) from pg_settings
+    where name = 'idle_in_transaction_session_timeout' and not setting::int between 1 and %(ms)s::int"""
+
 
 def connect(dsn: str, *, role: str, autocommit: bool = True, answer_s: float | None = None) -> psycopg.Connection[Any]:
     """Open a connection for the process or thread called `role` (shown in pg_stat_activity).
 
-    `answer_s`: the longest anybody waits for an answer on it, in seconds (see `BoundedConnection`); None: for ever.
+    `answer_s`: the longest anybody waits for an answer on it, in seconds (see `BoundedConnection`), and the longest its
+    server waits in the middle of a transaction; None: for ever.
     JSON columns come back as raw bytes: the codec decodes them straight into the handler's type.
     Raises `DatabaseError` that names the server (never the password) and says what to check.
     """
@@ -44,6 +51,8 @@ def connect(dsn: str, *, role: str, autocommit: bool = True, answer_s: float | N
     set_json_loads(_raw, connection)
     if introduced is None or introduced[0] != connection.info.backend_pid:
         connection.prepare_threshold = None  # the next transaction may be another server's, which knows of none
+    elif answer_s is not None:
+        connection.execute(_NOT_FOR_EVER, {"ms": str(round(answer_s * 1000))})
     return connection
 
 

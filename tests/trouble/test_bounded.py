@@ -111,3 +111,23 @@ def test_with_patience_it_takes_longer(
 def test_who_asks_for_no_limit_has_none(database: str) -> None:
     with connect(database, role="unbounded") as connection:
         assert type(connection) is psycopg.Connection
+
+
+def test_a_transaction_half_said_is_ended_by_the_server(proxy: TcpProxy, database: str) -> None:
+    """Its connection is open at both ends and silent: what it has locked must not stay locked."""
+    with connect(database, role="others") as others:
+        others.execute("create table lease (id int); insert into lease values (1)")
+        ghost = connect(proxy.dsn, role="ghost", answer_s=ANSWER_S)
+        ghost.execute("begin")
+        ghost.execute("select * from lease for update")
+        proxy.freeze()
+        others.execute("set lock_timeout = '20s'")
+        assert others.execute("select * from lease for update").fetchall() == [(1,)]
+        ghost.pgconn.finish()
+
+
+def test_a_stricter_limit_of_the_user_s_own_stays(database: str) -> None:
+    with connect(database, role="owner") as owner:
+        owner.execute(f'alter database "{owner.info.dbname}" set idle_in_transaction_session_timeout = 100'.encode())
+    with connect(database, role="bounded", answer_s=ANSWER_S) as bounded:
+        assert bounded.execute("show idle_in_transaction_session_timeout").fetchone() == ("100ms",)
