@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from awa.producing import InsertedMany as InsertedMany
     from awa.queue_policy import QueuePolicy as QueuePolicy
     from awa.transaction import SyncTransaction as SyncTransaction
+    from awa.unique import unique_key as unique_key
 
 _HOMES = {
     "awa.client": "Client",
@@ -66,6 +67,7 @@ _HOMES = {
     "awa.producing": "InsertedMany",
     "awa.queue_policy": "QueuePolicy",
     "awa.transaction": "SyncTransaction",
+    "awa.unique": "unique_key",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

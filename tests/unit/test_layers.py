@@ -12,7 +12,7 @@ ROOT = Path(awa.__file__).parent
 LAYERS = (
     (
         "errors version kinds job backoff policy queue_policy codec anatomy failure outcome "
-        "settings telemetry logs crontab"
+        "settings telemetry logs crontab unique partitions ordering"
     ),
     "processes",
     "database",
