@@ -39,10 +39,17 @@ def unique_key(
 ) -> bytes:
     """Return the unique key of jobs of `kind` with these args, in this queue, in this period: 16 bytes.
 
-    What is None plays no part in the key, just as `unique_opts` with by_args=False, by_queue=False or by_period=None
-    leaves it out. So for jobs inserted with by_args=["user_id"] pass the args {"user_id": …} alone. `period` is the
-    number of the period, or a timedelta, which means the one we are in. Raises ValidationError when `args` are none
-    that a job can have.
+    What is None plays no part in the key, just as by_args=False, by_queue=False and by_period=None leave it out.
+
+    Args:
+        kind: the kind of the jobs.
+        args: what `insert` takes; for jobs inserted with by_args=["user_id"] an object with `user_id` alone.
+        queue: for jobs inserted with by_queue=True, their queue.
+        period: for jobs inserted with by_period, the number of the period, or a timedelta: the period we are in.
+
+    Raises:
+        ValidationError: no job can have such args, or another value is not what it must be.
+        OverflowError: the number of the period does not fit into 64 bits.
     """
     parts = [_text(kind, "kind")]
     if queue is not None:

@@ -23,6 +23,7 @@ CHAPTERS = (
     ("The client", "Client SyncTransaction"),
     ("Jobs", "Job JobState InsertedMany QueueStat QueuePolicy DlqEntry RetryFailedResult WorkerDeaths"),
     ("What a handler may return", "RetryAfter Snooze Cancel"),
+    ("Keys and partitions", "unique_key PartitionedQueue"),
     ("Kinds and schema", "derive_kind migrations migrations_range current_migration_version"),
 )
 BACKOFFS = """
