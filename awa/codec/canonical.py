@@ -36,7 +36,7 @@ def canonical(value: Any) -> bytes:
 def canonical_of(raw: bytes) -> bytes:
     """Return the canonical JSON of the document `raw`. Raises SerializationError when it is not JSON."""
     value = _read(raw)
-    # A walk in Python is most of the work (a dict of five fields: 0.8 µs without, 2 µs with it), and few need it.
+    # A walk in Python is most of the work (a small dict: 1.2 µs without, 5 µs with it), and few need it.
     return _write(_spelled(value) if _MAYBE_SPECIAL.search(raw) else value)
 
 
