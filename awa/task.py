@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from awa.codec import decoder_for
+from awa.codec.encoding import BYTES_MAX
 from awa.errors import ValidationError
 from awa.kinds import derive_kind
 from awa.policy import Policy, check_policy
@@ -38,8 +39,10 @@ class Task:
 class Registry:
     """The tasks of one application, by kind."""
 
-    def __init__(self) -> None:
+    def __init__(self, payload_bytes_max: int = BYTES_MAX) -> None:
         self._tasks: dict[str, Task] = {}
+        self.payload_bytes_max = payload_bytes_max
+        """Bytes that the arguments of a job inserted here may take as JSON."""
 
     def add(self, handler: Callable[..., Any], args_type: Any, kind: str | None, queue: str, **options: Any) -> Task:
         """Register `handler`; the last one registered for a kind wins. Raises ValidationError.
