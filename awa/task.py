@@ -42,12 +42,22 @@ class Task:
 class Registry:
     """The tasks of one application, by kind, and what it wants done around them."""
 
-    def __init__(self) -> None:
-        self._tasks: dict[str, Task] = {}
-        self.around: tuple[Around, ...] = ()
+    def __init__(self, parent: Registry | None = None) -> None:
+        """`parent`: share its tasks, and do what it wants done inside, or after, what this one wants."""
+        self._parent = parent
+        self._tasks: dict[str, Task] = {} if parent is None else parent._tasks
+        self._around: tuple[Around, ...] = ()
+        self._starts: tuple[Callable[[], Any], ...] = ()
+
+    @property
+    def around(self) -> tuple[Around, ...]:
         """What is entered around each call of a handler, the outermost first."""
-        self.starts: tuple[Callable[[], Any], ...] = ()
+        return self._around if self._parent is None else self._around + self._parent.around
+
+    @property
+    def starts(self) -> tuple[Callable[[], Any], ...]:
         """What each worker process calls before its first job, in this order."""
+        return self._starts if self._parent is None else self._starts + self._parent.starts
 
     def add(self, handler: Callable[..., Any], args_type: Any, kind: str | None, queue: str, **options: Any) -> Task:
         """Register `handler`; the last one registered for a kind wins. Raises ValidationError.
@@ -70,11 +80,11 @@ class Registry:
 
     def add_around(self, make: Around) -> None:
         """Enter `make(job)` around each call of a handler, inside what was added before. Raises ValidationError."""
-        self.around = (*self.around, _callable("around_jobs", make))
+        self._around = (*self._around, _callable("around_jobs", make))
 
     def add_start(self, function: Callable[[], Any]) -> None:
         """Call `function()` in each worker process before its first job. Raises ValidationError."""
-        self.starts = (*self.starts, _callable("on_worker_start", function))
+        self._starts = (*self._starts, _callable("on_worker_start", function))
 
     def get(self, kind: str) -> Task | None:
         """Return the task for `kind`, None where there is none."""

@@ -84,15 +84,17 @@ def _client_of(found: Any) -> App | None:
     if isinstance(getattr(found, "registry", None), Registry):
         client: App = found
         return client
-    for next_one in (getattr(found, "awa_client", None), _extension(found)):
-        if next_one is not None and next_one is not found:
-            return _client_of(next_one)
-    return None
+    if (next_one := getattr(found, "awa_client", None)) is None:
+        next_one = _of_extension(found)
+    return None if next_one is None else _client_of(next_one)
 
 
-def _extension(found: Any) -> Any:
+def _of_extension(found: Any) -> Any:
+    """Return what the extension `awa` of a web application leads to; one that serves several is asked for this one."""
     extensions = getattr(found, "extensions", None)
-    return extensions.get("awa") if isinstance(extensions, dict) else None
+    extension = extensions.get("awa") if isinstance(extensions, dict) else None
+    client_of = getattr(extension, "client_of", None)
+    return extension if client_of is None else client_of(found)
 
 
 def _not_a_client(found: Any, spec: str) -> str:
