@@ -29,7 +29,7 @@ from awa.policy import GRACE_S, check_policy, check_whole
 from awa.producing import DEFAULT_PRIORITY, DEFAULT_QUEUE
 from awa.queues import Queues
 from awa.reading import job_of
-from awa.task import Handler, Registry, check_name
+from awa.task import Function, Handler, Registry, check_name
 from awa.transaction import SyncTransaction
 from awa.unique.key import unique_key
 
@@ -81,7 +81,7 @@ class Client(Inserter, Queues, DeadLetters):
             ValidationError: it is none of these.
         """
         self._source = source_of(database_url, max_connections)
-        self.registry = Registry(check_whole("payload_bytes_max", payload_bytes_max, PAYLOAD_BYTES))
+        self.registry = Registry(payload_bytes_max=check_whole("payload_bytes_max", payload_bytes_max, PAYLOAD_BYTES))
         self._is_checked = self._source.is_callers
         self._is_closed = False
 
@@ -146,6 +146,39 @@ class Client(Inserter, Queues, DeadLetters):
             return handler
 
         return register
+
+    def around_jobs(self, make: Function) -> Function:
+        """Call each handler inside the context manager that `make(job)` returns; return `make`, so it may decorate.
+
+            @client.around_jobs
+            @contextmanager
+            def timed(job):
+                began = monotonic()
+                try:
+                    yield
+                finally:
+                    print(job.kind, monotonic() - began)
+
+        The one registered first is the outermost. They are entered in the thread that calls the handler, of `async def`
+        handlers too; time limits, cancellation and memory limits reach only the handler. What they raise is the job's
+        error as if the handler had raised it. They see what it raises, and may raise another exception in its place,
+        but cannot make it a success: one that is swallowed is raised all the same.
+
+        Raises ValidationError when `make` cannot be called.
+        """
+        self.registry.add_around(make)
+        return make
+
+    def on_worker_start(self, function: Function) -> Function:
+        """Call `function()` in each worker process before its first job; return it, so this may decorate.
+
+        It is the place to give up what was opened before the fork, such as a pool of connections. A worker in which it
+        raises ends, says so in the log, and is started again after a pause that grows. `work()` does not call it.
+
+        Raises ValidationError when it cannot be called.
+        """
+        self.registry.add_start(function)
+        return function
 
     # Inserting: `insert` and `insert_many` are those of Inserter
 
