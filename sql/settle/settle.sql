@@ -4,7 +4,7 @@
 --
 -- Parameters, parallel arrays but for the last two: worker; ids bigint[];
 --   outcomes smallint[] (JobState numbers; 0 = snoozed, which leaves no attempt);
---   started, finished bigint[] (microseconds since the epoch); cpu bigint[]
+--   started, finished bigint[] (microseconds since the epoch; -1: not started); cpu bigint[]
 --   (microseconds); peak int[] (KiB); delays bigint[] (microseconds until the
 --   next run of a retryable or snoozed job); payload_ids bigint[] with payloads
 --   jsonb[]: result or error of the few that have one.
@@ -44,7 +44,7 @@ with lease as materialized (
 ), attempted as (
   insert into awa.attempt_log (job_id, started_at, finished_at, worker, lane, cpu_s, peak_kb,
                                round, attempt, outcome, error, result)
-  select a.job_id, to_timestamp(a.started / 1e6), to_timestamp(a.finished / 1e6), %(worker)s, a.lane,
+  select a.job_id, to_timestamp(nullif(a.started, -1) / 1e6), to_timestamp(a.finished / 1e6), %(worker)s, a.lane,
          a.cpu / 1e6, a.peak, a.round, a.attempt + 1, a.outcome,
          case when a.outcome <> 3 then p.payload end, case when a.outcome = 3 then p.payload end
   from accepted a left join payload p using (job_id)
