@@ -14,7 +14,7 @@ from awa.asking import check_id, check_list_limit, check_work_limit, queue_names
 from awa.database import schema
 from awa.database.borrowed import borrowed
 from awa.database.errors import translated
-from awa.database.source import required, source_of
+from awa.database.source import Source, required, source_of
 from awa.dead_letters import DeadLetters
 from awa.engine import control
 from awa.engine.control import QueueStat, WorkerDeaths
@@ -72,7 +72,7 @@ class Client(Inserter, Queues, DeadLetters):
         Raises:
             ValidationError: it is none of these.
         """
-        self._source = source_of(database_url, max_connections)
+        self._source = self._source_of(database_url, max_connections)
         self.registry = Registry()
         self._is_checked = self._source.is_callers
         self._is_closed = False
@@ -251,7 +251,7 @@ class Client(Inserter, Queues, DeadLetters):
             left_s = _WAIT_LAST_S if give_up is None else give_up - monotonic()
             if left_s <= 0:
                 raise TimeoutError(f"job {job_id} is {job.state} after {timeout} s of waiting")
-            sleep(min(pause_s, left_s))
+            self._sleep(min(pause_s, left_s))
             pause_s = min(pause_s * 1.5, _WAIT_LAST_S)
         if refusal := result_refusal(job.result):
             raise SerializationError(f"job {job_id} has completed, but its result was not stored: {refusal}")
@@ -334,6 +334,14 @@ class Client(Inserter, Queues, DeadLetters):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    # What an asynchronous client does in another way
+
+    def _source_of(self, given: Any, connections_max: int) -> Source:
+        return source_of(given, connections_max)
+
+    def _sleep(self, seconds: float) -> None:
+        sleep(seconds)
 
     # Connections
 
