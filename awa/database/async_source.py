@@ -38,9 +38,11 @@ def async_source_of(given: Any, connections_max: int) -> Source:
     pools = sys.modules.get("psycopg_pool")
     if pools is not None and isinstance(given, pools.AsyncConnectionPool):
         return CallersAsyncPool(given, connections_max)
+    is_synchronous = isinstance(given, psycopg.Connection) or (pools and isinstance(given, pools.ConnectionPool))
+    hint = "; for that there is awa.Client" if is_synchronous else ""
     raise ValidationError(
         "an asynchronous client is made from a database URL, a psycopg.AsyncConnection or a "
-        f"psycopg_pool.AsyncConnectionPool, not from {type(given).__module__}.{type(given).__qualname__}"
+        f"psycopg_pool.AsyncConnectionPool, not from {type(given).__module__}.{type(given).__qualname__}{hint}"
     )
 
 
