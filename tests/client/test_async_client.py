@@ -15,7 +15,6 @@ from awa import (
     AsyncClient,
     Client,
     DatabaseError,
-    JobNotFound,
     JobState,
     SchemaNotMigrated,
     SerializationError,
