@@ -49,9 +49,11 @@ if TYPE_CHECKING:
     from awa.outcome import Cancel as Cancel
     from awa.outcome import RetryAfter as RetryAfter
     from awa.outcome import Snooze as Snooze
+    from awa.partitions import PartitionedQueue as PartitionedQueue
     from awa.producing import InsertedMany as InsertedMany
     from awa.queue_policy import QueuePolicy as QueuePolicy
     from awa.transaction import SyncTransaction as SyncTransaction
+    from awa.unique import unique_key as unique_key
 
 _HOMES = {
     "awa.async_client": "AsyncClient migrate",
@@ -68,9 +70,11 @@ _HOMES = {
     "awa.job": "DlqEntry Job JobState RetryFailedResult",
     "awa.kinds": "derive_kind",
     "awa.outcome": "Cancel RetryAfter Snooze",
+    "awa.partitions": "PartitionedQueue",
     "awa.producing": "InsertedMany",
     "awa.queue_policy": "QueuePolicy",
     "awa.transaction": "SyncTransaction",
+    "awa.unique": "unique_key",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

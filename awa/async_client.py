@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from awa.async_transaction import OnFacade, Transaction
 from awa.client import Client
+from awa.codec import BYTES_MAX
 from awa.coroutines import Mirror, coroutine, same
 from awa.database.async_source import async_source_of
 from awa.database.greenlets import await_
@@ -58,6 +59,8 @@ class AsyncClient(Mirror[_OnFacades]):
         self,
         database_url: str | psycopg.AsyncConnection[Any] | AsyncConnectionPool[Any] | None = None,
         max_connections: int = 10,
+        *,
+        payload_bytes_max: int = BYTES_MAX,
     ) -> None:
         """Make a client.
 
@@ -65,11 +68,12 @@ class AsyncClient(Mirror[_OnFacades]):
             database_url: where the jobs are: a `postgresql://` URL, libpq keywords, `embedded://` (a server of Awa's
                 own), an asynchronous psycopg connection or pool. Left out, `$DATABASE_URL` at the first use.
             max_connections: how many connections each event loop may open.
+            payload_bytes_max: how many bytes the arguments of a job may take as JSON; a million by default.
 
         Raises:
             ValidationError: it is none of these.
         """
-        super().__init__(_OnFacades(cast("Any", database_url), max_connections))
+        super().__init__(_OnFacades(cast("Any", database_url), max_connections, payload_bytes_max=payload_bytes_max))
 
     @property
     def registry(self) -> Registry:
@@ -82,6 +86,8 @@ class AsyncClient(Mirror[_OnFacades]):
         return self._synchronous.dsn
 
     task = same(Client.task)
+    around_jobs = same(Client.around_jobs)
+    on_worker_start = same(Client.on_worker_start)
 
     def transaction(self) -> Transaction:
         """Return a transaction in which jobs and rows of the application are written together."""
@@ -100,6 +106,7 @@ class AsyncClient(Mirror[_OnFacades]):
     wait = coroutine(Client.wait)
 
     cancel = coroutine(Client.cancel)
+    cancel_by_unique_key = coroutine(Client.cancel_by_unique_key)
     retry = coroutine(Client.retry)
     pause_queue = coroutine(Client.pause_queue)
     resume_queue = coroutine(Client.resume_queue)

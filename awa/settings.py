@@ -109,7 +109,12 @@ def _names(value: object) -> tuple[str, ...]:
 
 
 SETTINGS = (
-    Setting("app", "text", None, "The application's client, as package.module:attribute. Required."),
+    Setting(
+        "app",
+        "text",
+        None,
+        "The application's client, or what leads to it: package.module:client or package.module:factory(). Required.",
+    ),
     Setting(
         "database_url",
         "text",

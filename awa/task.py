@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from awa.codec import decoder_for
+from awa.codec.encoding import BYTES_MAX
 from awa.errors import ValidationError
 from awa.kinds import derive_kind
 from awa.policy import Policy, check_policy
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
+Function = TypeVar("Function", bound=Callable[..., Any])
+Around = Callable[[Any], AbstractContextManager[Any]]
+"""Makes, from a job, the context manager that its handler is called in."""
 NAME_LENGTH_MAX = 200
 
 
@@ -32,14 +37,30 @@ class Task:
     @property
     def name(self) -> str:
         """Where the handler is defined: "shop.tasks.send_invoice"."""
-        return f"{self.handler.__module__}.{self.handler.__qualname__}"
+        return name_of(self.handler)
 
 
 class Registry:
-    """The tasks of one application, by kind."""
+    """The tasks of one application, by kind, and what it wants done around them."""
 
-    def __init__(self) -> None:
-        self._tasks: dict[str, Task] = {}
+    def __init__(self, parent: Registry | None = None, payload_bytes_max: int = BYTES_MAX) -> None:
+        """`parent`: share its tasks, and do what it wants done inside, or after, what this one wants."""
+        self._parent = parent
+        self.payload_bytes_max = payload_bytes_max
+        """Bytes that the arguments of a job inserted here may take as JSON."""
+        self._tasks: dict[str, Task] = {} if parent is None else parent._tasks
+        self._around: tuple[Around, ...] = ()
+        self._starts: tuple[Callable[[], Any], ...] = ()
+
+    @property
+    def around(self) -> tuple[Around, ...]:
+        """What is entered around each call of a handler, the outermost first."""
+        return self._around if self._parent is None else self._around + self._parent.around
+
+    @property
+    def starts(self) -> tuple[Callable[[], Any], ...]:
+        """What each worker process calls before its first job, in this order."""
+        return self._starts if self._parent is None else self._starts + self._parent.starts
 
     def add(self, handler: Callable[..., Any], args_type: Any, kind: str | None, queue: str, **options: Any) -> Task:
         """Register `handler`; the last one registered for a kind wins. Raises ValidationError.
@@ -59,6 +80,14 @@ class Registry:
         is_async = inspect.iscoroutinefunction(handler)
         self._tasks[kind] = task = Task(kind, queue, handler, args_type, decode, is_async, check_policy(**options))
         return task
+
+    def add_around(self, make: Around) -> None:
+        """Enter `make(job)` around each call of a handler, inside what was added before. Raises ValidationError."""
+        self._around = (*self._around, _callable("around_jobs", make))
+
+    def add_start(self, function: Callable[[], Any]) -> None:
+        """Call `function()` in each worker process before its first job. Raises ValidationError."""
+        self._starts = (*self._starts, _callable("on_worker_start", function))
 
     def get(self, kind: str) -> Task | None:
         """Return the task for `kind`, None where there is none."""
@@ -90,6 +119,18 @@ def check_name(what: str, name: object) -> None:
         raise ValidationError(
             f"{what} {shown} is not a name: it must be text of 1 to {NAME_LENGTH_MAX} printable characters"
         )
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """Return where a function is defined, "shop.tasks.send_invoice"; of an object that can be called, what it is."""
+    module, name = (getattr(function, attribute, None) for attribute in ("__module__", "__qualname__"))
+    return f"{module}.{name}" if module and name else repr(function)
+
+
+def _callable(what: str, function: Any) -> Any:
+    if not callable(function) or inspect.iscoroutinefunction(function):
+        raise ValidationError(f"{what} takes a function that is called without await, not {function!r}")
+    return function
 
 
 def _names_a_kind(args_type: Any) -> bool:

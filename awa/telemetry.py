@@ -54,6 +54,7 @@ DATABASE_CONNECTED = "database.connected"
 DATABASE_LOST = "database.lost"
 # worker
 WORKER_STARTED = "worker.started"
+WORKER_START_FAILED = "worker.start_failed"
 WORKER_READY = "worker.ready"
 WORKER_RECYCLED = "worker.recycled"
 WORKER_EXITED = "worker.exited"

@@ -69,3 +69,6 @@ def _command() -> click.Command:
 
 
 main = _command()
+
+if __name__ == "__main__":
+    main()

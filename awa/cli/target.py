@@ -1,4 +1,5 @@
-"""Which database a command is about: `--database-url`, before or after the command's name, then `$DATABASE_URL`."""
+"""Which database a command is about: `--database-url`, before or after the command's name, else that of the web
+application whose command it is, then `$DATABASE_URL`."""
 
 from __future__ import annotations
 
@@ -19,6 +20,9 @@ from awa.embedded.home import Home
 from awa.embedded.url import SCHEME, parse
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+_CHOSEN = f"{__name__}.chosen"
+_DEFAULT = f"{__name__}.default"
+"""Keys in `click.Context.meta`, which a command shares with all groups around it, whosever they are."""
 
 
 def database_url_option(command: Command) -> Command:
@@ -38,8 +42,7 @@ def target(*, may_make: bool = False) -> str:
 
     Raises Refused when none is named, or when it is an embedded server that is not there and none may be made.
     """
-    context = click.get_current_context()
-    url = context.find_root().obj or os.environ.get(DSN_VARIABLE)
+    url = chosen() or click.get_current_context().meta.get(_DEFAULT) or os.environ.get(DSN_VARIABLE)
     if not url:
         raise Refused(f"no database is named: give --database-url, or set {DSN_VARIABLE}")
     if not may_make:
@@ -47,11 +50,22 @@ def target(*, may_make: bool = False) -> str:
     return str(url)
 
 
+def chosen() -> str | None:
+    """Return what `--database-url` says, if anything."""
+    url: str | None = click.get_current_context().meta.get(_CHOSEN)
+    return url
+
+
+def default_to(url: str | None) -> None:
+    """Let commands of the present context be about this database when none is chosen."""
+    click.get_current_context().meta[_DEFAULT] = url
+
+
 @contextmanager
 def client(*, may_make: bool = False) -> Iterator[Client]:
     """Give a client of the chosen database, for the length of a command."""
-    with Client(target(may_make=may_make), max_connections=1) as chosen:
-        yield chosen
+    with Client(target(may_make=may_make), max_connections=1) as made:
+        yield made
 
 
 def _refuse_missing_server(url: str) -> None:
@@ -80,4 +94,4 @@ def _is_missing(path: Path) -> bool:
 
 def _remember(context: click.Context, _: click.Parameter, url: str | None) -> None:
     if url:
-        context.find_root().obj = url
+        context.meta[_CHOSEN] = url

@@ -9,7 +9,8 @@ class ExitCode(IntEnum):
     OK = 0
     """Ended as asked."""
     BOOT_FAILED = 3
-    """The application cannot be loaded. Starting again would fail the same way, so nobody should."""
+    """The application cannot be loaded. Starting again would fail the same way, so nobody should. Of a worker: what the
+    application does at its start failed."""
     CRASHED = 70
     """An exception escaped the worker's own code; its traceback is on stderr."""
     FENCED = 71

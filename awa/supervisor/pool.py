@@ -188,7 +188,8 @@ class Pool:
     def _judge(self, worker: Worker, event: Exited, slot: Slot) -> None:
         """Count a worker that came to nothing towards a crash loop. One that dies in a job costs that job an attempt,
         which is limit enough: no other job shall wait for it."""
-        came_to_something = slot.jobs_done() or slot.running() or monotonic() - worker.born > QUICK_DEATH_S
+        was_quick = monotonic() - worker.born <= QUICK_DEATH_S or event.code == ExitCode.BOOT_FAILED
+        came_to_something = slot.jobs_done() or slot.running() or not was_quick
         if event.code == ExitCode.FENCED:
             if worker.node == self._node.id:  # it knew before we did
                 self._fenced()
@@ -258,5 +259,6 @@ class Pool:
             telemetry.emit(
                 telemetry.SUPERVISOR_WARNING,
                 warning=f"{failures} workers in a row came to nothing; the next starts in {wait_s:g} s. See what "
-                "worker.exited and supervisor.service_failed say of them; HUP loads the application anew",
+                "worker.exited, worker.start_failed and supervisor.service_failed say of them; HUP loads the "
+                "application anew",
             )

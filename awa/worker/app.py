@@ -1,4 +1,4 @@
-"""Load the application: `--app package.module:client`.
+"""Load the application: `--app package.module:client`, or `package.module:create_app()`.
 
 Runs in the forkserver, once; the workers forked from it find the application in `loaded()`.
 """
@@ -6,13 +6,16 @@ Runs in the forkserver, once; the workers forked from it find the application in
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import sys
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from awa.errors import AppLoadError
 from awa.processes.memory import can_cap
 from awa.task import Registry
+
+CALL: Final = "()"
 
 
 class App(Protocol):
@@ -52,7 +55,9 @@ def loaded() -> App:
 
 
 def load(spec: str) -> App:
-    """Import `package.module:attribute` and return the client it names.
+    """Import `package.module:attribute` and return the client it names, or leads to.
+
+    `attribute` may be a path, and what stands before a `()` is called: `shop:create_app()`.
 
     Raises AppLoadError that says what to write; errors raised by the application's own code pass through.
     """
@@ -60,16 +65,45 @@ def load(spec: str) -> App:
     if not module_name or not path:
         raise AppLoadError(f"--app {spec!r} names no client: write it as package.module:client")
     found = _follow(_import(module_name, spec), path, spec)
-    if not isinstance(getattr(found, "registry", None), Registry):
-        raise AppLoadError(f"--app {spec!r} is a {type(found).__name__}, not an awa.Client; name the client itself")
-    if not len(found.registry):
+    client = _client_of(found)
+    if client is None:
+        raise AppLoadError(f"--app {spec!r} is {_not_a_client(found, spec)}")
+    if not len(client.registry):
+        decorator = f"@{path}.task(...)" if client is found else "the task(...) of its client"
         raise AppLoadError(
-            f"--app {spec!r} has no tasks: decorate a function with @{path}.task(...) in {module_name}, or import the "
+            f"--app {spec!r} has no tasks: decorate a function with {decorator} in {module_name}, or import the "
             "modules that do it there"
         )
-    _refuse_nested(found.registry)
-    client: App = found
+    _refuse_nested(client.registry, in_factory=path.endswith(CALL))
     return client
+
+
+def _client_of(found: Any) -> App | None:
+    """Return the client that `found` is or leads to: by an attribute `awa_client`, or as an extension of a web
+    application."""
+    if isinstance(getattr(found, "registry", None), Registry):
+        client: App = found
+        return client
+    if (next_one := getattr(found, "awa_client", None)) is None:
+        next_one = _of_extension(found)
+    return None if next_one is None else _client_of(next_one)
+
+
+def _of_extension(found: Any) -> Any:
+    """Return what the extension `awa` of a web application leads to; one that serves several is asked for this one."""
+    extensions = getattr(found, "extensions", None)
+    extension = extensions.get("awa") if isinstance(extensions, dict) else None
+    client_of = getattr(extension, "client_of", None)
+    return extension if client_of is None else client_of(found)
+
+
+def _not_a_client(found: Any, spec: str) -> str:
+    if inspect.isroutine(found):
+        return f"a function; to have it called, write {spec}{CALL}"
+    return (
+        f"a {type(found).__name__}, not an awa.Client, and leads to none (by an attribute awa_client, or "
+        'extensions["awa"]); name the client itself'
+    )
 
 
 def _uncapped(registry: Registry) -> list[str]:
@@ -97,17 +131,34 @@ def _import(module_name: str, spec: str) -> Any:
 
 def _follow(module: Any, path: str, spec: str) -> Any:
     found = module
-    for name in path.split("."):
+    for step in path.split("."):
+        name = step.removesuffix(CALL)
         if not hasattr(found, name):
             raise AppLoadError(f"--app {spec!r}: {getattr(found, '__name__', found)!r} has no attribute {name!r}")
         found = getattr(found, name)
+        if step != name:
+            found = _called(found, name, spec)
     return found
 
 
-def _refuse_nested(registry: Registry) -> None:
-    """A handler inside a function exists only while somebody calls that function, so a fresh start may not have it."""
+def _called(factory: Any, name: str, spec: str) -> Any:
+    """Return what `factory` makes, without arguments. What it raises when it does run is the application's."""
+    if not callable(factory):
+        raise AppLoadError(f"--app {spec!r}: {name} is a {type(factory).__name__}, which cannot be called")
+    try:
+        inspect.signature(factory).bind()
+    except TypeError as error:
+        raise AppLoadError(f"--app {spec!r}: {name}() is called without arguments, and wants some: {error}") from error
+    except ValueError:
+        pass  # written in C, it does not say what it takes
+    return factory()
+
+
+def _refuse_nested(registry: Registry, *, in_factory: bool) -> None:
+    """A handler inside a function exists only while somebody calls that function, so a fresh start may not have it,
+    unless that function is the factory, which every start calls."""
     for task in registry:
-        if "<locals>" in task.handler.__qualname__:
+        if "<locals>" in task.handler.__qualname__ and not in_factory:
             why = "it is defined inside another function. Move it to module level"
         elif "<lambda>" in task.handler.__qualname__:
             why = "a lambda has no name. Define it with def"

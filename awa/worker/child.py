@@ -27,6 +27,7 @@ from awa.worker.interrupts import Interrupts
 from awa.worker.lifetime import Lifetime
 from awa.worker.loop import Loop
 from awa.worker.meter import Meter
+from awa.worker.starting import StartFailed, start
 
 IDLE_WAIT_S: Final = 2.0
 """An idle worker is woken when there is work; it looks by itself this often all the same."""
@@ -51,6 +52,8 @@ def main(slot: Slot, message: dict[str, Any], wakes: WorkerWakes) -> int:
         return ExitCode.FENCED
     except LeftOpen:
         return ExitCode.RECYCLED  # at once: whatever this process still sent to the server would wait for itself
+    except StartFailed:
+        return ExitCode.BOOT_FAILED
     except _Stopped:
         return ExitCode.OK
 
@@ -83,6 +86,7 @@ class _Worker:
     def live(self) -> int:
         self._title.show("starting")
         self._take_signals()
+        start(loaded().registry, self._slot)
         loop = self._persist(self._start)
         telemetry.emit(telemetry.WORKER_READY, slot=self._slot.index, pid=self._slot.pid)
         while not self._is_done():

@@ -81,6 +81,11 @@ class Interrupts:
         if current is not None and is_theirs:
             raise error
 
+    def heed_late(self) -> None:
+        """Raise what the supervisor has asked for in this run while nothing could be raised. For the main thread."""
+        self.is_open = True
+        self.heed(SIGNAL, None)
+
     def aim_at(self, task: asyncio.Task[Any] | None) -> None:
         """From now on the handler is this task, on the event loop of this thread; None: no task any more."""
         self._task, self._sent = task, None

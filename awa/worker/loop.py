@@ -74,7 +74,9 @@ class Loop:
         self._pace = Pace()
         self._meter = meter or Meter()
         self._completions = Completions(slot, registry, self._meter, lambda: self.connection)
-        self._runner = Runner(slot, self._completions, interrupts, interruptible=interruptible)
+        self._runner = Runner(
+            slot, self._completions, interrupts, around_jobs=registry.around, interruptible=interruptible
+        )
         self._may_claim = may_claim
         self._show = show
         self._lifetime = lifetime or Lifetime()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Final
 
@@ -13,13 +13,14 @@ from awa.errors import JobCancelled, JobTimeout
 from awa.outcome import Verdict, decide_error, decide_result
 from awa.processes.memory import Capped, lift
 from awa.processes.slot import Slot
-from awa.task import Task
+from awa.task import Around, Task
+from awa.worker import around
 from awa.worker.completion import Completions
 from awa.worker.context import RunningJob, end
 from awa.worker.interrupts import HERE, Interrupts
 
 INTERRUPTS: Final = (JobTimeout, JobCancelled)
-_CALLERS: Final = (__file__, asyncio.base_events.__file__)
+_CALLERS: Final = (__file__, around.__file__, asyncio.base_events.__file__)
 """Whose frames stand in every traceback before the handler's."""
 
 
@@ -27,12 +28,20 @@ class Runner:
     """Calls handlers, `async def` ones on an event loop that lives as long as the worker."""
 
     def __init__(
-        self, slot: Slot, completions: Completions, interrupts: Interrupts, *, interruptible: bool = False
+        self,
+        slot: Slot,
+        completions: Completions,
+        interrupts: Interrupts,
+        *,
+        around_jobs: Sequence[Around] = (),
+        interruptible: bool = False,
     ) -> None:
-        """`interruptible`: Ctrl-C while a handler runs is meant for whoever called us, and is no outcome of the job."""
+        """`around_jobs`: see `Registry.around`. `interruptible`: Ctrl-C while a handler runs is meant for whoever
+        called us, and is no outcome of the job."""
         self._slot = slot
         self._completions = completions
         self._interrupts = interrupts
+        self._around_jobs = around_jobs
         self._interruptible = interruptible
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = os.getpid()
@@ -48,7 +57,7 @@ class Runner:
             return decide_error(_from_the_handler(misfit), attempt, body.max_attempts, terminal=True)
         job = RunningJob(body, attempt, args, self._slot, self._completions, deadline_us)
         try:
-            value = self._call_capped(task, job)
+            value = self._call_inside(task, job) if self._around_jobs else self._call_capped(task, job)
             return decide_result(value, attempt, body.max_attempts)
         except BaseException as error:  # a handler's sys.exit() ends its job, not the worker
             self._interrupts.is_open = False  # if an interrupt came just when the handler was done
@@ -67,6 +76,23 @@ class Runner:
             _cancel_leftovers(loop)
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
+
+    def _call_inside(self, task: Task, job: RunningJob) -> Any:
+        """Call the handler inside what the application wants around it. No interrupt reaches that, and no cap on
+        memory: half done, it would leave the next job a mess. If it hangs, the worker is killed in the end."""
+
+        def handle() -> Any:
+            try:
+                self._interrupts.heed_late()
+                return self._call_capped(task, job)
+            except BaseException as error:
+                self._interrupts.is_open = False
+                self._end_stray_child(error)  # before it does the parent's tidying up a second time
+                raise
+
+        value = around.within(self._around_jobs, job, handle)
+        self._end_stray_child(None)
+        return value
 
     def _call_capped(self, task: Task, job: RunningJob) -> Any:
         """Call the handler. The cap on its memory is off again when an error that it raised is written down."""
@@ -141,6 +167,8 @@ def _from_the_handler(error: BaseException) -> BaseException:
     if frames is None:
         return error
     if isinstance(error, INTERRUPTS):
+        if frames.tb_frame.f_code.co_filename == HERE:  # it came before the handler did anything
+            return error.with_traceback(None)
         _cut_signal_handler(frames)
     return error.with_traceback(frames)
 

@@ -54,6 +54,8 @@ MEANINGS = {
     "database.connected": "The database can be reached again.",
     "database.lost": "A connection broke, or could not be made; it is tried again with growing pauses.",
     "worker.started": "A worker process was forked.",
+    "worker.start_failed": "A function given to `client.on_worker_start` (`hook`) has raised. The worker ends; another "
+    "is started after a pause, which grows as long as that does not help.",
     "worker.ready": "A worker has signed in and begins to claim.",
     "worker.recycled": "A worker has reached `max_jobs` or `max_memory_mb` (`reason`); a fresh one takes its place.",
     "worker.exited": "A worker process has ended. `how` says in which way; `job` is the one it was in.",

@@ -24,6 +24,7 @@ CHAPTERS = (
     ("The client for asynchronous code", "AsyncClient Transaction"),
     ("Jobs", "Job JobState InsertedMany QueueStat QueuePolicy DlqEntry RetryFailedResult WorkerDeaths"),
     ("What a handler may return", "RetryAfter Snooze Cancel"),
+    ("Keys and partitions", "unique_key PartitionedQueue"),
     ("Kinds and schema", "derive_kind migrate migrations migrations_range current_migration_version"),
 )
 MIRRORS = {"AsyncClient": "Client", "Transaction": "SyncTransaction"}

@@ -8,6 +8,8 @@
 --   (microseconds); peak int[] (KiB); delays bigint[] (microseconds until the
 --   next run of a retryable or snoozed job); payload_ids bigint[] with payloads
 --   jsonb[]: result or error of the few that have one.
+-- Unique keys are let go by jobs whose mask leaves the new state out, and lines by
+-- jobs that have ended or step aside.
 -- Runs behind settle/lock.sql in one transaction. An attempt's primary key is the
 -- second guard.
 -- Index: batch_leased (owner), then the primary key, by "= any (array)": with a
@@ -55,5 +57,24 @@ with lease as materialized (
 ), counted as (
   insert into awa.tally (minute, lane, outcome, jobs)
   select date_trunc('minute', now()), lane, outcome, count(*) from accepted where outcome <> 0 group by lane, outcome
+), keyed as materialized (
+  -- Lanes without unique keys, and without lines, cost one look at an empty index each.
+  select job_id, outcome from accepted where lane = any (array(select id from awa.lane where is_unique))
+), let_go as (
+  delete from awa.unique_claim u using keyed k
+  where u.job_id = k.job_id and u.job_id = any (array(select job_id from keyed)) and (u.states >> k.outcome) & 1 = 0
+), lined as materialized (
+  select a.job_id, a.attempt + (a.outcome = 4)::int as attempt, a.outcome in (0, 4) as comes_back,
+         coalesce(q.retry_holds_line, false) as holds
+  from accepted a join awa.lane l on l.id = a.lane left join awa.queue q on q.name = l.queue
+  where a.lane = any (array(select id from awa.lane where is_ordered))
+), left_line as (
+  delete from awa.line where job_id = any (array(select job_id from lined where not comes_back)) returning queue, key
+), stepped_aside as (
+  update awa.line n set state = case when d.holds then 2 else 0 end, attempt = d.attempt from lined d
+  where d.comes_back and n.job_id = d.job_id and n.job_id = any (array(select job_id from lined where comes_back))
+  returning n.queue, n.key
+), freed as (
+  insert into awa.line_freed (queue, key) select queue, key from left_line union select queue, key from stepped_aside
 )
 select array(select job_id from accepted) as accepted;

@@ -20,6 +20,7 @@ from awa import (
     SerializationError,
     StateConflict,
     TerminalError,
+    UniqueConflict,
     ValidationError,
 )
 from awa.worker import app
@@ -56,6 +57,24 @@ async def test_jobs_are_inserted_as_tasks_and_options_say(database: str, worker:
         assert [each.args for each in copied] == [{"n": 1}, {"n": 2}]
         assert await client.enqueue_many_copy([{}] * 3, kind="good") == 3
         assert (await client.get_job(many.ids[-1])).queue == "bulk"
+
+
+@on_a_loop
+async def test_unique_keys_lines_and_delays(database: str, worker: Client) -> None:
+    async with AsyncClient(database, payload_bytes_max=100) as client:
+        first = await client.insert({"n": 1}, kind="good", unique_opts={}, ordering_key="a", delay=3600)
+        assert (first.state, worker.get_job(first.id)) == (JobState.Scheduled, await client.get_job(first.id))
+        async with client.transaction() as tx:
+            with pytest.raises(UniqueConflict) as caught:
+                await tx.insert({"n": 1}, kind="good", unique_opts={})
+            assert caught.value.job_id == first.id
+            many = await tx.insert_many([{"n": 1}, {"n": 2}, {"n": 2}], kind="good", unique_opts={})
+        assert (many.inserted, many.skipped) == (1, 2)
+        cancelled = await client.cancel_by_unique_key("good", args={"n": 2})
+        assert cancelled is not None
+        assert cancelled.id == many.ids[0]
+        with pytest.raises(ValidationError, match="100"):
+            await client.insert({"text": "x" * 100})
 
 
 @on_a_loop

@@ -10,7 +10,7 @@ from awa import AsyncClient, Client, SyncTransaction, Transaction
 PAIRS = [(Client, AsyncClient), (SyncTransaction, Transaction)]
 NOT_MIRRORED = {"work"}
 """Running jobs is for workers."""
-PLAIN = {"task", "transaction"}
+PLAIN = {"task", "around_jobs", "on_worker_start", "transaction"}
 """Methods that wait for nothing."""
 
 

@@ -3,7 +3,8 @@
 import asyncio
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any, TypedDict
@@ -427,3 +428,29 @@ def test_outside_the_main_thread_there_are_no_time_limits(client: Client) -> Non
     thread.start()
     thread.join(30)
     assert client.get_job(job.id).state is JobState.Completed
+
+
+def test_jobs_run_inside_what_is_wanted_around_them_and_starts_are_not_for_this(client: Client) -> None:
+    seen: list[Any] = []
+
+    @client.around_jobs
+    @contextmanager
+    def around(job: Job) -> Iterator[None]:
+        seen.append(job.kind)
+        yield
+        seen.append("out")
+
+    @client.on_worker_start
+    def start() -> None:
+        seen.append("start")
+
+    job = run_one(client, lambda job: seen.append("handler"))
+    assert job.state is JobState.Completed
+    assert seen == ["one", "handler", "out"]
+
+
+def test_ctrl_c_passes_through_what_is_around(client: Client) -> None:
+    """Even if that swallows everything."""
+    client.around_jobs(lambda job: suppress(BaseException))
+    with pytest.raises(KeyboardInterrupt):
+        run_one(client, lambda job: signal.raise_signal(signal.SIGINT))

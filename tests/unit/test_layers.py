@@ -12,21 +12,21 @@ ROOT = Path(awa.__file__).parent
 LAYERS = (
     (
         "errors version kinds job backoff policy queue_policy codec anatomy failure outcome "
-        "settings telemetry logs crontab"
+        "settings telemetry logs crontab unique ordering"
     ),
     "processes",
     "database",
     "engine",
     "features",
     "task",
-    "transaction inserting producing",
+    "transaction inserting producing partitions",
     "worker",
     "client async_client async_transaction coroutines queues dead_letters asking reading bridge callback_contract",
     "supervisor",
 )
 EDGES = "cli web embedded integrations otel testing demo __main__".split()
 BETWEEN_EDGES = {("cli", "web"), ("cli", "embedded"), ("cli", "demo"), ("testing", "embedded"), ("demo", "embedded")}
-BETWEEN_EDGES |= {("__main__", "cli")}
+BETWEEN_EDGES |= {("__main__", "cli"), ("integrations", "cli")}
 RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts.split()}
 RANK |= {edge: len(LAYERS) for edge in EDGES}
 FACADE = "awa"

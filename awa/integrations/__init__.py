@@ -1,0 +1,1 @@
+"""Awa inside web frameworks, one a module; each imports its framework, which only its users have."""

@@ -1,0 +1,146 @@
+"""`Awa`: the extension. It holds the tasks, and a client for each application that it is initialised for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+from weakref import WeakSet
+
+import click
+from flask import Flask, current_app, has_app_context
+
+from awa.client import Client
+from awa.errors import AwaError
+from awa.integrations.flask.config import client_options
+from awa.integrations.flask.engines import FlaskSqlalchemy, ScopedSession
+from awa.task import Function, Handler, Registry
+
+NAME: Final = "awa"
+_CLIENT: Final = "awa.client"
+
+
+class Awa:
+    """Jobs of a Flask application.
+
+        awa = Awa()
+
+        @awa.task(SendEmail)
+        def send_email(job):
+            ...
+
+        def create_app():
+            app = Flask(__name__)
+            awa.init_app(app)
+            return app
+
+    Tasks are the same for all applications; each has a client of its own, on the database of its configuration. What a
+    client can do, this can do as well (`insert`, `transaction`, `get_job`, …): for the current application, and outside
+    of any for the only one there is.
+
+    A handler runs in an application context of its own, at the end of which Flask-SQLAlchemy removes the session.
+    """
+
+    def __init__(
+        self, app: Flask | None = None, *, database_url: Any = None, max_connections: int | None = None
+    ) -> None:
+        """Make the extension, and initialise it for `app` if there is one.
+
+        Args:
+            app: the application, unless `init_app` is called later.
+            database_url: as of `awa.Client`, for applications whose configuration has no `AWA_DATABASE_URL`.
+            max_connections: likewise, `AWA_MAX_CONNECTIONS`.
+        """
+        self._defaults = {"database_url": database_url, "max_connections": max_connections}
+        self._common = Client()
+        """Takes the tasks and hooks of all applications, and connects to nothing."""
+        self._apps: WeakSet[Flask] = WeakSet()
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Make a client for `app`, as its configuration says, and give it the commands `flask awa …`.
+
+        Raises:
+            AwaError: it has an Awa.
+            ValidationError: of its configuration.
+        """
+        if NAME in app.extensions:
+            raise AwaError(f"the application {app.name!r} has an Awa already; call init_app once for each application")
+        client = Client(**client_options(app.config, self._defaults))
+        client.registry = Registry(self._common.registry)
+        client.around_jobs(lambda job: app.app_context())
+        client.on_worker_start(FlaskSqlalchemy(app).give_up_connections)
+        app.extensions[NAME] = self
+        app.extensions[_CLIENT] = client
+        app.cli.add_command(_Commands(NAME, help="Look after jobs, and run the supervisor of this application."))
+        self._apps.add(app)
+
+    # What is common to all applications
+
+    def task(self, *args: Any, **options: Any) -> Callable[[Handler], Handler]:
+        """Register the decorated function as a handler: `Client.task`, before or after `init_app`."""
+        return self._common.task(*args, **options)
+
+    def around_jobs(self, make: Function) -> Function:
+        """Call each handler inside `make(job)`, and that inside the application context: `Client.around_jobs`."""
+        return self._common.around_jobs(make)
+
+    def on_worker_start(self, function: Function) -> Function:
+        """Call `function()` in each worker process before its first job: `Client.on_worker_start`."""
+        return self._common.on_worker_start(function)
+
+    def add_session(self, session: Any) -> Any:
+        """Remove a `scoped_session` of SQLAlchemy after each job; return it.
+
+        In a new worker process it is emptied, and the connections of its engine are given up. Flask-SQLAlchemy's need
+        not be added. Raises ValidationError when it is none.
+        """
+        scoped = ScopedSession(session)
+        self.around_jobs(scoped.removed)
+        self.on_worker_start(scoped.give_up_connections)
+        return session
+
+    # What is an application's own
+
+    def client_of(self, app: Flask) -> Client:
+        """Return the client of an application. Raises AwaError when `init_app` was not called for it."""
+        client = app.extensions.get(_CLIENT) if app.extensions.get(NAME) is self else None
+        if client is None:
+            raise AwaError(f"the application {app.name!r} was not initialised with this Awa: call its init_app(app)")
+        found: Client = client
+        return found
+
+    @property
+    def client(self) -> Client:
+        """The client of the current application, or of the only one. Raises AwaError where it cannot be told."""
+        if has_app_context():
+            return self.client_of(current_app._get_current_object())  # type: ignore[attr-defined]
+        apps = list(self._apps)
+        if not apps:
+            raise AwaError("this Awa has no application yet: call init_app(app)")
+        if len(apps) > 1:
+            raise AwaError(
+                f"this Awa serves {len(apps)} applications, and none is the current one: use it inside "
+                "app.app_context(), or take client_of(app)"
+            )
+        return self.client_of(apps[0])
+
+    @property
+    def awa_client(self) -> Client:
+        """What `awa-supervisor --app package.module:this` means."""
+        return self.client
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is the client's."""
+        if name.startswith("_") or not hasattr(Client, name):
+            raise AttributeError(f"neither Awa nor awa.Client has {name!r}")
+        return getattr(self.client, name)
+
+
+class _Commands(click.Command):
+    """`flask awa`: loaded when somebody calls it, for a web process does without all that it needs."""
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        from awa.integrations.flask.commands import group
+
+        return group.make_context(*args, **extra)
