@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 from awa.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from awa.async_client import AsyncClient as AsyncClient
+    from awa.async_client import migrate as migrate
+    from awa.async_transaction import Transaction as Transaction
     from awa.client import Client as Client
     from awa.database.schema import current_migration_version as current_migration_version
     from awa.database.schema import migrations as migrations
@@ -53,6 +56,8 @@ if TYPE_CHECKING:
     from awa.unique import unique_key as unique_key
 
 _HOMES = {
+    "awa.async_client": "AsyncClient migrate",
+    "awa.async_transaction": "Transaction",
     "awa.client": "Client",
     "awa.database.schema": "current_migration_version migrations migrations_range",
     "awa.engine.control": "QueueStat WorkerDeaths",

@@ -16,7 +16,7 @@ from awa.codec import BYTES_MAX
 from awa.database import schema
 from awa.database.borrowed import borrowed
 from awa.database.errors import translated
-from awa.database.source import required, source_of
+from awa.database.source import Source, required, source_of
 from awa.dead_letters import DeadLetters
 from awa.engine import control
 from awa.engine.control import QueueStat, WorkerDeaths
@@ -80,7 +80,7 @@ class Client(Inserter, Queues, DeadLetters):
         Raises:
             ValidationError: it is none of these.
         """
-        self._source = source_of(database_url, max_connections)
+        self._source = self._source_of(database_url, max_connections)
         self.registry = Registry(payload_bytes_max=check_whole("payload_bytes_max", payload_bytes_max, PAYLOAD_BYTES))
         self._is_checked = self._source.is_callers
         self._is_closed = False
@@ -319,7 +319,7 @@ class Client(Inserter, Queues, DeadLetters):
             left_s = _WAIT_LAST_S if give_up is None else give_up - monotonic()
             if left_s <= 0:
                 raise TimeoutError(f"job {job_id} is {job.state} after {timeout} s of waiting")
-            sleep(min(pause_s, left_s))
+            self._sleep(min(pause_s, left_s))
             pause_s = min(pause_s * 1.5, _WAIT_LAST_S)
         if refusal := result_refusal(job.result):
             raise SerializationError(f"job {job_id} has completed, but its result was not stored: {refusal}")
@@ -423,6 +423,14 @@ class Client(Inserter, Queues, DeadLetters):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    # What an asynchronous client does in another way
+
+    def _source_of(self, given: Any, connections_max: int) -> Source:
+        return source_of(given, connections_max)
+
+    def _sleep(self, seconds: float) -> None:
+        sleep(seconds)
 
     # Connections
 

@@ -21,7 +21,7 @@ LAYERS = (
     "task",
     "transaction inserting producing partitions",
     "worker",
-    "client queues dead_letters asking reading bridge callback_contract",
+    "client async_client async_transaction coroutines queues dead_letters asking reading bridge callback_contract",
     "supervisor",
 )
 EDGES = "cli web embedded integrations otel testing demo __main__".split()
