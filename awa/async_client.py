@@ -11,8 +11,10 @@ from awa.client import Client
 from awa.codec import BYTES_MAX
 from awa.coroutines import Mirror, coroutine, same
 from awa.database.async_source import async_source_of
+from awa.database.awaited import awaited
 from awa.database.greenlets import await_
 from awa.database.source import Source
+from awa.engine.insert import Execute
 from awa.task import Registry
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ class _OnFacades(Client):
 
     def _source_of(self, given: Any, connections_max: int) -> Source:
         return async_source_of(given, connections_max)
+
+    def _over(self, theirs: Any) -> Execute:
+        return awaited(theirs)
 
     def _sleep(self, seconds: float) -> None:
         await_(asyncio.sleep(seconds))

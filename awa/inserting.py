@@ -15,7 +15,7 @@ from awa.database.borrowed import as_one
 from awa.database.errors import translated_foreign
 from awa.database.foreign import foreign
 from awa.engine import insert as engine
-from awa.engine.insert import Inserted, NewJob
+from awa.engine.insert import Execute, Inserted, NewJob
 from awa.errors import UniqueConflict, ValidationError
 from awa.job import Job
 from awa.producing import (
@@ -41,6 +41,10 @@ class Inserter(ABC):
     @abstractmethod
     def _using(self, doing: str) -> AbstractContextManager[psycopg.Connection[Any]]:
         """Lend a connection for what is done ("insert a job"), and raise what the driver raises as AwaErrors."""
+
+    def _over(self, theirs: Any) -> Execute:
+        """Return what runs a statement over a connection of the application's. Raises TypeError for what is none."""
+        return foreign(theirs).execute
 
     def insert(
         self,
@@ -113,7 +117,7 @@ class Inserter(ABC):
         replace = options.unique is not None and options.unique.on_conflict == "replace"
         theirs = one_of(connection, session)
         if theirs is not None:
-            inserted = insert_over(theirs, job, replace=replace)
+            inserted = insert_over(self._over(theirs), job, replace=replace)
         else:
             with self._using("insert a job") as ours:
                 inserted = engine.insert(ours, job, replace=replace)
@@ -168,7 +172,7 @@ class Inserter(ABC):
         must_all = is_strict(unique_opts)
         theirs = one_of(connection, session)
         if theirs is not None:
-            execute = foreign(theirs).execute
+            execute = self._over(theirs)
             with translated_foreign("insert jobs"):
                 return _reported(engine.insert_many_by(execute, given), must_all)
         with self._using("insert jobs") as ours, as_one(ours):
@@ -185,9 +189,8 @@ class Inserter(ABC):
         return [added_job(job, each) for (job, _), each in zip(new, added, strict=True)]
 
 
-def insert_over(theirs: Any, job: NewJob, *, replace: bool) -> Inserted:
+def insert_over(execute: Execute, job: NewJob, *, replace: bool) -> Inserted:
     """Insert one job over a connection of the application's: one statement, never committed here."""
-    execute = foreign(theirs).execute
     with translated_foreign("insert a job"):
         (row,) = execute(engine.INSERT, engine.parameters(job, replace=replace))
     return Inserted(*row)

@@ -607,7 +607,7 @@ begin
     raise exception 'args are a JSON %; they must be an object', jsonb_typeof(p_args) using errcode = '22023';
   elsif p_timeout_ms not between 0 and 2147483647 then
     raise exception 'timeout_ms is %; it must be a number of milliseconds from 0 to 2147483647', p_timeout_ms
-      using errcode = '22023';
+      using errcode = '23514';
   elsif p_unique_states not between 1 and 255 then
     raise exception 'unique_states is %; it must be a mask of states from 1 to 255', p_unique_states using errcode = '22023';
   elsif p_delay_s is not null and p_run_at is not null then
