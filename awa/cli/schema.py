@@ -25,9 +25,7 @@ from awa.database.connections import connect
     "--version", "as_version", is_flag=True, help="Print the version of the database's schema and change nothing."
 )
 @json_option
-def migrate(
-    with_roles: bool, as_sql: bool, after: int | None, to: int | None, as_version: bool, as_json: bool
-) -> None:
+def migrate(with_roles: bool, as_sql: bool, after: int | None, to: int | None, as_version: bool, as_json: bool) -> None:
     """Install Awa's schema, or bring it up to this release. Safe to run again, and by many at once."""
     if as_sql and as_version:
         raise click.UsageError("--sql and --version exclude each other: one prints what would run, the other what is")

@@ -1,4 +1,4 @@
-"""Gives the roles `awa_producer`, `awa_reader`, `awa_worker` and `awa_admin` their rights, and makes those there are not."""
+"""Gives `awa_producer`, `awa_reader`, `awa_worker` and `awa_admin` their rights, and makes the roles there are not."""
 
 from __future__ import annotations
 

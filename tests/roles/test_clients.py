@@ -56,7 +56,11 @@ def test_a_producer_sees_nothing_and_steers_nothing(login: Login, connect: Conne
     tables = [name for (name,) in connection.execute(TABLES) if name != "awa.schema_version"]
     assert len(tables) > 20
     assert [name for name in tables if not refused(connection, f"table {name}")] == []
-    for call in ("awa.extend_log(1000, 1)", "awa.drop_segment(1, '{}', now())", "awa.check_job('k'" + ", null" * 10 + ")"):
+    for call in (
+        "awa.extend_log(1000, 1)",
+        "awa.drop_segment(1, '{}', now())",
+        "awa.check_job('k'" + ", null" * 10 + ")",
+    ):
         assert refused(connection, f"select {call}"), call
     assert refused(connection, "select nextval('awa.job_id')")
     assert refused(connection, "create table awa.mine ()")
@@ -89,7 +93,7 @@ def test_a_reader_sees_everything(login: Login, database: str) -> None:
         assert client.list_jobs(state="scheduled") == []
         assert owner.list_jobs(state="scheduled")[0].id == bad.id
         assert client.list_jobs(state="scheduled")[0].id == bad.id
-        assert client.queue_stats() == owner.queue_stats()
+        assert [(stat.queue, stat.available) for stat in client.queue_stats()] == [("default", 1)]
         assert client.worker_deaths() == []
         assert (client.list_dlq(), client.dlq_depth(), client.dlq_depth_by_queue()) == ([], 0, [])
         assert client.queue_policy("default") == owner.queue_policy("default")
@@ -148,7 +152,10 @@ def test_an_admin_steers(login: Login, database: str) -> None:
         client.pause_queue("default", "me")
         client.resume_queue("default")
         keyed = {"unique_opts": {"by_args": True, "states": 0b00011111}, "ordering_key": "k"}
-        failed, cancelled = client.insert({"n": 1}, kind="break", **keyed), client.insert({"n": 2}, kind="break", **keyed)
+        failed, cancelled = (
+            client.insert({"n": 1}, kind="break", **keyed),
+            client.insert({"n": 2}, kind="break", **keyed),
+        )
         assert client.cancel(cancelled.id).state == JobState.Cancelled
         assert client.retry(cancelled.id).state != JobState.Cancelled
         assert client.work() == 2
@@ -175,7 +182,7 @@ def test_a_stranger_may_do_nothing(login: Login, connect: Connect, database: str
     connection = connect(database)
     row = connection.execute(
         """select bool_or(has_schema_privilege('public', 'awa', 'usage')),
-                  (select array_agg(p.oid::regproc::text order by 1) from pg_proc p where pronamespace = 'awa'::regnamespace
-                   and has_function_privilege('public', p.oid, 'execute'))"""
+                  (select array_agg(p.oid::regproc::text order by 1) from pg_proc p
+                   where pronamespace = 'awa'::regnamespace and has_function_privilege('public', p.oid, 'execute'))"""
     ).fetchone()
     assert row == (False, ["awa.ageing"])

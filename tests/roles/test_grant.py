@@ -41,7 +41,8 @@ def awa(dsn: str, *options: str, code: int = 0) -> str:
 
 def known(connection: psycopg.Connection[Any]) -> list[tuple[str, bool]]:
     return connection.execute(
-        "select rolname, rolcanlogin or rolsuper from pg_roles where rolname like 'awa\\_%%' and rolname <> %s order by 1",
+        """select rolname, rolcanlogin or rolsuper from pg_roles
+           where rolname like 'awa\\_%%' and rolname <> %s order by 1""",
         [OWNER],
     ).fetchall()
 
