@@ -16,6 +16,7 @@ from awa.codec import BYTES_MAX
 from awa.database import schema
 from awa.database.borrowed import borrowed
 from awa.database.errors import translated
+from awa.database.roles import grant
 from awa.database.source import Source, required, source_of
 from awa.dead_letters import DeadLetters
 from awa.engine import control
@@ -384,11 +385,18 @@ class Client(Inserter, Queues, DeadLetters):
 
     # The schema, working here, the end
 
-    def migrate(self) -> list[int]:
-        """Install or upgrade Awa's schema; return the versions applied. Raises SchemaTooNew, DatabaseError."""
+    def migrate(self, *, roles: bool = False) -> list[int]:
+        """Install or upgrade Awa's schema; return the versions applied. Raises SchemaTooNew, DatabaseError.
+
+        With `roles`, then make the roles `awa_producer`, `awa_reader`, `awa_worker` and `awa_admin` where there are
+        none, and grant their rights. That takes the schema's owner, who may create roles where one is missing.
+        """
         self._refuse_closed()
         with translated("migrate the database"), self._source.lend() as connection:
-            return schema.migrate(connection)
+            applied = schema.migrate(connection)
+            if roles:
+                grant(connection)
+            return applied
 
     def work(self, queues: Sequence[str] | None = None, *, until_idle: bool = True, limit: int | None = None) -> int:
         """Run jobs in this process, for tests and scripts, and return how many ran. In production awa-supervisor does.

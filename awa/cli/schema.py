@@ -1,4 +1,4 @@
-"""`awa migrate`: install or upgrade the schema, or show what that would run."""
+"""`awa migrate`: install or upgrade the schema and give roles their rights, or show what that would run."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ import click
 
 from awa.cli.output import json_option, show_json
 from awa.cli.target import client, database_url_option, target
-from awa.database import schema
+from awa.database import roles, schema
 from awa.database.connections import connect
 
 
 @click.command()
 @database_url_option
+@click.option(
+    "--roles",
+    "with_roles",
+    is_flag=True,
+    help="Then make the roles awa_producer, awa_reader, awa_worker and awa_admin, and grant their rights.",
+)
 @click.option("--sql", "as_sql", is_flag=True, help="Print the SQL instead of running it; needs no database.")
 @click.option("--from", "after", type=int, metavar="N", help="With --sql: only what comes after version N.")
 @click.option("--to", type=int, metavar="N", help="With --sql: only up to version N.")
@@ -19,18 +25,20 @@ from awa.database.connections import connect
     "--version", "as_version", is_flag=True, help="Print the version of the database's schema and change nothing."
 )
 @json_option
-def migrate(as_sql: bool, after: int | None, to: int | None, as_version: bool, as_json: bool) -> None:
+def migrate(with_roles: bool, as_sql: bool, after: int | None, to: int | None, as_version: bool, as_json: bool) -> None:
     """Install Awa's schema, or bring it up to this release. Safe to run again, and by many at once."""
     if as_sql and as_version:
         raise click.UsageError("--sql and --version exclude each other: one prints what would run, the other what is")
+    if as_version and with_roles:
+        raise click.UsageError("--version changes nothing, and --roles grants rights: leave one out")
     if not as_sql and (after is not None or to is not None):
         raise click.UsageError("--from and --to say what --sql prints; without --sql the schema becomes the newest")
     if as_sql:
-        _print_sql(*_range(after, to), as_json)
+        _print_sql(*_range(after, to), with_roles, as_json)
     elif as_version:
         _print_version(as_json)
     else:
-        _migrate(as_json)
+        _migrate(with_roles, as_json)
 
 
 def _range(after: int | None, to: int | None) -> tuple[int, int]:
@@ -44,17 +52,20 @@ def _range(after: int | None, to: int | None) -> tuple[int, int]:
     return first, last
 
 
-def _print_sql(after: int, to: int, as_json: bool) -> None:
+def _print_sql(after: int, to: int, with_roles: bool, as_json: bool) -> None:
     steps = schema.migrations_range(after, to)
     if as_json:
-        show_json(steps)
+        show_json({"migrations": steps, "roles": roles.sql()} if with_roles else steps)
         return
-    if not steps:
+    if not steps and not with_roles:
         return
     click.echo("begin;\n")  # psql, too, shall apply all of it or nothing
     for step in steps:
         click.echo(f"-- migration {step.version}: {step.description}")
         click.echo(step.sql)
+    if with_roles:
+        click.echo("-- roles")
+        click.echo(roles.sql())
     click.echo("commit;")
 
 
@@ -67,11 +78,12 @@ def _print_version(as_json: bool) -> None:
         click.echo(f"schema version {'none' if have is None else have} (this release works with {schema.VERSION})")
 
 
-def _migrate(as_json: bool) -> None:
+def _migrate(with_roles: bool, as_json: bool) -> None:
     with client(may_make=True) as chosen:
-        applied = chosen.migrate()
+        applied = chosen.migrate(roles=with_roles)
     if as_json:
-        show_json({"applied": applied, "version": schema.VERSION})
+        granted = {"roles": roles.NAMES} if with_roles else {}
+        show_json({"applied": applied, "version": schema.VERSION, **granted})
         return
     known = {step.version: step.description for step in schema.migrations()}
     for version in applied:
@@ -81,3 +93,5 @@ def _migrate(as_json: bool) -> None:
         if applied
         else f"Nothing to do: the schema is at version {schema.VERSION}."
     )
+    if with_roles:
+        click.echo(f"The roles {', '.join(roles.NAMES)} have their rights.")

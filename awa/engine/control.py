@@ -15,7 +15,7 @@ from awa.database.statements import statement
 from awa.engine import ended
 from awa.engine.arrays import numbers
 from awa.engine.insert import wake
-from awa.engine.seal import seal_all, wait_for_sealer
+from awa.engine.seal import may_seal, seal_all, wait_for_sealer
 from awa.errors import JobNotFound, StateConflict, UniqueConflict
 from awa.failure import error_entry
 from awa.job import JobState
@@ -223,11 +223,12 @@ def _cancel_where_it_is(connection: psycopg.Connection[Any], job_id: int, error:
 
 
 def _seal_if_free(connection: psycopg.Connection[Any], *, after_others: bool = False) -> None:
-    """Seal, so that jobs just committed are found. Not inside the caller's transaction: it may have inserted.
+    """Seal, so that jobs just committed are found. Not inside the caller's transaction: it may have inserted; nor as
+    a role that may only read, which sees what others have sealed.
 
     `after_others`: if somebody is sealing already, wait for that first.
     """
-    if connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
+    if connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE and may_seal(connection):
         if after_others:
             wait_for_sealer(connection)
         seal_all(connection)

@@ -21,6 +21,7 @@ _LOCK = statement("seal/lock")
 _SEAL = statement("seal/seal")
 _RESEAL = statement("seal/reseal")
 _AWAIT = statement("seal/await")
+_MAY_SEAL = statement("seal/may_seal")
 _ADVANCE = statement("seal/advance")
 
 
@@ -91,6 +92,12 @@ def seal_all(connection: psycopg.Connection[Any], floor: int = 0) -> int:
         jobs += step.jobs
         floor = step.floor
     return jobs + step.jobs
+
+
+def may_seal(connection: psycopg.Connection[Any]) -> bool:
+    """Return whether the connected role has the right to seal."""
+    row = connection.execute(_MAY_SEAL).fetchone()
+    return row is not None and bool(row[0])
 
 
 def wait_for_sealer(connection: psycopg.Connection[Any]) -> None:

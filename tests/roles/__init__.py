@@ -1,0 +1,1 @@
+"""What each of Awa's roles can do, and what it cannot."""
