@@ -9,12 +9,14 @@ from collections.abc import Callable
 from awa.database.connections import connect
 from benchmarks.harness.report import Figure, save, table
 from benchmarks.harness.server import facts, fresh_database
-from benchmarks.scenarios import drain, pickup, recovery
+from benchmarks.scenarios import drain, inserting, inside, pickup, recovery
 
 SCENARIOS: dict[str, tuple[Callable[[int, int], list[Figure]], int]] = {
     "drain": (drain.run, 200_000),
     "pickup": (pickup.run, 300),
     "recovery": (recovery.run, 100),
+    "inserting": (inserting.run, 100_000),
+    "inside": (inside.run, 2_000),
 }
 """Each scenario and how many jobs it takes by default."""
 

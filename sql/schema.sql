@@ -582,12 +582,13 @@ create type awa.inserted_job as (
 );
 
 -- Raises 22023, or 23514, for what no job may have. Checked here rather than by the
--- table's constraints so that the message says what is allowed.
+-- table's constraints so that the message says what is allowed. It has no search_path
+-- of its own, whose setting cost more than the checks: its callers have set theirs.
 create function awa.check_job(
   p_kind text, p_queue text, p_priority integer, p_max_attempts integer, p_run_at timestamptz, p_delay_s numeric,
   p_expires_at timestamptz, p_unique_states integer, p_timeout_ms bigint, p_tags text[], p_args jsonb
 ) returns void
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable as $$
 begin
   if p_kind is null then
     raise exception 'kind is null; a job has a kind' using errcode = '22004';
@@ -696,6 +697,7 @@ declare
   v_holder        bigint;
   v_now           timestamptz;
   v_id            bigint;
+  v_is_idle       boolean;
   v_job           awa.inserted_job;
 begin
   if p_opts <> '{}' then
@@ -759,33 +761,15 @@ begin
                            unique_key, unique_states, ordering_key)
   values (v_id, p_queue, p_kind, p_priority, p_max_attempts, v_timeout_ms, p_run_at, p_args, p_metadata, p_tags,
           v_expires_at, p_unique_key, case when p_unique_key is not null then p_unique_states end, p_ordering_key)
-  returning created_at into v_now;
+  returning created_at, exists (select from awa.idle) into v_now, v_is_idle;
   -- NOTIFY serialises commits, so it is sent only while somebody waits for it, and for jobs that are due.
-  if p_run_at > v_now then
-    v_job.state := 'scheduled';
-  else
-    v_job.state := 'available';
-    if exists (select from awa.idle) then
-      perform pg_notify('awa:wake', '');
-    end if;
+  if v_is_idle and (p_run_at > v_now) is not true then
+    perform pg_notify('awa:wake', '');
   end if;
-  v_job.id := v_id;
-  v_job.outcome := 'inserted';
-  v_job.kind := p_kind;
-  v_job.queue := p_queue;
-  v_job.priority := p_priority;
-  v_job.attempt := 0;
-  v_job.max_attempts := p_max_attempts;
-  v_job.timeout_ms := v_timeout_ms;
-  v_job.args := p_args;
-  v_job.metadata := coalesce(p_metadata, '{}');
-  v_job.tags := coalesce(p_tags, '{}');
-  v_job.run_at := coalesce(p_run_at, v_now);
-  v_job.created_at := v_now;
-  v_job.expires_at := v_expires_at;
-  v_job.unique_key := p_unique_key;
-  v_job.ordering_key := p_ordering_key;
-  return v_job;
+  return row(v_id, 'inserted', p_kind, p_queue,
+             (case when p_run_at > v_now then 'scheduled' else 'available' end)::awa.job_state, p_priority, 0,
+             p_max_attempts, v_timeout_ms, p_args, coalesce(p_metadata, '{}'), coalesce(p_tags, '{}'),
+             coalesce(p_run_at, v_now), v_now, v_expires_at, p_unique_key, p_ordering_key)::awa.inserted_job;
 end $$;
 
 -- Many jobs at once: an array of objects, each with the parameters of insert_job and
