@@ -1,14 +1,14 @@
 """What `manage.py check` says about Awa.
 
-    awa.E001  AWA["DATABASE"] is no alias in DATABASES
-    awa.E002  the database is not PostgreSQL
-    awa.E003  a value in AWA is not what it must be
-    awa.E004  an option of Awa's backend in TASKS is not what it must be
-    awa.E005  TASKS names Awa's backend and INSTALLED_APPS lacks awa.integrations.django
-    awa.W001  AWA has a key that means nothing
-    awa.W002  Awa's backend in TASKS takes any queue, and nothing says which ones workers should look in
-    awa.W003  migrate is to look after the schema, and a database router forbids it
-    awa.W004  the schema is missing or has another version than this release needs (with --database)
+awa.E001  AWA["DATABASE"] is no alias in DATABASES
+awa.E002  the database is not PostgreSQL
+awa.E003  a value in AWA is not what it must be
+awa.E004  an option of Awa's backend in TASKS is not what it must be
+awa.E005  TASKS names Awa's backend and INSTALLED_APPS lacks awa.integrations.django
+awa.W001  AWA has a key that means nothing
+awa.W002  Awa's backend in TASKS takes any queue, and nothing says which ones workers should look in
+awa.W003  migrate is to look after the schema, and a database router forbids it
+awa.W004  the schema is missing or has another version than this release needs (with --database)
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 - Django's names
+from django.core.checks import CheckMessage, Error, Warning
 from django.db import connections, router
 
 from awa.database import schema

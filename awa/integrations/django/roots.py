@@ -8,12 +8,28 @@ from typing import Any, Final
 
 from django.conf import settings
 
+KIND: Final = "django.tasks"
+"""All of the framework's tasks are jobs of this kind."""
 BACKEND: Final = "awa.integrations.django.backend.AwaBackend"
 
 
 def root() -> str | None:
     """Return the module that is the framework here, None where there is none."""
     return next((name for name in ("django.tasks", "django_tasks") if find_spec(name) is not None), None)
+
+
+def framework(part: str) -> Any:
+    """Return a module of the framework: "base", "signals". Raises ImportError where there is none."""
+    found = root()
+    if found is None:
+        raise ImportError("Awa's backend needs django.tasks (Django 6.0 or later), or the package django-tasks")
+    return import_module(f"{found}.{part}")
+
+
+def normalized(value: Any) -> Any:
+    """Return `value` as the JSON that the framework makes of it. Raises TypeError or ValueError."""
+    module = "django.utils.json" if root() == "django.tasks" else "django_tasks.utils"
+    return import_module(module).normalize_json(value)
 
 
 def backends() -> dict[str, dict[str, Any]]:

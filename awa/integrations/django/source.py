@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import psycopg
@@ -38,13 +38,11 @@ class DjangoConnections(Source):
         with self._beside_django().lend() as connection:
             yield connection
 
-    @contextmanager
-    def lend_plain(self) -> Iterator[psycopg.Connection[Any]]:
+    def lend_plain(self) -> AbstractContextManager[psycopg.Connection[Any]]:
         raise AwaError(
             "in a Django project, transactions are Django's: use django.db.transaction.atomic(), and insert jobs in it "
             "with client.insert(...)"
         )
-        yield
 
     def close(self) -> None:
         for own in self._own.values():

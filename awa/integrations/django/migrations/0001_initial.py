@@ -6,7 +6,7 @@ from django.db import migrations
 from awa.integrations.django.operations import InstallSchema
 
 
-class Migration(migrations.Migration):
+class Migration(migrations.Migration):  # type: ignore[misc]  # Django has no types
     initial = True
     dependencies: list[tuple[str, str]] = []  # noqa: RUF012 - as Django wants it
     operations = [InstallSchema()]  # noqa: RUF012
