@@ -132,7 +132,8 @@ def decide_error(
     terminal = terminal or issubclass(type(exc), TerminalError) or policy.gives_up_on(exc)
     is_last = terminal or attempt >= max_attempts
     delay_us, problem = (None, None) if is_last else _delay(policy, attempt, uniform)
-    details = {"module": module(exc), "backoff": problem}
+    where = module(exc)
+    details = {"module": where and storable(where), "backoff": problem}
     entry = error_entry(describe(exc), name(exc), attempt, terminal=terminal, now_us=now_us, **details)
     return Verdict(JobState.Failed if is_last else JobState.Retryable, delay_us, entry)
 

@@ -14,9 +14,7 @@ def dsn_of(alias: str) -> str:
     wrapper = connections[alias]
     known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
     given = wrapper.get_connection_params()
-    # psycopg2 knows the database by libpq's older name, too.
-    wanted = {{"database": "dbname"}.get(name, name): value for name, value in given.items()}
-    kept = {name: value for name, value in wanted.items() if name in known and value is not None}
+    kept = {name: value for name, value in given.items() if name in known and value is not None}
     if role := wrapper.settings_dict["OPTIONS"].get("assume_role"):
         kept["options"] = f"{kept.get('options', '')} -c role={_escaped(role)}".strip()
     kept.pop("client_encoding", None)

@@ -16,7 +16,6 @@ DEFAULTS: Final[dict[str, Any]] = {
     "QUEUES": None,
     "MANAGE_SCHEMA": True,
     "TASK_MODULES": ["tasks"],
-    "MAX_CONNECTIONS": 10,
     "SUPERVISOR": {},
 }
 """
@@ -24,7 +23,6 @@ DATABASE: the alias in DATABASES where the jobs are.
 QUEUES: what workers take jobs from; None: the queues of all tasks, and those of django.tasks that Awa is a backend of.
 MANAGE_SCHEMA: whether `manage.py migrate` installs and upgrades Awa's schema.
 TASK_MODULES: modules of each installed app that are imported at start, so that their tasks are known.
-MAX_CONNECTIONS: how many connections of its own the client may open where it cannot use Django's (psycopg2).
 SUPERVISOR: defaults for the options of `manage.py awa_supervisor`, by name: {"processes": 4}.
 """
 FROM_DJANGO: Final = frozenset({"app", "database_url", "queues"})
@@ -68,9 +66,6 @@ def problems() -> Iterator[str]:
         yield f'AWA["DATABASE"] is {conf("DATABASE")!r}; it must be an alias in DATABASES'
     if not isinstance(conf("MANAGE_SCHEMA"), bool):
         yield f'AWA["MANAGE_SCHEMA"] is {conf("MANAGE_SCHEMA")!r}; it must be True or False'
-    connections = conf("MAX_CONNECTIONS")
-    if type(connections) is not int or connections < 1:
-        yield f'AWA["MAX_CONNECTIONS"] is {connections!r}; it must be a whole number from 1'
     yield from _wrong_names("TASK_MODULES", conf("TASK_MODULES"))
     if conf("QUEUES") is not None:
         yield from _wrong_names("QUEUES", conf("QUEUES"))

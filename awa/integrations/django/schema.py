@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import connections, router
+from django.db import connections, router, transaction
 
 from awa.database import schema
 from awa.integrations.django.conf import alias, conf
-from awa.integrations.django.joining import cursors
+from awa.integrations.django.joining import joined
 
 APP: str = "awa"
 
@@ -26,15 +26,15 @@ def is_ours(using: str) -> bool:
 def install(using: str) -> list[int]:
     """Install or upgrade the schema over Django's connection, in its transaction if one is open; return the versions
     applied."""
-    connection = cursors(using)
-    with connection.transaction():
+    with transaction.atomic(using=using):
+        connection = joined(using)
         connection.execute(b"select 1")  # so that the transaction has begun, with the isolation the project chose
         return schema.migrate(connection)
 
 
 def version(using: str) -> int | None:
     """Return the version of the schema in a database, None where there is none."""
-    return schema.current(cursors(using))
+    return schema.current(joined(using))
 
 
 def upgrade_after_migrate(*, using: str, **_: Any) -> None:

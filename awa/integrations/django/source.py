@@ -8,23 +8,17 @@ from typing import Any
 
 import psycopg
 
-from awa.database.source import OwnConnections, Source
+from awa.database.source import Source
 from awa.errors import AwaError
 from awa.integrations.django.address import dsn_of
-from awa.integrations.django.conf import alias, conf
-from awa.integrations.django.joining import is_psycopg3, joined
+from awa.integrations.django.conf import alias
+from awa.integrations.django.joining import joined
 
 
 class DjangoConnections(Source):
-    """Django's connection; where that is psycopg2's, whose cursors the engine cannot use, connections of its own."""
+    """Django's connection of this thread. It is Django that opens, keeps and closes it."""
 
-    def __init__(self) -> None:
-        self._own: dict[str, OwnConnections] = {}
-
-    @property
-    def is_callers(self) -> bool:  # type: ignore[override]  # known only when settings are
-        """Whether what is done joins Django's transaction."""
-        return is_psycopg3(alias())
+    is_callers = True
 
     @property
     def dsn(self) -> str | None:
@@ -32,11 +26,7 @@ class DjangoConnections(Source):
 
     @contextmanager
     def lend(self) -> Iterator[psycopg.Connection[Any]]:
-        if is_psycopg3(alias()):
-            yield joined(alias())
-            return
-        with self._beside_django().lend() as connection:
-            yield connection
+        yield joined(alias())
 
     def lend_plain(self) -> AbstractContextManager[psycopg.Connection[Any]]:
         raise AwaError(
@@ -45,11 +35,4 @@ class DjangoConnections(Source):
         )
 
     def close(self) -> None:
-        for own in self._own.values():
-            own.close()
-
-    def _beside_django(self) -> OwnConnections:
-        dsn = dsn_of(alias())  # a test runner changes it
-        if dsn not in self._own:
-            self._own[dsn] = OwnConnections(dsn, conf("MAX_CONNECTIONS"))
-        return self._own[dsn]
+        """Nothing here is ours to close."""
