@@ -29,9 +29,10 @@ class Joined(Borrowed):
         self, query: bytes | str, params: Any = None, *, prepare: bool | None = None, binary: bool = False
     ) -> psycopg.Cursor[Any]:
         """Run a statement; return the cursor with its rows."""
-        cursor = self.cursor()
         if binary or prepare is not None:  # which Django's cursors do not know
-            return cast("psycopg.Cursor[Any]", cursor.cursor.execute(query, params, prepare=prepare, binary=binary))
+            plain = psycopg.Cursor(self._connection, row_factory=tuple_row)
+            return plain.execute(cast("bytes", query), params, prepare=prepare, binary=binary)
+        cursor = self.cursor()
         cursor.execute(query.decode() if isinstance(query, bytes) else query, params)
         return cast("psycopg.Cursor[Any]", cursor.cursor)
 

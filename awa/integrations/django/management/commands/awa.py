@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 from django.core.management.base import BaseCommand, CommandError, handle_default_options
-from django.db import connections
 
 from awa.cli import main
+from awa.cli.target import default_to
 from awa.integrations.django.address import dsn_of
 from awa.integrations.django.conf import alias
 
@@ -23,13 +23,10 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django has no types
     def run_from_argv(self, argv: list[str]) -> None:
         options, rest = _djangos().parse_known_args(argv[2:])
         handle_default_options(options)
-        try:
-            main.main(rest, prog_name=f"{argv[0]} {argv[1]}", obj=dsn_of(alias()))
-        finally:
-            connections.close_all()
+        _run(rest, argv[0])
 
     def print_help(self, prog_name: str, subcommand: str) -> None:
-        main.main(["--help"], prog_name=f"{prog_name} {subcommand}", standalone_mode=False)
+        _run(["--help"], prog_name, standalone_mode=False)
 
     def add_arguments(self, parser: Any) -> None:
         parser.add_argument("args", nargs=argparse.REMAINDER)
@@ -37,9 +34,15 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django has no types
     def handle(self, *args: str, **options: Any) -> None:
         """For `call_command("awa", "job", "list")`."""
         try:
-            main.main(list(args), prog_name="awa", obj=dsn_of(alias()), standalone_mode=False)
+            _run(list(args), "manage.py", standalone_mode=False)
         except click.ClickException as error:
             raise CommandError(error.format_message(), returncode=error.exit_code) from error
+
+
+def _run(args: list[str], program: str, **options: Any) -> None:
+    with click.Context(click.Command(program), info_name=program) as outer:
+        default_to(dsn_of(alias()))
+        main.main(args, prog_name="awa", parent=outer, **options)
 
 
 def _djangos() -> argparse.ArgumentParser:

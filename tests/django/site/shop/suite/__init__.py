@@ -1,0 +1,1 @@
+"""Tests that Django's runner runs, in a test database it makes: `python -m django test tests.django.site.shop.suite.inserting`."""
