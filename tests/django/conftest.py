@@ -6,13 +6,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.fixtures.postgres import for_database
 from tests.fixtures.processes import ROOT
+from tests.fixtures.supervisor import QUICK, Supervisor
 
 SETTINGS = "tests.django.site.settings"
 TASKS = {
@@ -22,7 +25,6 @@ TASKS = {
         "OPTIONS": {"max_attempts": 2, "timeout": 30},
     },
 }
-FRAMEWORK = "django.tasks"
 
 
 class Site:
@@ -82,3 +84,37 @@ def tested(empty_database: str, superuser_dsn: str) -> MakeSite:
     """Makes the project as somebody who may make test databases."""
     name = empty_database.rpartition("/")[2].partition("?")[0]
     return lambda **settings: Site(for_database(superuser_dsn, name, "postgres"), **settings)
+
+
+class DjangoSupervisor(Supervisor):
+    """`manage.py awa_supervisor` in a process of its own."""
+
+    def __init__(self, directory: Path, project: Site, *arguments: str, env: dict[str, str] | None = None) -> None:
+        self.log = directory / "supervisor.log"
+        given = {name.replace("_", "-"): value for name, value in {**QUICK, "log_format": "json"}.items()}
+        flags = [f"--{name}={value}" for name, value in given.items()]
+        with self.log.open("wb") as log:
+            self.process = psutil.Popen(
+                [sys.executable, "-m", "django", "awa_supervisor", *flags, *arguments],
+                cwd=directory,
+                env={**project.env, **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._family = set()
+
+
+@pytest.fixture
+def workers(tmp_path: Path) -> Iterator[Callable[..., DjangoSupervisor]]:
+    """Starts supervisors of projects: `workers(project, "--processes", "1")`."""
+    started: list[DjangoSupervisor] = []
+
+    def start(project: Site, *arguments: str, env: dict[str, str] | None = None) -> DjangoSupervisor:
+        started.append(DjangoSupervisor(tmp_path, project, *arguments, env=env))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.close()

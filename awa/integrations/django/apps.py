@@ -9,7 +9,7 @@ from django.utils.module_loading import autodiscover_modules
 
 from awa.integrations.django import client
 from awa.integrations.django.checks import check_database, check_settings
-from awa.integrations.django.conf import conf
+from awa.integrations.django.conf import task_modules
 from awa.integrations.django.hygiene import begin_worker, clean_connections
 from awa.integrations.django.roots import backends
 from awa.integrations.django.schema import upgrade_after_migrate
@@ -33,4 +33,4 @@ class AwaConfig(AppConfig):  # type: ignore[misc]  # Django has no types
             from awa.integrations.django.running import register
 
             register(client)
-        autodiscover_modules(*conf("TASK_MODULES"))
+        autodiscover_modules(*task_modules())

@@ -20,17 +20,12 @@ from django.core.checks import CheckMessage, Error, Warning
 from django.db import connections, router
 
 from awa.database import schema
-from awa.errors import AwaError
-from awa.integrations.django.conf import DEFAULTS, alias, conf, given, problems, unknown_keys
+from awa.integrations.django.conf import DEFAULTS, alias, conf, problems, unknown_keys
 from awa.integrations.django.schema import APP, version
 
 
 def check_settings(**_: Any) -> list[CheckMessage]:
     """Look at the setting AWA, and at the database it names."""
-    try:
-        given()
-    except AwaError as wrong:
-        return [Error(str(wrong), id="awa.E003")]
     return [*_keys(), *(_database() if isinstance(conf("DATABASE"), str) else ())]
 
 

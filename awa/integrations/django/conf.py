@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from django.conf import settings
 
-from awa.errors import AwaError, ValidationError
+from awa.errors import ValidationError
 from awa.settings import SETTINGS
 from awa.task import check_name
 
@@ -40,11 +40,15 @@ def alias() -> str:
 
 
 def given() -> dict[str, Any]:
-    """Return the setting as it was written. Raises AwaError when it is no dict."""
-    written = getattr(settings, "AWA", None) or {}
-    if not isinstance(written, dict):
-        raise AwaError(f"the setting AWA is {written!r}; it must be a dict with keys of {', '.join(DEFAULTS)}")
-    return written
+    """Return the setting as it was written; what is no dict says nothing, and `problems` says so."""
+    written = _written()
+    return written if isinstance(written, dict) else {}
+
+
+def task_modules() -> list[str]:
+    """Return the names of modules to look for tasks in; none when they are no names, and `problems` says so."""
+    names = conf("TASK_MODULES")
+    return list(names) if isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names) else []
 
 
 def supervisor_options() -> dict[str, Any]:
@@ -62,6 +66,8 @@ def unknown_keys() -> list[str]:
 
 def problems() -> Iterator[str]:
     """Yield what is wrong with the values of known keys."""
+    if not isinstance(_written(), dict):
+        yield f"the setting AWA is {_written()!r}; it must be a dict with keys of {', '.join(DEFAULTS)}"
     if not isinstance(conf("DATABASE"), str):
         yield f'AWA["DATABASE"] is {conf("DATABASE")!r}; it must be an alias in DATABASES'
     if not isinstance(conf("MANAGE_SCHEMA"), bool):
@@ -70,6 +76,10 @@ def problems() -> Iterator[str]:
     if conf("QUEUES") is not None:
         yield from _wrong_names("QUEUES", conf("QUEUES"))
     yield from _wrong_options(conf("SUPERVISOR"))
+
+
+def _written() -> Any:
+    return getattr(settings, "AWA", None) or {}
 
 
 def _wrong_names(key: str, names: Any) -> Iterator[str]:

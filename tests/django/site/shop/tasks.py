@@ -47,8 +47,6 @@ def where(job):
     }
 
 
-
-
 if os.environ.get("SITE_ASKS_EARLY"):
     Order.objects.count()
     with connection.cursor() as asking:

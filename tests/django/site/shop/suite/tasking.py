@@ -63,7 +63,12 @@ class Enqueueing(TransactionTestCase):
         assert (result.task, result.args, result.kwargs, result.backend) == (here.add, [1], {"b": 2}, "default")
         assert (result.status, result.is_finished, result.attempts) == ("READY", False, 0)
         assert result.enqueued_at is not None
-        assert (result.started_at, result.finished_at, result.last_attempted_at, result.errors) == (None, None, None, [])
+        assert (result.started_at, result.finished_at, result.last_attempted_at, result.errors) == (
+            None,
+            None,
+            None,
+            [],
+        )
         with self.assertRaisesMessage(ValueError, "not finished"):
             _ = result.return_value
         job = client.get_job(int(result.id))
