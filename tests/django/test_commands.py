@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from tests.django.conftest import TASKS, MakeSite, Site
 
@@ -96,8 +97,7 @@ def test_modules_of_tasks_are_a_setting(site: MakeSite) -> None:
 def test_the_address_is_djangos(site: MakeSite) -> None:
     options = {"application_name": "shop", "assume_role": "app owner", "connect_timeout": 3}
     project = site(OPTIONS=options)
-    told = "from psycopg.conninfo import conninfo_to_dict as d; from awa.integrations.django import client; print(d(client.dsn))"
-    found = eval(project.run(told))
+    found = conninfo_to_dict(project.run("from awa.integrations.django import client; print(client.dsn)"))
     assert found["application_name"] == "shop"
     assert found["connect_timeout"] == "3"
     assert found["options"] == r"-c role=app\ owner"

@@ -20,10 +20,12 @@ def committed() -> list[int]:
 
 def sessions() -> int:
     with connection.cursor() as cursor:
-        cursor.execute(
-            "select count(*) from pg_stat_activity where datname = current_database() and backend_type = 'client backend'"
-        )
+        cursor.execute(SESSIONS)
         return cursor.fetchone()[0]
+
+
+SESSIONS = """select count(*) from pg_stat_activity
+              where datname = current_database() and backend_type = 'client backend'"""
 
 
 class Undone(Exception):
