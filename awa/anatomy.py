@@ -26,6 +26,12 @@ def name(exc: BaseException) -> str:
     return type(exc).__qualname__[:TYPE_NAME_MAX]
 
 
+def module(exc: BaseException) -> str | None:
+    """Return the module that an exception's class is defined in; None for Python's own."""
+    found = type(exc).__module__  # a metaclass may make it anything
+    return None if type(found) is not str or found == "builtins" else found[:TYPE_NAME_MAX]
+
+
 def message(exc: BaseException) -> str:
     """Return what an exception says, and below that its notes."""
     return "\n".join([_said(exc), *_notes(exc)])

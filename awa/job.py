@@ -81,7 +81,8 @@ class Job:
     tags: list[str] = field(default_factory=list)
     metadata: dict[str, Any] = field(default_factory=dict)
     errors: list[dict[str, Any]] = field(default_factory=list)
-    """One entry per failed attempt, oldest first: `error`, `type`, `attempt`, `at`, and `terminal` where it was."""
+    """One entry per failed attempt, oldest first: `error`, `type` and its `module` (left out for Python's own),
+    `attempt`, `at`, and `terminal` where it was."""
     run_at: datetime | None = None
     created_at: datetime | None = None
     deadline: datetime | None = None

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from awa import backoff, codec
-from awa.anatomy import name
+from awa.anatomy import module, name
 from awa.backoff import DELAY_SECONDS_MAX
 from awa.errors import TerminalError, ValidationError
 from awa.failure import describe, error_entry, headline, storable
@@ -132,7 +132,9 @@ def decide_error(
     terminal = terminal or issubclass(type(exc), TerminalError) or policy.gives_up_on(exc)
     is_last = terminal or attempt >= max_attempts
     delay_us, problem = (None, None) if is_last else _delay(policy, attempt, uniform)
-    entry = error_entry(describe(exc), name(exc), attempt, terminal=terminal, now_us=now_us, backoff=problem)
+    where = module(exc)
+    details = {"module": where and storable(where), "backoff": problem}
+    entry = error_entry(describe(exc), name(exc), attempt, terminal=terminal, now_us=now_us, **details)
     return Verdict(JobState.Failed if is_last else JobState.Retryable, delay_us, entry)
 
 

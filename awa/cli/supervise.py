@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -15,14 +16,17 @@ from awa.version import __version__
 EXIT_BAD_SETTING = 2
 
 
-def supervise(**flags: str | None) -> None:
-    """Keep worker processes that run the jobs of an application.
+HELP = """Keep worker processes that run the jobs of an application.
 
-    TERM and INT let running jobs finish first; a second INT, or QUIT, ends them now and requeues them. HUP loads the
-    application anew; TTIN and TTOU add and remove a worker. A flag wins over its environment variable.
-    """
+TERM and INT let running jobs finish first; a second INT, or QUIT, ends them now and requeues them. HUP loads the
+application anew; TTIN and TTOU add and remove a worker. A flag wins over its environment variable.
+"""
+
+
+def supervise(environment: Mapping[str, str], /, **flags: str | None) -> None:
+    """Run a supervisor until it ends, and exit as it did."""
     try:
-        settings = Settings.from_sources(flags, os.environ)
+        settings = Settings.from_sources(flags, environment)
         if settings.app is None:
             raise ValidationError("no application is named: give --app package.module:client, or set AWA_APP")
     except ValidationError as error:
@@ -45,30 +49,36 @@ def option(setting: Setting) -> click.Option:
     allowed = "" if setting.kind == "text" else f" Allowed: {setting.allowed}."
     return click.Option(
         [setting.flag, setting.name],
-        metavar=_metavar(setting),
+        metavar=metavar(setting),
         help=f"{setting.meaning}{allowed}{default} [env: {setting.env}]",
     )
 
 
-def _metavar(setting: Setting) -> str:
+def metavar(setting: Setting) -> str:
+    """Return what stands for an option's value in its help."""
     return {"integer": "N", "number": "N", "names": "A,B,…", "choice": "|".join(setting.choices)}.get(
         setting.kind, setting.name.rsplit("_", 1)[-1].upper()
     )
 
 
-def _command() -> click.Command:
+def command(callback: Callable[..., None]) -> click.Command:
+    """Return the command with an option for each setting; `callback` is called with them, by name."""
     params: list[Any] = [option(setting) for setting in SETTINGS]
-    command = click.Command(
+    made = click.Command(
         "awa-supervisor",
-        callback=supervise,
+        callback=callback,
         params=params,
-        help=supervise.__doc__,
+        help=HELP,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
-    return click.version_option(__version__, prog_name="awa-supervisor")(command)
+    return click.version_option(__version__, prog_name="awa-supervisor")(made)
 
 
-main = _command()
+def _with_environment(**flags: str | None) -> None:
+    supervise(os.environ, **flags)
+
+
+main = command(_with_environment)
 
 if __name__ == "__main__":
     main()

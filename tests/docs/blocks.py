@@ -1,6 +1,7 @@
 """The fenced code blocks of a Markdown page, and what the words behind the language mean.
 
     ```python shop.py         written to shop.py, and imported
+    ```python shop/tasks.py   written to shop/tasks.py; what stands in a folder is imported by what follows
     ```python                 run as a script
     ```bash                   run by bash, in the page's directory
     ```bash background        started, and left running until the page ends

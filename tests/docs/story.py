@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 import psycopg
+import psycopg.conninfo
 
 from awa.cli.supervise import main as awa_supervisor
 from tests.docs.blocks import ROOT, Block
@@ -33,7 +34,7 @@ class Story:
         self.directory = directory
         self.database = database
         self._replaced = {PAGE_DATABASE: database, "embedded://": embedded}
-        self._env = _environment()
+        self._env = {**_environment(), **_libpq(database)}
         code = "".join(block.text for block in told if block.language in ("python", "bash"))
         if not any(url in code for url in self._replaced):
             self._env["DATABASE_URL"] = database  # else the page says itself which one
@@ -49,8 +50,10 @@ class Story:
             case "python", "":
                 self._run(block.where, [sys.executable, "-"], text)
             case "python", name:
+                (self.directory / name).parent.mkdir(parents=True, exist_ok=True)
                 (self.directory / name).write_text(text)
-                self._run(block.where, [sys.executable, "-c", f"import {Path(name).stem}"], "")
+                if "/" not in name:
+                    self._run(block.where, [sys.executable, "-c", f"import {Path(name).stem}"], "")
             case "bash", "":
                 self._run(block.where, ["bash", "-c", self._script(text)], "")
             case "bash", "background":
@@ -145,6 +148,13 @@ def check_unit(block: Block, text: str) -> None:
     assert Path(program).name == "awa-supervisor", block.where
     with click.Context(awa_supervisor, info_name="awa-supervisor") as context:
         awa_supervisor.parse_args(context, arguments)
+
+
+def _libpq(dsn: str) -> dict[str, str]:
+    """The variables by which libpq finds the page's database, for what names none or only its name."""
+    names = {"dbname": "PGDATABASE", "host": "PGHOST", "port": "PGPORT", "user": "PGUSER"}
+    given = psycopg.conninfo.conninfo_to_dict(dsn)
+    return {names[name]: str(value) for name, value in given.items() if name in names}
 
 
 def _environment() -> dict[str, str]:

@@ -15,8 +15,8 @@ from awa.settings import SETTINGS
 from docs.generate import commands, errors, events
 from tests.docs.blocks import ROOT, blocks, pages, prose
 
-OTHER_PROGRAMS = {"--check", "--strict", "--now", "--preload", "--faults", "--every", "--heartbeat"}
-"""Options in the pages that are not Awa's: of the generator, mypy, systemctl, gunicorn, our chaos."""
+OTHER_PROGRAMS = {"--check", "--strict", "--now", "--preload", "--database", "--faults", "--every", "--heartbeat"}
+"""Options in the pages that are not Awa's: of the generator, mypy, systemctl, gunicorn, Django, our chaos."""
 OTHER_VARIABLES = {"AWA_PG_BIN", "AWA_TEST_PG"}
 
 _SPAN = re.compile(r"`([^`\n]+)`")

@@ -1,0 +1,47 @@
+"""Awa's schema in a Django project: `manage.py migrate` owns it, unless `AWA["MANAGE_SCHEMA"]` is off."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import connections, router, transaction
+
+from awa.database import schema
+from awa.integrations.django.conf import alias, conf
+from awa.integrations.django.joining import joined
+
+APP: str = "awa"
+
+
+def is_ours(using: str) -> bool:
+    """Whether `migrate` on database `using` is to look after the schema there."""
+    return bool(
+        conf("MANAGE_SCHEMA")
+        and using == alias()
+        and connections[using].vendor == "postgresql"
+        and router.allow_migrate(using, APP)
+    )
+
+
+def install(using: str) -> list[int]:
+    """Install or upgrade the schema over Django's connection, in its transaction if one is open; return the versions
+    applied."""
+    with transaction.atomic(using=using):
+        connection = joined(using)
+        connection.execute(b"select 1")  # so that the transaction has begun, with the isolation the project chose
+        return schema.migrate(connection)
+
+
+def version(using: str) -> int | None:
+    """Return the version of the schema in a database, None where there is none."""
+    return schema.current(joined(using))
+
+
+def upgrade_after_migrate(*, using: str, **_: Any) -> None:
+    """Bring the schema up to this release at the end of `manage.py migrate`: a new release of Awa needs no more."""
+    if not is_ours(using):
+        return
+    have = version(using)
+    schema.refuse_newer(have)
+    if have is None or have < schema.VERSION:
+        install(using)

@@ -1,0 +1,1 @@
+"""The tables, and two kayaks on the shelf."""

@@ -1,0 +1,1 @@
+"""A Django project whose settings come from the environment; `suite` are its tests, run by Django's own runner."""

@@ -1,0 +1,1 @@
+"""Depends on Awa's, so that it could insert jobs."""

@@ -1,0 +1,62 @@
+"""What `manage.py check` says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.django.conftest import TASKS, MakeSite
+
+BACKEND = "awa.integrations.django.backend.AwaBackend"
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "unknown alias": ({"AWA": {"DATABASE": "jobs"}}, "(awa.E001) AWA[\"DATABASE\"] is 'jobs'"),
+    "no PostgreSQL": ({"AWA": {"DATABASE": "lite"}}, "(awa.E002)"),
+    "no dict": ({"AWA": ["default"]}, "(awa.E003) the setting AWA is ['default']"),
+    "alias": ({"AWA": {"DATABASE": 7}}, "(awa.E003)"),
+    "schema": ({"AWA": {"MANAGE_SCHEMA": "no"}}, "(awa.E003)"),
+    "queues": ({"AWA": {"QUEUES": "email"}}, "(awa.E003)"),
+    "queue": ({"AWA": {"QUEUES": [""]}}, "(awa.E003)"),
+    "modules": ({"AWA": {"TASK_MODULES": 1}}, "(awa.E003)"),
+    "options": ({"AWA": {"SUPERVISOR": 1}}, "(awa.E003)"),
+    "option": ({"AWA": {"SUPERVISOR": {"process": 1}}}, "(awa.E003)"),
+    "database of the supervisor": ({"AWA": {"SUPERVISOR": {"database_url": "x"}}}, "(awa.E003)"),
+    "value": ({"AWA": {"SUPERVISOR": {"processes": 0}}}, "(awa.E003)"),
+    "backend's option": ({"TASKS": {"default": {"BACKEND": BACKEND, "OPTIONS": {"retries": 1}}}}, "(awa.E004)"),
+    "backend's value": ({"TASKS": {"default": {"BACKEND": BACKEND, "OPTIONS": {"max_attempts": 0}}}}, "(awa.E004)"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_is_an_error(site: MakeSite, case: str) -> None:
+    settings, expected = WRONG[case]
+    assert expected in site(APPS=["django_tasks"], **settings).manage("check", code=1)
+
+
+def test_what_means_nothing_is_a_warning(site: MakeSite) -> None:
+    printed = site(AWA={"DATABASES": "default"}).manage("check")
+    assert "(awa.W001) The setting AWA has the key 'DATABASES', which means nothing." in printed
+
+
+def test_a_backend_for_any_queue_is_a_warning(site: MakeSite) -> None:
+    anything = {"default": {"BACKEND": BACKEND, "QUEUES": []}}
+    assert "(awa.W002)" in site(APPS=["django_tasks"], TASKS=anything).manage("check")
+    named = site(APPS=["django_tasks"], TASKS=anything, AWA={"QUEUES": ["default"]})
+    assert "no issues" in named.manage("check")
+
+
+def test_nothing_is_wrong(site: MakeSite) -> None:
+    everything = {
+        "DATABASE": "default",
+        "QUEUES": ["email", "default"],
+        "MANAGE_SCHEMA": True,
+        "TASK_MODULES": ["tasks"],
+        "SUPERVISOR": {"processes": 2, "log_format": "json"},
+    }
+    assert "no issues" in site(APPS=["django_tasks"], AWA=everything, TASKS=TASKS).manage("check")
+
+
+def test_the_database_is_looked_at_only_when_asked(site: MakeSite) -> None:
+    assert "no issues" in site().manage("check")
+    assert "(awa.W004) The database 'default' has no Awa schema" in site().manage("check", "--database", "default")
+    assert "no issues" in site().manage("check", "--database", "lite")
