@@ -70,7 +70,7 @@ select pg_temp.same('what ' || rolname || ' may call', concat_ws(' ',
     has_function_privilege(rolname, 'awa.insert_job'::regproc, 'execute'),
     has_function_privilege(rolname, 'awa.insert_jobs'::regproc, 'execute'),
     has_function_privilege(rolname, 'awa.contract_version'::regproc, 'execute')),
-  case when rolname = 'awa_reader' then 'false false false' else 'true true true' end)
+  case when rolname = 'awa_reader' then 'f f f' else 't t t' end)
 from pg_roles
 where rolname in ('awa_producer', 'awa_reader', 'awa_worker', 'awa_admin') and has_schema_privilege(rolname, 'awa', 'usage');
 
