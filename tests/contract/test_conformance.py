@@ -68,7 +68,12 @@ def recreate(connection: psycopg.Connection[Any], name: str, old: str, new: str)
     ("name", "old", "new", "told"),
     [
         ("awa.insert_job", "priority integer DEFAULT 2", "priority integer DEFAULT 3", "what awa.insert_job takes"),
-        ("awa.insert_job", "max_attempts integer DEFAULT 25", "attempts_max integer DEFAULT 25", "what awa.insert_job takes"),
+        (
+            "awa.insert_job",
+            "max_attempts integer DEFAULT 25",
+            "attempts_max integer DEFAULT 25",
+            "what awa.insert_job takes",
+        ),
         ("awa.insert_job", "detail = v_holder::text, ", "", "the error when a unique key is taken"),
         ("awa.insert_job", "constraint = 'unique_claim_pkey', ", "", "the error when a unique key is taken"),
         ("awa.insert_job", "v_job.outcome := 'existing'", "v_job.outcome := 'skipped'", "on_conflict skip"),
