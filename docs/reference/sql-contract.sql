@@ -1,6 +1,6 @@
 -- Does a database keep Awa's SQL contract, version 1? Run it as the schema's owner:
 --
---   psql --set ON_ERROR_STOP=1 --file docs/reference/sql-contract.sql
+--   psql -v ON_ERROR_STOP=1 -f docs/reference/sql-contract.sql
 --
 -- It raises at the first difference, and leaves nothing behind: all it does is rolled
 -- back. What it checks is what "SQL as a contract" promises, no more: columns and
