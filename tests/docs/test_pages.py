@@ -14,12 +14,13 @@ from awa import embedded
 from awa.database import schema
 from tests.docs.blocks import LANGUAGES, NOT_RUN, ROOT, blocks, pages, prose
 from tests.docs.story import Story, matches
+from tests.fixtures.postgres import ensure_logins
 
 BLOCKS_NOT_RUN_MAX = 2
 SETUP = Path(__file__).with_name("setup")
 """What a page takes for granted, tables (.sql) or a jobs.py (.py), and how its story goes on (.after.py)."""
 READER = "reporting"
-"""A role that pages grant rights to."""
+"""A role that pages grant rights to. Awa's own roles are there, too: the pages' owner may not create any."""
 
 TOLD = [page for page in pages() if any(block.language != "text" for block in blocks(page))]
 
@@ -42,7 +43,8 @@ def story(page: Path, tmp_path: Path, empty_database: str, server: embedded.Serv
 
 
 @pytest.fixture
-def reader(superuser_dsn: str) -> None:
+def reader(superuser_dsn: str, server: embedded.Server) -> None:
+    ensure_logins(server)
     with psycopg.connect(superuser_dsn, autocommit=True) as admin, suppress(psycopg.errors.DuplicateObject):
         admin.execute(f"create role {READER}")
 
