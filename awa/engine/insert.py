@@ -11,7 +11,7 @@ import msgspec
 import psycopg
 
 from awa.database.statements import statement
-from awa.engine.arrays import numbers
+from awa.engine.arrays import byte_strings, numbers
 
 CHUNK_JOBS: Final = 10_000
 """Jobs a bulk insert holds in memory at a time."""
@@ -197,7 +197,7 @@ def _claim_keys(
     """Take the unique keys of a chunk; return the places of the jobs that have got theirs."""
     uniques = [unique for at in keyed if (unique := chunk[at].unique) is not None]
     wanted = {
-        "keys": [unique.key for unique in uniques],
+        "keys": byte_strings(unique.key for unique in uniques),
         "ids": numbers(ids[at] or 0 for at in keyed),
         "states": numbers(unique.states for unique in uniques),
     }

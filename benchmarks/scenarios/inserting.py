@@ -1,9 +1,9 @@
 """Inserting: single inserts beside those into a table of nobody's, and many unique jobs at once.
 
-32 connections insert one job a transaction, each commit waiting for the disk, while no worker is running. The other side
-of the comparison inserts the same rows, with the same driver, into a table that has nothing but a primary key. Both take
-turns on one server, so that what else the machine does meets both. The ratio is what the queue costs a producer: its
-checks, its second index, its partitions, and the look whether somebody is idle.
+32 connections insert one job a transaction, each commit waiting for the disk, while no worker is running. The other
+side of the comparison inserts the same rows, with the same driver, into a table that has nothing but a primary key.
+Both take turns on one server, so that what else the machine does meets both. The ratio is what the queue costs a
+producer: its checks, its second index, its partitions, and the look whether somebody is idle.
 
 `Client.insert` is that statement and what Python does before and after it. With as many connections as here it shares
 two cores with the server, so it says less about the queue than the ratio does.

@@ -5,7 +5,7 @@
 -- Parameters, parallel arrays: keys bytea[]; ids bigint[]; states smallint[].
 insert into awa.unique_claim (key, job_id, states)
 select distinct on (key) key, job_id, states
-from unnest(%(keys)s::bytea[], %(ids)s::bigint[], %(states)s::smallint[]) as g(key, job_id, states)
+from unnest(%(keys)s::text::bytea[], %(ids)s::bigint[], %(states)s::smallint[]) as g(key, job_id, states)
 order by key, job_id
 on conflict do nothing
 returning job_id;
