@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -21,9 +22,12 @@ from tests.fixtures.waiting import until
 
 SECONDS_MAX = 60
 END_SECONDS_MAX = 30
-READY = "supervisor.ready"
+READY = ("supervisor.ready", "Listening at: ")
+"""What the programs of the pages say when they are up: awa-supervisor, gunicorn."""
 PAGE_DATABASE = "postgresql:///shop"
 """How pages call the database of the reader's application."""
+PAGE_ADDRESS = "127.0.0.1:8000"
+"""Where its web server listens."""
 _STANDINS = Path(__file__).with_name("standins.sh")
 
 
@@ -33,10 +37,15 @@ class Story:
     def __init__(self, directory: Path, database: str, embedded: str, told: list[Block]) -> None:
         self.directory = directory
         self.database = database
-        self._replaced = {PAGE_DATABASE: database, "embedded://": embedded}
+        databases = {
+            PAGE_DATABASE: database,
+            PAGE_DATABASE.replace(":", "+psycopg:", 1): database.replace(":", "+psycopg:", 1),
+            "embedded://": embedded,
+        }
+        self._replaced = {**databases, PAGE_ADDRESS: f"127.0.0.1:{_free_port()}"}
         self._env = {**_environment(), **_libpq(database)}
         code = "".join(block.text for block in told if block.language in ("python", "bash"))
-        if not any(url in code for url in self._replaced):
+        if not any(url in code for url in databases):
             self._env["DATABASE_URL"] = database  # else the page says itself which one
         self._background: list[tuple[Block, subprocess.Popen[bytes]]] = []
         self._printed = ""
@@ -45,7 +54,7 @@ class Story:
         """Do what a block is there for. Raises AssertionError that names the block."""
         if block.not_run is not None:
             return
-        text = re.sub("|".join(map(re.escape, self._replaced)), lambda found: self._replaced[found[0]], block.text)
+        text = re.sub("|".join(map(re.escape, self._replaced)), lambda found: self._value(found[0], block), block.text)
         match block.language, block.word:
             case "python", "":
                 self._run(block.where, [sys.executable, "-"], text)
@@ -69,6 +78,11 @@ class Story:
                 pass
             case other:
                 raise AssertionError(f"{block.where}: what is a block of {other}?")
+
+    def _value(self, name: str, block: Block) -> str:
+        """What stands for a name of the pages here; an address has characters that are a shell's."""
+        value = self._replaced[name]
+        return shlex.quote(value) if block.language == "bash" else value
 
     def run_script(self, path: Path) -> None:
         """Run a script of ours in the page's directory. Raises AssertionError with what it printed."""
@@ -124,9 +138,13 @@ class Story:
         self._background.append((block, process))
 
     def _await_ready(self, block: Block, process: subprocess.Popen[bytes]) -> None:
-        """Wait until a supervisor can be told to end; before that a signal is the end of it."""
+        """Wait until a server can be told to end; before that a signal is the end of it."""
         log = self._log_of(block)
-        until(lambda: process.poll() is not None or READY in log.read_text(), SECONDS_MAX, f"{block.where} is ready")
+
+        def is_up() -> bool:
+            return process.poll() is not None or any(word in log.read_text() for word in READY)
+
+        until(is_up, SECONDS_MAX, f"{block.where} is ready")
 
     def _log_of(self, block: Block) -> Path:
         return self.directory / f".background-{block.line}.log"
@@ -155,6 +173,13 @@ def _libpq(dsn: str) -> dict[str, str]:
     names = {"dbname": "PGDATABASE", "host": "PGHOST", "port": "PGPORT", "user": "PGUSER"}
     given = psycopg.conninfo.conninfo_to_dict(dsn)
     return {names[name]: str(value) for name, value in given.items() if name in names}
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
 
 
 def _environment() -> dict[str, str]:

@@ -11,13 +11,17 @@ import pytest
 
 import awa
 from awa.cli.supervise import main as awa_supervisor
+from awa.integrations.flask import config
 from awa.settings import SETTINGS
 from docs.generate import commands, errors, events
 from tests.docs.blocks import ROOT, blocks, pages, prose
 
-OTHER_PROGRAMS = {"--check", "--strict", "--now", "--preload", "--database", "--faults", "--every", "--heartbeat"}
+OTHER_PROGRAMS = {
+    "--check", "--strict", "--now", "--preload", "--database", "--faults", "--every", "--heartbeat", "--bind",
+}  # fmt: skip
 """Options in the pages that are not Awa's: of the generator, mypy, systemctl, gunicorn, Django, our chaos."""
-OTHER_VARIABLES = {"AWA_PG_BIN", "AWA_TEST_PG"}
+OTHER_VARIABLES = {"AWA_PG_BIN", "AWA_TEST_PG"} | set(config.OPTIONS)
+"""Environment variables that are no settings, and keys of a Flask application's configuration."""
 
 _SPAN = re.compile(r"`([^`\n]+)`")
 each_page = pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))

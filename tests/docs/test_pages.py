@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.fixtures.postgres import ensure_logins
 BLOCKS_NOT_RUN_MAX = 2
 SETUP = Path(__file__).with_name("setup")
 """What a page takes for granted, tables (.sql) or a jobs.py (.py), and how its story goes on (.after.py)."""
+EXAMPLES = ROOT / "docs" / "examples"
 READER = "reporting"
 """A role that pages grant rights to. Awa's own roles are there, too: the pages' owner may not create any."""
 
@@ -61,7 +63,10 @@ def test_blocks_of_the_page(page: Path, story: Story) -> None:
 
 
 def prepare(page: Path, story: Story) -> None:
-    """Bring about what the page takes for granted: Awa's schema too, unless the page installs it."""
+    """Bring about what the page takes for granted: Awa's schema too, unless the page installs it, and the example that
+    it is the page of."""
+    if EXAMPLES in page.parents:
+        shutil.copytree(page.parent, story.directory, dirs_exist_ok=True)
     with psycopg.connect(story.database) as connection:
         if not any(block.language == "bash" and "awa migrate" in block.text for block in blocks(page)):
             schema.migrate(connection)

@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.processes, pytest.mark.postgres, pytest.mark.slow]
 EXAMPLE = ROOT / "docs" / "examples" / "flask_app"
 KAYAKS = 2
 """What the shop begins with."""
+PATIENCE_S = 60.0
 
 
 @pytest.fixture
@@ -67,12 +68,15 @@ def supervisor(env: dict[str, str], web: Web, tmp_path: Path) -> Iterator[psutil
             stdout=output,
             stderr=output,
         )
-    until(lambda: log.read_text().count("worker.ready") == 2 or process.poll() is not None, 20)
-    assert process.poll() is None, log.read_text()
-    family = [process, *process.children(recursive=True)]
-    yield process
-    process.terminate()
-    assert process.wait(30) == 0, log.read_text()
+    try:
+        until(lambda: log.read_text().count("worker.ready") == 2 or process.poll() is not None, PATIENCE_S)
+        assert process.poll() is None, log.read_text()
+        family = [process, *process.children(recursive=True)]
+        yield process
+    finally:
+        if process.is_running():
+            process.terminate()
+        assert process.wait(PATIENCE_S) == 0, log.read_text()
     until_dead(*(each.pid for each in family))
 
 
@@ -90,7 +94,7 @@ def until_completed(web: Web, job: int) -> Any:
         assert status == 200, answer
         return answer if answer["state"] == "completed" else None
 
-    return until(completed, 20, f"job {job} is completed")
+    return until(completed, PATIENCE_S, f"job {job} is completed")
 
 
 def sockets(process: psutil.Process) -> set[str]:
@@ -132,7 +136,11 @@ def test_nothing_is_shared_after_the_fork(web: Web, supervisor: psutil.Process, 
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda _: web.post("/orders", product="kayak"), range(200)))
     assert [status for status, _ in answers] == [201] * 200
-    until(lambda: db.execute("select count(*) from orders where shipped").fetchone() == (200,), 20, "all are shipped")
+    until(
+        lambda: db.execute("select count(*) from orders where shipped").fetchone() == (200,),
+        PATIENCE_S,
+        "all are shipped",
+    )
     (forkserver,) = (each for each in supervisor.children() if each.children())
     for processes in (web.workers(), forkserver.children()):
         one, other = map(sockets, processes)

@@ -226,6 +226,7 @@ def test_sessions_end_with_their_job(make: Make, database: str) -> None:
         tables = db.session.scalar(text("select count(*) from pg_class where relname in ('theirs', 'own')"))
         assert tables == 0  # rolled back each time
         assert db.engine.pool.checkedout() == 1  # this one
+        db.session.remove()
         db.engine.dispose()
     own.get_bind().dispose()
 

@@ -74,7 +74,7 @@ def flask_awa(tmp_path: Path, database: str) -> Iterator[Command]:
     for process in started:
         family = [process, *process.children(recursive=True)]
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
         until_dead(*(each.pid for each in family))
 
 
@@ -85,7 +85,7 @@ def test_flask_awa_supervisor_runs_this_application(shop: Shop, flask_awa: Comma
         DATABASE_URL="postgresql+psycopg://nobody@localhost:1/nowhere",
     )
     job = shop.insert("tell")
-    until(lambda: shop.states(job) == ["completed"] or "error: " in log.read_text(), 20, log.read_text())
+    until(lambda: shop.states(job) == ["completed"] or "error: " in log.read_text(), 60, log.read_text())
     assert shop.states(job) == ["completed"], log.read_text()
     assert '"supervisor.ready","processes":1' in log.read_text()
 
@@ -95,7 +95,7 @@ def test_flask_awa_supervisor_heeds_the_configuration(shop: Shop, flask_awa: Com
         f"from {MODULE} import create_app\napp = create_app()\napp.config['AWA_PROCESSES'] = 1\n", encoding="utf-8"
     )
     log = flask_awa("awa", "supervisor")  # wsgi.py is where flask looks by itself
-    until(lambda: "supervisor.ready" in log.read_text() or "error: " in log.read_text(), 20)
+    until(lambda: "supervisor.ready" in log.read_text() or "error: " in log.read_text(), 60)
     assert "supervisor.ready processes=1" in log.read_text()
 
 
@@ -105,7 +105,7 @@ def test_a_chosen_database_goes_before_the_applications(shop: Shop, flask_awa: C
         AWA_URL="postgresql://nobody@localhost:1/nowhere",
     )
     job = shop.insert("tell")
-    until(lambda: shop.states(job) == ["completed"] or "error: " in log.read_text(), 20, log.read_text())
+    until(lambda: shop.states(job) == ["completed"] or "error: " in log.read_text(), 60, log.read_text())
     assert shop.states(job) == ["completed"], log.read_text()
 
 

@@ -22,15 +22,15 @@ _CLIENT: Final = "awa.client"
 class Awa:
     """Jobs of a Flask application.
 
-        awa = Awa()
+        jobs = Awa()
 
-        @awa.task(SendEmail)
+        @jobs.task(SendEmail)
         def send_email(job):
             ...
 
         def create_app():
             app = Flask(__name__)
-            awa.init_app(app)
+            jobs.init_app(app)
             return app
 
     Tasks are the same for all applications; each has a client of its own, on the database of its configuration. What a

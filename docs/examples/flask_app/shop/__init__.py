@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from shop import models, views
-from shop.extensions import awa, db
+from shop.extensions import db, jobs
 
 
 def create_app() -> Flask:
@@ -14,7 +14,7 @@ def create_app() -> Flask:
     app.config["SQLALCHEMY_DATABASE_URI"] = "postgresql+psycopg:///shop"
     app.config.from_prefixed_env()
     db.init_app(app)
-    awa.init_app(app)
+    jobs.init_app(app)
     app.register_blueprint(views.shop)
     app.cli.command("create-tables")(create_tables)
     return app

@@ -5,4 +5,4 @@ from flask_sqlalchemy import SQLAlchemy
 from awa.integrations.flask import Awa
 
 db = SQLAlchemy()
-awa = Awa()
+jobs = Awa()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from shop.extensions import awa, db
+from shop.extensions import db, jobs
 from shop.models import Order
 
 
@@ -16,7 +16,7 @@ class ShipOrder:
     order_id: int
 
 
-@awa.task(ShipOrder, queue="shipping")
+@jobs.task(ShipOrder, queue="shipping")
 def ship_order(job: Any) -> str:
     """Send an order on its way. Twice does no harm: a job may run again when its worker is killed."""
     order = db.session.get_one(Order, job.args.order_id)

@@ -8,7 +8,7 @@ from flask import Blueprint, redirect, request, url_for
 from sqlalchemy.exc import IntegrityError
 
 from awa import JobNotFound
-from shop.extensions import awa, db
+from shop.extensions import db, jobs
 from shop.models import Order, Product
 from shop.tasks import ShipOrder
 
@@ -31,7 +31,7 @@ def create_order() -> Any:
     order = Order(product=product)
     db.session.add(order)
     db.session.flush()  # now it has its id
-    job = awa.insert(ShipOrder(order.id), session=db.session)
+    job = jobs.insert(ShipOrder(order.id), session=db.session)
     product.stock = Product.stock - 1
     try:
         db.session.commit()
@@ -47,7 +47,7 @@ def create_order() -> Any:
 def show_job(job_id: int) -> Any:
     """How a job stands, and what came of it."""
     try:
-        job = awa.get_job(job_id)
+        job = jobs.get_job(job_id)
     except JobNotFound:
         return {"error": "no such job"}, 404
     return {"job": job.id, "state": str(job.state), "result": job.result}
