@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 from awa.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from awa.async_client import AsyncClient as AsyncClient
+    from awa.async_client import migrate as migrate
+    from awa.async_transaction import Transaction as Transaction
     from awa.client import Client as Client
     from awa.database.schema import current_migration_version as current_migration_version
     from awa.database.schema import migrations as migrations
@@ -46,11 +49,15 @@ if TYPE_CHECKING:
     from awa.outcome import Cancel as Cancel
     from awa.outcome import RetryAfter as RetryAfter
     from awa.outcome import Snooze as Snooze
+    from awa.partitions import PartitionedQueue as PartitionedQueue
     from awa.producing import InsertedMany as InsertedMany
     from awa.queue_policy import QueuePolicy as QueuePolicy
     from awa.transaction import SyncTransaction as SyncTransaction
+    from awa.unique import unique_key as unique_key
 
 _HOMES = {
+    "awa.async_client": "AsyncClient migrate",
+    "awa.async_transaction": "Transaction",
     "awa.client": "Client",
     "awa.database.schema": "current_migration_version migrations migrations_range",
     "awa.engine.control": "QueueStat WorkerDeaths",
@@ -63,9 +70,11 @@ _HOMES = {
     "awa.job": "DlqEntry Job JobState RetryFailedResult",
     "awa.kinds": "derive_kind",
     "awa.outcome": "Cancel RetryAfter Snooze",
+    "awa.partitions": "PartitionedQueue",
     "awa.producing": "InsertedMany",
     "awa.queue_policy": "QueuePolicy",
     "awa.transaction": "SyncTransaction",
+    "awa.unique": "unique_key",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

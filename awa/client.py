@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from time import monotonic, sleep
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
@@ -11,30 +12,34 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 
 from awa.asking import check_id, check_list_limit, check_work_limit, queue_names
+from awa.codec import BYTES_MAX
 from awa.database import schema
 from awa.database.borrowed import borrowed
 from awa.database.errors import translated
-from awa.database.source import required, source_of
+from awa.database.source import Source, required, source_of
 from awa.dead_letters import DeadLetters
 from awa.engine import control
 from awa.engine.control import QueueStat, WorkerDeaths
 from awa.engine.seal import seal_all
 from awa.errors import DatabaseError, SerializationError, ValidationError
-from awa.inserting import Inserter
+from awa.inserting import Inserter, JobOpts
 from awa.job import Job, JobState
 from awa.outcome import result_refusal
-from awa.policy import GRACE_S, check_policy
-from awa.producing import DEFAULT_PRIORITY, DEFAULT_QUEUE, check_options
+from awa.policy import GRACE_S, check_policy, check_whole
+from awa.producing import DEFAULT_PRIORITY, DEFAULT_QUEUE
 from awa.queues import Queues
 from awa.reading import job_of
 from awa.task import Function, Handler, Registry, check_name
 from awa.transaction import SyncTransaction
+from awa.unique.key import unique_key
 
 if TYPE_CHECKING:
     from psycopg_pool import ConnectionPool
 
     from awa.backoff import Preset
 
+PAYLOAD_BYTES: Final = range(2, 2**28)
+"""What PostgreSQL takes as one JSON document is not much more."""
 _WAIT_FIRST_S: Final = 0.005
 _WAIT_LAST_S: Final = 0.25
 """`wait` looks again after these times, growing from the first to the last."""
@@ -61,6 +66,8 @@ class Client(Inserter, Queues, DeadLetters):
         self,
         database_url: str | psycopg.Connection[Any] | ConnectionPool[Any] | None = None,
         max_connections: int = 10,
+        *,
+        payload_bytes_max: int = BYTES_MAX,
     ) -> None:
         """Make a client.
 
@@ -68,12 +75,13 @@ class Client(Inserter, Queues, DeadLetters):
             database_url: where the jobs are: a `postgresql://` URL, libpq keywords, `embedded://` (a server of Awa's
                 own), a psycopg connection or pool. Left out, `$DATABASE_URL` at the first use.
             max_connections: how many connections each process may open.
+            payload_bytes_max: how many bytes the arguments of a job may take as JSON; a million by default.
 
         Raises:
             ValidationError: it is none of these.
         """
-        self._source = source_of(database_url, max_connections)
-        self.registry = Registry()
+        self._source = self._source_of(database_url, max_connections)
+        self.registry = Registry(payload_bytes_max=check_whole("payload_bytes_max", payload_bytes_max, PAYLOAD_BYTES))
         self._is_checked = self._source.is_callers
         self._is_closed = False
 
@@ -186,11 +194,28 @@ class Client(Inserter, Queues, DeadLetters):
         tags: list[str] | None = None,
         metadata: Any = None,
         run_at: Any = None,
+        delay: float | timedelta | None = None,
+        expires_at: Any = None,
+        unique_opts: Mapping[str, Any] | None = None,
+        ordering_key: str | bytes | Sequence[int] | None = None,
+        opts: JobOpts | None = None,
     ) -> list[Job]:
         """Insert as `insert_many` does, and return the jobs, which are all in memory for that."""
-        return self._copy_and_read(
-            jobs, check_options(kind, queue, priority, max_attempts, timeout, tags, metadata, run_at)
-        )
+        shared = {
+            "kind": kind,
+            "queue": queue,
+            "priority": priority,
+            "max_attempts": max_attempts,
+            "timeout": timeout,
+            "tags": tags,
+            "metadata": metadata,
+            "run_at": run_at,
+            "delay": delay,
+            "expires_at": expires_at,
+            "unique_opts": unique_opts,
+            "ordering_key": ordering_key,
+        }
+        return self._copy_and_read(jobs, shared, opts)
 
     def enqueue_many_copy(
         self,
@@ -204,6 +229,11 @@ class Client(Inserter, Queues, DeadLetters):
         tags: list[str] | None = None,
         metadata: Any = None,
         run_at: Any = None,
+        delay: float | timedelta | None = None,
+        expires_at: Any = None,
+        unique_opts: Mapping[str, Any] | None = None,
+        ordering_key: str | bytes | Sequence[int] | None = None,
+        opts: JobOpts | None = None,
     ) -> int:
         """Insert as `insert_many` does, and return how many jobs were inserted."""
         return self.insert_many(
@@ -216,6 +246,11 @@ class Client(Inserter, Queues, DeadLetters):
             tags=tags,
             metadata=metadata,
             run_at=run_at,
+            delay=delay,
+            expires_at=expires_at,
+            unique_opts=unique_opts,
+            ordering_key=ordering_key,
+            opts=opts,
         ).inserted
 
     def transaction(self) -> SyncTransaction:
@@ -284,13 +319,34 @@ class Client(Inserter, Queues, DeadLetters):
             left_s = _WAIT_LAST_S if give_up is None else give_up - monotonic()
             if left_s <= 0:
                 raise TimeoutError(f"job {job_id} is {job.state} after {timeout} s of waiting")
-            sleep(min(pause_s, left_s))
+            self._sleep(min(pause_s, left_s))
             pause_s = min(pause_s * 1.5, _WAIT_LAST_S)
         if refusal := result_refusal(job.result):
             raise SerializationError(f"job {job_id} has completed, but its result was not stored: {refusal}")
         return job
 
     # Steering
+
+    def cancel_by_unique_key(
+        self,
+        kind: str,
+        *,
+        queue: str | None = None,
+        args: Any = None,
+        period_bucket: int | timedelta | None = None,
+    ) -> Job | None:
+        """Cancel the job that holds a unique key, as `cancel` does, and return it; None when no job that could be
+        cancelled holds it.
+
+        The key is that of a job inserted with `by_queue`, `by_args` and `by_period` as `queue`, `args` and
+        `period_bucket` are given here. For one that was inserted by some of its arguments, give a dict of these.
+        """
+        check_name("kind", kind)
+        key = unique_key(kind, args, queue=queue, period=period_bucket)
+        with self._using(f"cancel the job of kind {kind!r} that holds a unique key") as connection:
+            self._seal_before_callers_transaction(connection)
+            job_id = control.cancel_holder(connection, key)
+            return None if job_id is None else job_of(control.get(connection, job_id))
 
     def cancel(self, job_id: int) -> Job:
         """Cancel a job that has not ended.
@@ -367,6 +423,14 @@ class Client(Inserter, Queues, DeadLetters):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    # What an asynchronous client does in another way
+
+    def _source_of(self, given: Any, connections_max: int) -> Source:
+        return source_of(given, connections_max)
+
+    def _sleep(self, seconds: float) -> None:
+        sleep(seconds)
 
     # Connections
 

@@ -19,6 +19,14 @@ class SerializationError(AwaError):
 class UniqueConflict(AwaError):
     """Another job holds the unique key (or a table of the application refused a duplicate: SQLSTATE 23505)."""
 
+    def __init__(self, message: str, job_id: int | None = None) -> None:
+        super().__init__(message)
+        self.job_id = job_id
+        """The job that holds the key; None where it was not a job's unique key."""
+
+    def __reduce__(self) -> tuple[type["UniqueConflict"], tuple[str, int | None]]:
+        return UniqueConflict, (str(self), self.job_id)
+
 
 class JobNotFound(AwaError):
     """No job has this id: it never existed, or its retention has passed."""

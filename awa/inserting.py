@@ -1,29 +1,35 @@
-"""`insert` and its bulk forms: the same on a client and inside a transaction."""
+"""What `Client` and its transactions share: inserting jobs, one or many, with all options."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from typing import Any
 
 import psycopg
 
 from awa import telemetry
 from awa.database.borrowed import as_one
+from awa.database.errors import translated_foreign
+from awa.database.foreign import foreign
 from awa.engine import insert as engine
-from awa.engine.insert import NewJob
+from awa.engine.insert import Execute, Inserted, NewJob
+from awa.errors import UniqueConflict, ValidationError
 from awa.job import Job
 from awa.producing import (
     DEFAULT_PRIORITY,
     InsertedMany,
-    Options,
+    added_job,
     check_options,
     inserted_job,
     new_job,
     new_jobs,
 )
 from awa.task import Registry
+
+JobOpts = Sequence[Mapping[str, Any] | None]
 
 
 class Inserter(ABC):
@@ -35,6 +41,10 @@ class Inserter(ABC):
     @abstractmethod
     def _using(self, doing: str) -> AbstractContextManager[psycopg.Connection[Any]]:
         """Lend a connection for what is done ("insert a job"), and raise what the driver raises as AwaErrors."""
+
+    def _over(self, theirs: Any) -> Execute:
+        """Return what runs a statement over a connection of the application's. Raises TypeError for what is none."""
+        return foreign(theirs).execute
 
     def insert(
         self,
@@ -48,6 +58,12 @@ class Inserter(ABC):
         tags: list[str] | None = None,
         metadata: Any = None,
         run_at: Any = None,
+        delay: float | timedelta | None = None,
+        expires_at: Any = None,
+        unique_opts: Mapping[str, Any] | None = None,
+        ordering_key: str | bytes | Sequence[int] | None = None,
+        connection: Any = None,
+        session: Any = None,
     ) -> Job:
         """Insert one job and return it: `available`, or `scheduled` when `run_at` lies in the future.
 
@@ -62,18 +78,52 @@ class Inserter(ABC):
             tags: at most 20 strings, to find the job by.
             metadata: JSON kept beside the job, unread by the handler's type.
             run_at: not before this: a datetime (UTC if it has no zone), RFC 3339 text, or an object with `isoformat`.
+            delay: instead of `run_at`: so many seconds from now (or a timedelta), by the database's clock.
+            expires_at: as `run_at`; a job not started by then is cancelled, with the error "expired".
+            unique_opts: what other jobs this one must not meet, and what happens if it does: a dict with any of
+                `by_args` (True; False; or a list of names), `by_queue` (False), `by_period` (a number, or a timedelta),
+                `states` (those in which a job holds its key) and `on_conflict` ("error", "skip", "replace").
+            ordering_key: of the jobs of a queue with the same one, each starts after those inserted before it.
+            connection: a connection of the application's, in whose transaction the job is inserted, by one statement,
+                and never committed here: of psycopg or psycopg2, SQLAlchemy, or Django, or a Django alias.
+            session: the same, for those who call it a session.
+
+        Returns:
+            The new job; where another one holds its unique key, that one, if `on_conflict` is "skip" or "replace".
 
         Raises:
             ValidationError: an option or a part of `args` cannot be stored, by its path; nothing was sent.
             OverflowError: priority or max_attempts is beyond 16 bits.
+            UniqueConflict: another job holds the unique key: `job_id` of the exception. Nothing was inserted, and a
+                transaction of the caller's can go on.
+            TypeError: `connection` is none that is known here.
             DatabaseError: the database could not be reached or refused.
         """
-        options = check_options(kind, queue, priority, max_attempts, timeout, tags, metadata, run_at)
+        options = check_options(
+            kind=kind,
+            queue=queue,
+            priority=priority,
+            max_attempts=max_attempts,
+            timeout=timeout,
+            tags=tags,
+            metadata=metadata,
+            run_at=run_at,
+            delay=delay,
+            expires_at=expires_at,
+            unique_opts=unique_opts,
+            ordering_key=ordering_key,
+        )
         job = new_job(self.registry, args, options)
-        with self._using("insert a job") as connection:
-            inserted = engine.insert(connection, job)
-        telemetry.emit(telemetry.INSERT_JOBS, jobs=1)
-        return inserted_job(job, inserted)
+        replace = options.unique is not None and options.unique.on_conflict == "replace"
+        theirs = one_of(connection, session)
+        if theirs is not None:
+            inserted = insert_over(self._over(theirs), job, replace=replace)
+        else:
+            with self._using("insert a job") as ours:
+                inserted = engine.insert(ours, job, replace=replace)
+        if inserted.outcome == "inserted":
+            telemetry.emit(telemetry.INSERT_JOBS, jobs=1)
+        return inserted_job(job, inserted, options.unique)
 
     def insert_many(
         self,
@@ -87,28 +137,85 @@ class Inserter(ABC):
         tags: list[str] | None = None,
         metadata: Any = None,
         run_at: Any = None,
+        delay: float | timedelta | None = None,
+        expires_at: Any = None,
+        unique_opts: Mapping[str, Any] | None = None,
+        ordering_key: str | bytes | Sequence[int] | None = None,
+        opts: JobOpts | None = None,
+        connection: Any = None,
+        session: Any = None,
     ) -> InsertedMany:
         """Insert one job for each of `jobs` (the `args` of each), by COPY: all of them or, after an error, none.
 
         `jobs` may be a generator of any length: some ten thousand are held in memory at a time. The options are shared
-        by all; they, and what is raised, are those of `insert`. What is wrong with a job is told with its place, from
-        zero: `jobs[25000]: args.n is …`.
+        by all; they, and what is raised, are those of `insert`. `opts` is a list with what differs for each job: a dict
+        of options, or None. What is wrong with a job is told with its place, from zero: `jobs[25000]: args.n is …`.
+
+        Jobs whose unique key is held, by a job that is there or by one before them, are left out, and reported in the
+        result. With `on_conflict` "error" one of them is enough for UniqueConflict, and nothing is inserted.
         """
-        options = check_options(kind, queue, priority, max_attempts, timeout, tags, metadata, run_at)
-        ids = self._copy(new_jobs(self.registry, jobs, options))
-        return InsertedMany(ids, len(ids), 0)
+        shared = {
+            "kind": kind,
+            "queue": queue,
+            "priority": priority,
+            "max_attempts": max_attempts,
+            "timeout": timeout,
+            "tags": tags,
+            "metadata": metadata,
+            "run_at": run_at,
+            "delay": delay,
+            "expires_at": expires_at,
+            "unique_opts": unique_opts,
+            "ordering_key": ordering_key,
+        }
+        given = new_jobs(self.registry, jobs, shared, opts)
+        must_all = is_strict(unique_opts)
+        theirs = one_of(connection, session)
+        if theirs is not None:
+            execute = self._over(theirs)
+            with translated_foreign("insert jobs"):
+                return _reported(engine.insert_many_by(execute, given), must_all)
+        with self._using("insert jobs") as ours, as_one(ours):
+            return _reported(engine.insert_many(ours, given), must_all)
 
-    def _copy(self, jobs: Iterable[NewJob]) -> list[int]:
-        with self._using("insert jobs") as connection, as_one(connection):
-            ids = engine.insert_many(connection, jobs)
-        telemetry.emit(telemetry.INSERT_JOBS, jobs=len(ids))
-        return ids
-
-    def _copy_and_read(self, jobs: Iterable[Any], options: Options) -> list[Job]:
+    def _copy_and_read(self, jobs: Iterable[Any], shared: Mapping[str, Any], opts: JobOpts | None) -> list[Job]:
         """Insert jobs and return them. They are all in memory anyway."""
-        given = list(new_jobs(self.registry, jobs, options))
+        given = list(new_jobs(self.registry, jobs, shared, opts))
         with self._using("insert jobs") as connection, as_one(connection):
             ids = engine.insert_many(connection, given)
-            added = engine.inserted(connection, ids)
-        telemetry.emit(telemetry.INSERT_JOBS, jobs=len(ids))
-        return [inserted_job(job, each) for job, each in zip(given, added, strict=True)]
+            _reported(ids, is_strict(shared["unique_opts"]))
+            new = [(job, job_id) for job, job_id in zip(given, ids, strict=True) if job_id is not None]
+            added = engine.added(connection, [job_id for _, job_id in new])
+        return [added_job(job, each) for (job, _), each in zip(new, added, strict=True)]
+
+
+def insert_over(execute: Execute, job: NewJob, *, replace: bool) -> Inserted:
+    """Insert one job over a connection of the application's: one statement, never committed here."""
+    with translated_foreign("insert a job"):
+        (row,) = execute(engine.INSERT, engine.parameters(job, replace=replace))
+    return Inserted(*row)
+
+
+def one_of(connection: Any, session: Any) -> Any:
+    """Return whichever was given. Raises ValidationError for two."""
+    if connection is not None and session is not None:
+        raise ValidationError("both connection and session were given; a job is inserted over one of them")
+    return session if connection is None else connection
+
+
+def is_strict(unique_opts: Mapping[str, Any] | None) -> bool:
+    """Whether one duplicate is enough to insert nothing."""
+    return bool(unique_opts) and unique_opts is not None and unique_opts.get("on_conflict") == "error"
+
+
+def _reported(ids: list[int | None], must_all: bool) -> InsertedMany:
+    skipped_at = tuple(at for at, job_id in enumerate(ids) if job_id is None)
+    if skipped_at and must_all:
+        raise UniqueConflict(
+            f"{len(skipped_at)} of {len(ids)} jobs have a unique key that another job holds, the first of them "
+            f"jobs[{skipped_at[0]}]. Nothing was inserted; with on_conflict 'skip' those are left out"
+        )
+    new = [job_id for job_id in ids if job_id is not None]
+    if new:
+        telemetry.emit(telemetry.INSERT_JOBS, jobs=len(new))
+    return InsertedMany(new, len(new), len(skipped_at), skipped_at)

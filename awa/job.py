@@ -94,6 +94,15 @@ class Job:
     """What the handler returned, as JSON."""
     traceparent: str | None = None
     """The W3C trace context of whoever inserted the job."""
+    expires_at: datetime | None = None
+    """Not started by then, it is cancelled."""
+    unique_key: bytes | None = None
+    """What other jobs must not have while this one holds it."""
+    ordering_key: bytes | None = None
+    """Jobs of a queue with the same one start in the order in which they were inserted."""
+    conflict: str | None = None
+    """Of an insert whose unique key was held by this job: "skipped", or "replaced" when this one has the new contents.
+    None otherwise."""
 
     def __repr__(self) -> str:
         return (

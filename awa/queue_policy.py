@@ -33,6 +33,10 @@ class QueuePolicy:
     """Hours that failed jobs stay readable. None: as the supervisor's setting says."""
     retention_dlq_h: float | None = None
     """Hours that dead letters are kept. None: as the supervisor's setting says."""
+    serial: bool = False
+    """Whether of the jobs with one ordering key never two run at a time."""
+    retry_holds_line: bool = False
+    """Whether jobs behind one that waits for another try, with the same ordering key, wait until it has ended."""
 
 
 _DEFAULTS: Final = {field.name: field.default for field in fields(QueuePolicy) if field.name != "queue"}
@@ -59,7 +63,7 @@ def _checked(name: str, value: Any) -> Any:
             return check_whole(name, value, DEADLINE_S)
         case "ageing":
             return check_whole(name, value, AGEING_S)
-        case "dlq":
+        case "dlq" | "serial" | "retry_holds_line":
             return _checked_flag(name, value)
         case _:
             return _checked_hours(name, value)

@@ -38,6 +38,8 @@ class Queues(ABC):
         retention_completed_h: float | Default | None = None,
         retention_failed_h: float | Default | None = None,
         retention_dlq_h: float | Default | None = None,
+        serial: bool | Default | None = None,
+        retry_holds_line: bool | Default | None = None,
     ) -> QueuePolicy:
         """Change how the jobs of a queue are treated, everywhere and within about a second; return its whole policy.
 
@@ -51,6 +53,9 @@ class Queues(ABC):
             retention_completed_h: hours that completed and cancelled jobs stay readable.
             retention_failed_h: hours that failed jobs stay readable.
             retention_dlq_h: hours that dead letters are kept.
+            serial: whether of the jobs with one ordering key never two run at a time.
+            retry_holds_line: whether jobs behind one that waits for another try, with the same ordering key, wait until
+                it has ended.
 
         Raises:
             ValidationError: a value is not what it must be; nothing has changed.
@@ -63,6 +68,8 @@ class Queues(ABC):
             retention_completed_h=retention_completed_h,
             retention_failed_h=retention_failed_h,
             retention_dlq_h=retention_dlq_h,
+            serial=serial,
+            retry_holds_line=retry_holds_line,
         )
         with self._using(f"configure queue {queue!r}") as connection:
             queues.configure(connection, queue, changes)

@@ -30,6 +30,9 @@ def job_of(row: Mapping[str, Any]) -> Job:
         created_at=_utc(row["created_at"]),
         finalized_at=_utc(row["finalized_at"]),
         result=_decoded(row["result"]),
+        expires_at=_utc(row["expires_at"]),
+        unique_key=_bytes(row["unique_key"]),
+        ordering_key=_bytes(row["ordering_key"]),
     )
 
 
@@ -41,6 +44,11 @@ def dlq_entry_of(row: Mapping[str, Any]) -> DlqEntry:
 def _decoded(value: Any) -> Any:
     """JSON comes as bytes where nobody has decoded it; no JSON value decodes to bytes."""
     return codec.decode(value) if isinstance(value, bytes) else value
+
+
+def _bytes(value: bytes | memoryview | None) -> bytes | None:
+    """Some connections give bytea as one, some as the other."""
+    return None if value is None else bytes(value)
 
 
 def _utc(value: datetime | None) -> datetime | None:

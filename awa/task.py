@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from awa.codec import decoder_for
+from awa.codec.encoding import BYTES_MAX
 from awa.errors import ValidationError
 from awa.kinds import derive_kind
 from awa.policy import Policy, check_policy
@@ -42,9 +43,11 @@ class Task:
 class Registry:
     """The tasks of one application, by kind, and what it wants done around them."""
 
-    def __init__(self, parent: Registry | None = None) -> None:
+    def __init__(self, parent: Registry | None = None, payload_bytes_max: int = BYTES_MAX) -> None:
         """`parent`: share its tasks, and do what it wants done inside, or after, what this one wants."""
         self._parent = parent
+        self.payload_bytes_max = payload_bytes_max
+        """Bytes that the arguments of a job inserted here may take as JSON."""
         self._tasks: dict[str, Task] = {} if parent is None else parent._tasks
         self._around: tuple[Around, ...] = ()
         self._starts: tuple[Callable[[], Any], ...] = ()

@@ -39,6 +39,7 @@ RETIRE_OVERFLOW = "retire.overflow"
 RETIRE_REFUSED = "retire.refused"
 # control
 CONTROL_CANCELLED = "control.cancelled"
+CONTROL_EXPIRED = "control.expired"
 CONTROL_RETRIED = "control.retried"
 CONTROL_DISCARDED = "control.discarded"
 # dlq

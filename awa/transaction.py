@@ -126,17 +126,25 @@ class SyncTransaction(Inserter):
 
     @contextmanager
     def _running(self, sql: str, args: tuple[Any, ...]) -> Iterator[psycopg.Cursor[Row]]:
-        with translated(f"run {_shown(sql)!r}"), _cursor(self.connection, sql, args) as cursor:
-            yield cursor
+        with translated(f"run {_shown(sql)!r}"), self._cursor(self.connection, is_raw=_is_raw(sql, args)) as cursor:
+            yield cursor.execute(sql.encode(), _parameters(sql, args))
 
     def _begin(self) -> psycopg.Connection[Any]:
         with translated("begin a transaction"), ExitStack() as opening:
-            self._connection = opening.enter_context(self._lend())
-            # Not connection.transaction(): that is a generator, and one left open in a forked child is closed when the
-            # child ends, which would send a ROLLBACK over the parent's socket.
-            opening.enter_context(psycopg.Transaction(self._connection))
-            self._open = opening.pop_all()
-        return self._connection
+            connection = opening.enter_context(self._lend())
+            opening.enter_context(self._block(connection))
+            self._connection, self._open = connection, opening.pop_all()
+        return connection
+
+    def _block(self, connection: psycopg.Connection[Any]) -> AbstractContextManager[Any]:
+        """Return a block that is one transaction."""
+        # Not connection.transaction(): that is a generator, and one left open in a forked child is closed when the
+        # child ends, which would send a ROLLBACK over the parent's socket.
+        return psycopg.Transaction(connection)
+
+    def _cursor(self, connection: psycopg.Connection[Any], *, is_raw: bool) -> psycopg.Cursor[Row]:
+        """Return a cursor, whatever the connection's own factory makes; `is_raw`: for `$1`."""
+        return (psycopg.RawCursor if is_raw else psycopg.Cursor)(connection, row_factory=dict_row)
 
     def _finish(self, end: str, error: BaseException | None) -> None:
         """End the transaction: undone if `error`, else committed. The connection goes back whatever happens."""
@@ -157,13 +165,15 @@ class SyncTransaction(Inserter):
             raise AwaError("this transaction belongs to the process that began it, not to a child forked from it")
 
 
-def _cursor(connection: psycopg.Connection[Any], sql: str, args: tuple[Any, ...]) -> psycopg.Cursor[Row]:
-    """Run a statement of the caller's, on a cursor for the placeholders it uses."""
-    make = psycopg.RawCursor if args and _NUMBERED.search(_QUOTED.sub("", sql)) else psycopg.Cursor
-    cursor: psycopg.Cursor[Row] = make(connection, row_factory=dict_row)
+def _is_raw(sql: str, args: tuple[Any, ...]) -> bool:
+    """Whether the placeholders of a statement are `$1`."""
+    return bool(args) and _NUMBERED.search(_QUOTED.sub("", sql)) is not None
+
+
+def _parameters(sql: str, args: tuple[Any, ...]) -> dict[str, Any] | list[Any] | None:
     if len(args) == 1 and isinstance(args[0], Mapping) and "%(" in sql:
-        return cursor.execute(sql.encode(), {name: _parameter(value) for name, value in args[0].items()})
-    return cursor.execute(sql.encode(), [_parameter(value) for value in args] if args else None)
+        return {name: _parameter(value) for name, value in args[0].items()}
+    return [_parameter(value) for value in args] if args else None
 
 
 def _parameter(value: Any) -> Any:

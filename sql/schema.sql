@@ -47,13 +47,19 @@ create table awa.job_log (
   args         jsonb       not null default '{}',
   metadata     jsonb,
   tags         text[],
+  expires_at    timestamptz,
+  unique_key    bytea,
+  unique_states smallint,
+  ordering_key  bytea,
   constraint job_log_pkey primary key (id),
   constraint job_priority_range check (priority between 1 and 4),
   constraint job_max_attempts_range check (max_attempts between 1 and 1000),
   constraint job_timeout_range check (timeout_ms >= 0),
   constraint job_queue_length check (char_length(queue) between 1 and 200),
   constraint job_kind_length check (char_length(kind) between 1 and 200),
-  constraint job_tags_count check (tags is null or cardinality(tags) <= 20)
+  constraint job_tags_count check (tags is null or cardinality(tags) <= 20),
+  constraint job_unique_key_length check (octet_length(unique_key) between 1 and 64),
+  constraint job_ordering_key_length check (octet_length(ordering_key) between 1 and 1000)
 ) partition by range (id);
 
 create index job_log_xid on awa.job_log (xid, id);
@@ -61,6 +67,19 @@ create index job_log_xid on awa.job_log (xid, id);
 -- Catches ids beyond the last segment, so that running out of segments can
 -- never refuse an insert. The leader empties it into proper segments.
 create table awa.job_log_default partition of awa.job_log default;
+
+-- Who holds which unique key. A job takes its key as it is inserted and gives it
+-- up for good when it enters a state that its mask, states, leaves out (bit i is
+-- the state of number i), at the latest when its row goes. Whoever wants a key
+-- that is taken waits for nobody but the transaction that is taking it or letting
+-- go of it, and locks nothing.
+create table awa.unique_claim (
+  key    bytea    primary key,
+  job_id bigint   not null,
+  states smallint not null
+);
+
+create index unique_claim_job on awa.unique_claim (job_id);
 
 -- One row a segment: the id range [lo, hi) and how far it is on its way out.
 --   passed_at  the id sequence has left the range
@@ -110,7 +129,9 @@ select 1, 1, pg_current_snapshot(), 0, system_identifier from pg_control_system(
 -- One row a queue: its policy. deadline_s: what an attempt may take unless its job
 -- or task says otherwise (0: as long as it likes; a queue without a row has the
 -- default). dlq: whether jobs that fail go to the dead-letter queue. How many
--- hours ended jobs are kept: null: what the supervisor's settings say.
+-- hours ended jobs are kept: null: what the supervisor's settings say. serial: of
+-- the jobs with one ordering key, never two run at a time. retry_holds_line: those
+-- behind a job wait until it has ended, although it waits for another try.
 create table awa.queue (
   name                  text primary key,
   ageing_s              integer     not null default 60 check (ageing_s >= 0),
@@ -119,6 +140,8 @@ create table awa.queue (
   retention_completed_h real        check (retention_completed_h >= 0),
   retention_failed_h    real        check (retention_failed_h >= 0),
   retention_dlq_h       real        check (retention_dlq_h >= 0),
+  serial                boolean     not null default false,
+  retry_holds_line      boolean     not null default false,
   paused_at             timestamptz,
   paused_by             text,
   created_at            timestamptz not null default now()
@@ -134,14 +157,23 @@ language sql immutable parallel safe as $$
                                else make_interval(secs => coalesce(ageing_s, 60)) end
 $$;
 
--- What a batch has in common: queue, kind and priority.
+-- What a batch has in common: queue, kind and priority. The flags say what has been
+-- seen in the lane, so that others pay nothing for it: jobs with a unique key, jobs
+-- that let go of theirs when a worker takes them, jobs with an ordering key.
 create table awa.lane (
-  id       integer generated always as identity primary key,
-  queue    text     not null,
-  kind     text     not null,
-  priority smallint not null,
+  id             integer generated always as identity primary key,
+  queue          text     not null,
+  kind           text     not null,
+  priority       smallint not null,
+  is_unique      boolean  not null default false,
+  frees_at_claim boolean  not null default false,
+  is_ordered     boolean  not null default false,
   unique (queue, kind, priority)
 );
+
+create index lane_unique on awa.lane (id) where is_unique;
+create index lane_frees_at_claim on awa.lane (id) where frees_at_claim;
+create index lane_ordered on awa.lane (id) where is_ordered;
 
 -- The unit of dispatch. owner null: ready. owner set: leased by that worker.
 -- attempts[i] counts the attempts that ids[i] has behind it (null: none has
@@ -186,6 +218,47 @@ create table awa.deferred (
 );
 
 create index deferred_due on awa.deferred (run_at, job_id);
+
+-- Jobs that must have been started by a time. A row goes when the job has been
+-- started, has ended, or is cancelled because that time has come.
+create table awa.expiring (
+  job_id     bigint      primary key,
+  expires_at timestamptz not null
+);
+
+create index expiring_at on awa.expiring (expires_at, job_id);
+
+-- ------------------------------------------------------------------ line
+
+-- Jobs with an ordering key that have not ended, in the order in which they were
+-- sealed (pos). Of a queue's jobs with one key at most one is brought to where it
+-- can be claimed; it is the head. state:
+--   0 away     in deferred, and nobody waits for it
+--   1 waiting  here and nowhere else, until the head is out of the way
+--   2 head     in a batch, or in deferred where a retry holds the line
+--   3 started  a worker has begun it, and the queue is not serial
+create table awa.line (
+  job_id    bigint      primary key,
+  pos       bigint      generated always as identity,
+  order_key timestamptz not null,
+  lane      integer     not null,
+  round     smallint    not null default 0,
+  attempt   smallint    not null default 0,
+  state     smallint    not null check (state between 0 and 3),
+  queue     text        not null,
+  key       bytea       not null
+);
+
+create index line_waiting on awa.line (queue, key, pos) where state = 1;
+create index line_head on awa.line (queue, key) where state = 2;
+
+-- Lines in which something has changed, so that there may be a new head. Written by
+-- whoever changes something; read and removed under the sealer's lock only, which
+-- is why two can never become head of one line at once.
+create table awa.line_freed (
+  queue text  not null,
+  key   bytea not null
+);
 
 -- ---------------------------------------------------------------- settle
 
@@ -264,11 +337,14 @@ create table awa.rerouted (
 -- Every body, wherever it is, in the queue and of the priority that holds now.
 create view awa.body as
 select b.id, b.created_at, b.run_at, coalesce(l.priority, b.priority) as priority, b.max_attempts, b.timeout_ms,
-       coalesce(l.queue, b.queue) as queue, b.kind, b.args, b.metadata, b.tags
+       coalesce(l.queue, b.queue) as queue, b.kind, b.args, b.metadata, b.tags,
+       b.expires_at, b.unique_key, b.unique_states, b.ordering_key
 from (
-  select id, created_at, run_at, priority, max_attempts, timeout_ms, queue, kind, args, metadata, tags from awa.job_log
+  select id, created_at, run_at, priority, max_attempts, timeout_ms, queue, kind, args, metadata, tags,
+         expires_at, unique_key, unique_states, ordering_key from awa.job_log
   union all
-  select id, created_at, run_at, priority, max_attempts, timeout_ms, queue, kind, args, metadata, tags from awa.held
+  select id, created_at, run_at, priority, max_attempts, timeout_ms, queue, kind, args, metadata, tags,
+         expires_at, unique_key, unique_states, ordering_key from awa.held
 ) b
 left join awa.rerouted r on r.job_id = b.id
 left join awa.lane l on l.id = r.lane;
@@ -366,6 +442,7 @@ begin
   execute format('insert into awa.attempt_log select * from awa.attempt_log_%s where job_id = any($1)', p_no)
     using v_ids;
   delete from awa.rerouted where job_id >= v_lo and job_id < v_hi and job_id <> all (v_ids);
+  delete from awa.unique_claim where job_id >= v_lo and job_id < v_hi and job_id <> all (v_ids);
   execute format('drop table awa.job_log_%s, awa.attempt_log_%s', p_no, p_no);
   delete from awa.segment where no = p_no;
   return v_held;
@@ -444,7 +521,8 @@ select
   coalesce(b.tags, '{}'::text[]) as tags,
   case when last.outcome = 3 then last.result end as result,
   array(select a.error from awa.attempt_log a
-        where a.job_id = b.id and a.error is not null order by a.round, a.attempt) as errors
+        where a.job_id = b.id and a.error is not null order by a.round, a.attempt) as errors,
+  b.expires_at, b.unique_key, b.ordering_key
 from awa.body b
 left join lateral (
   select a.outcome, a.attempt, a.started_at, a.finished_at, a.result
@@ -474,6 +552,303 @@ select l.kind, l.queue,
 from awa.tally t join awa.lane l on l.id = t.lane
 where t.deaths > 0 and t.minute > now() - interval '7 days'
 group by l.kind, l.queue;
+
+-- --------------------------------------------------------------- produce
+
+-- The public way in, from any language; Awa's own clients go it too. "SQL as a
+-- contract" in the documentation says what may be relied on. What is there does not
+-- change in a way that breaks a caller: a breaking change gets a new name.
+create function awa.contract_version() returns integer
+language sql immutable parallel safe set search_path = pg_catalog, pg_temp as 'select 1';
+
+create type awa.inserted_job as (
+  id           bigint,
+  outcome      text,
+  kind         text,
+  queue        text,
+  state        awa.job_state,
+  priority     smallint,
+  attempt      smallint,
+  max_attempts smallint,
+  timeout_ms   integer,
+  args         jsonb,
+  metadata     jsonb,
+  tags         text[],
+  run_at       timestamptz,
+  created_at   timestamptz,
+  expires_at   timestamptz,
+  unique_key   bytea,
+  ordering_key bytea
+);
+
+-- Raises 22023, or 23514, for what no job may have. Checked here rather than by the
+-- table's constraints so that the message says what is allowed.
+create function awa.check_job(
+  p_kind text, p_queue text, p_priority integer, p_max_attempts integer, p_run_at timestamptz, p_delay_s numeric,
+  p_expires_at timestamptz, p_unique_states integer, p_timeout_ms bigint, p_tags text[], p_args jsonb
+) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+  if p_kind is null then
+    raise exception 'kind is null; a job has a kind' using errcode = '22004';
+  elsif char_length(p_kind) not between 1 and 200 or p_kind ~ '[\x01-\x1f\x7f-\x9f]' then
+    raise exception 'kind % is not a name: it must be text of 1 to 200 printable characters',
+      quote_literal(left(p_kind, 60)) using errcode = '23514';
+  elsif char_length(p_queue) not between 1 and 200 or p_queue ~ '[\x01-\x1f\x7f-\x9f]' then
+    raise exception 'queue % is not a name: it must be text of 1 to 200 printable characters',
+      quote_literal(left(p_queue, 60)) using errcode = '23514';
+  elsif p_priority not between 1 and 4 then
+    raise exception 'priority is %; it must be a whole number from 1 to 4', p_priority using errcode = '23514';
+  elsif p_max_attempts not between 1 and 1000 then
+    raise exception 'max_attempts is %; it must be a whole number from 1 to 1000', p_max_attempts using errcode = '23514';
+  elsif cardinality(p_tags) > 20 then
+    raise exception 'tags has % entries; a job has at most 20', cardinality(p_tags) using errcode = '23514';
+  elsif jsonb_typeof(p_args) <> 'object' then
+    raise exception 'args are a JSON %; they must be an object', jsonb_typeof(p_args) using errcode = '22023';
+  elsif p_timeout_ms not between 0 and 2147483647 then
+    raise exception 'timeout_ms is %; it must be a number of milliseconds from 0 to 2147483647', p_timeout_ms
+      using errcode = '23514';
+  elsif p_unique_states not between 1 and 255 then
+    raise exception 'unique_states is %; it must be a mask of states from 1 to 255', p_unique_states using errcode = '22023';
+  elsif p_delay_s is not null and p_run_at is not null then
+    raise exception 'a job has either run_at or delay_s, not both' using errcode = '22023';
+  elsif p_delay_s < 0 or p_delay_s > 3155760000 then
+    raise exception 'delay_s is %; it must be a number of seconds from 0 to 3155760000', p_delay_s using errcode = '22023';
+  elsif not isfinite(p_run_at) or not isfinite(p_expires_at) then
+    raise exception 'run_at and expires_at must be points in time, not infinity' using errcode = '22023';
+  elsif p_expires_at <= clock_timestamp() then
+    raise exception 'expires_at is %, which has passed: the job could never start', p_expires_at using errcode = '22023';
+  elsif p_expires_at <= p_run_at then
+    raise exception 'expires_at is %, and run_at %: the job would expire before it may start', p_expires_at, p_run_at
+      using errcode = '22023';
+  end if;
+end $$;
+
+-- Gives a job that holds a unique key, and that nobody has started, the contents of
+-- another one. False: it has been started, has ended, or is no more. The body's
+-- lock is the turn: a worker that has leased the job leaves it alone while the body
+-- is locked, and is seen here when it leased it before.
+create function awa.replace_job(
+  p_id bigint, p_args jsonb, p_run_at timestamptz, p_max_attempts integer, p_tags text[], p_metadata jsonb,
+  p_timeout_ms integer, p_expires_at timestamptz
+) returns boolean
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+begin
+  perform from awa.job_log where id = p_id for update;
+  if not found then
+    perform from awa.held where id = p_id for update;
+  end if;
+  if not found
+     or exists (select from awa.attempt_log where job_id = p_id)
+     or exists (select from awa.batch where owner is not null and p_id = any (ids))
+     or exists (select from awa.line where job_id = p_id and state = 3) then
+    return false;
+  end if;
+  update awa.job_log set args = p_args, run_at = p_run_at, max_attempts = p_max_attempts, tags = p_tags,
+    metadata = p_metadata, timeout_ms = p_timeout_ms, expires_at = p_expires_at where id = p_id;
+  if not found then
+    update awa.held set args = p_args, run_at = p_run_at, max_attempts = p_max_attempts, tags = p_tags,
+      metadata = p_metadata, timeout_ms = p_timeout_ms, expires_at = p_expires_at where id = p_id;
+  end if;
+  update awa.deferred set run_at = coalesce(p_run_at, clock_timestamp()) where job_id = p_id;
+  -- A job that is not sealed yet is noted here by the seal, too, by the time it had.
+  if p_expires_at is not null then
+    insert into awa.expiring values (p_id, p_expires_at)
+    on conflict (job_id) do update set expires_at = excluded.expires_at;
+  end if;
+  return true;
+end $$;
+
+create function awa.insert_job(
+  kind          text,
+  args          jsonb       default '{}',
+  queue         text        default 'default',
+  priority      integer     default 2,
+  run_at        timestamptz default null,
+  max_attempts  integer     default 25,
+  tags          text[]      default null,
+  metadata      jsonb       default null,
+  unique_key    bytea       default null,
+  unique_states integer     default 159,
+  ordering_key  bytea       default null,
+  opts          jsonb       default '{}'
+) returns awa.inserted_job
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+  p_kind          alias for $1;
+  p_args          jsonb       := coalesce($2, '{}');
+  p_queue         text        := coalesce($3, 'default');
+  p_priority      integer     := coalesce($4, 2);
+  p_run_at        timestamptz := $5;
+  p_max_attempts  integer     := coalesce($6, 25);
+  p_tags          alias for $7;
+  p_metadata      alias for $8;
+  p_unique_key    alias for $9;
+  p_unique_states integer     := coalesce($10, 159);
+  p_ordering_key  alias for $11;
+  p_opts          alias for $12;
+  v_timeout_ms    bigint;
+  v_delay_s       numeric;
+  v_expires_at    timestamptz;
+  v_on_conflict   text        := 'error';
+  v_unknown       text;
+  v_holder        bigint;
+  v_now           timestamptz;
+  v_id            bigint;
+  v_job           awa.inserted_job;
+begin
+  if p_opts <> '{}' then
+    if jsonb_typeof(p_opts) <> 'object' then
+      raise exception 'opts are a JSON %; they must be an object', jsonb_typeof(p_opts) using errcode = '22023';
+    end if;
+    select key into v_unknown from jsonb_object_keys(p_opts) as key
+    where key not in ('timeout_ms', 'delay_s', 'expires_at', 'on_conflict') limit 1;
+    if found then
+      raise exception 'unknown option % in opts; there are timeout_ms, delay_s, expires_at and on_conflict',
+        quote_literal(v_unknown) using errcode = '22023';
+    end if;
+    v_timeout_ms := (p_opts ->> 'timeout_ms')::bigint;
+    v_delay_s := (p_opts ->> 'delay_s')::numeric;
+    v_expires_at := (p_opts ->> 'expires_at')::timestamptz;
+    v_on_conflict := coalesce(p_opts ->> 'on_conflict', 'error');
+    if v_on_conflict not in ('error', 'skip', 'replace') then
+      raise exception 'on_conflict is %; it must be error, skip or replace', quote_literal(v_on_conflict)
+        using errcode = '22023';
+    end if;
+  end if;
+  perform awa.check_job(p_kind, p_queue, p_priority, p_max_attempts, p_run_at, v_delay_s, v_expires_at,
+                        p_unique_states, v_timeout_ms, p_tags, p_args);
+  v_now := clock_timestamp();
+  if v_delay_s > 0 then
+    p_run_at := v_now + v_delay_s * interval '1 second';
+  end if;
+  v_id := nextval('awa.job_id');
+
+  -- Each statement of this loop sees what was committed before it: so the holder is
+  -- found, or had let go meanwhile. The insert waits for a transaction that is just
+  -- taking the key, or letting go of it, and for nobody else.
+  while p_unique_key is not null loop
+    insert into awa.unique_claim (key, job_id, states) values (p_unique_key, v_id, p_unique_states)
+    on conflict do nothing;
+    exit when found;
+    select job_id into v_holder from awa.unique_claim where key = p_unique_key;
+    continue when not found;
+    if v_on_conflict = 'error' then
+      raise exception 'job % holds the unique key %', v_holder, encode(p_unique_key, 'hex')
+        using errcode = 'unique_violation', constraint = 'unique_claim_pkey', schema = 'awa', table = 'unique_claim',
+              detail = v_holder::text, hint = 'opts on_conflict skip returns that job, replace changes one not yet started';
+    end if;
+    if v_on_conflict = 'replace' and awa.replace_job(v_holder, p_args, p_run_at, p_max_attempts, p_tags, p_metadata,
+                                                     v_timeout_ms::integer, v_expires_at) then
+      v_job.outcome := 'replaced';
+    else
+      v_job.outcome := 'existing';
+    end if;
+    select j.id, v_job.outcome, j.kind, j.queue, j.state, j.priority, j.attempt, j.max_attempts, j.timeout_ms, j.args,
+           j.metadata, j.tags, j.run_at, j.created_at, j.expires_at, j.unique_key, j.ordering_key
+    into v_job from awa.jobs j where j.id = v_holder;
+    continue when not found;
+    if v_job.outcome = 'replaced' and (p_run_at > v_now) is not true and exists (select from awa.idle) then
+      perform pg_notify('awa:wake', '');
+    end if;
+    return v_job;
+  end loop;
+
+  insert into awa.job_log (id, queue, kind, priority, max_attempts, timeout_ms, run_at, args, metadata, tags, expires_at,
+                           unique_key, unique_states, ordering_key)
+  values (v_id, p_queue, p_kind, p_priority, p_max_attempts, v_timeout_ms, p_run_at, p_args, p_metadata, p_tags,
+          v_expires_at, p_unique_key, case when p_unique_key is not null then p_unique_states end, p_ordering_key)
+  returning created_at into v_now;
+  -- NOTIFY serialises commits, so it is sent only while somebody waits for it, and for jobs that are due.
+  if p_run_at > v_now then
+    v_job.state := 'scheduled';
+  else
+    v_job.state := 'available';
+    if exists (select from awa.idle) then
+      perform pg_notify('awa:wake', '');
+    end if;
+  end if;
+  v_job.id := v_id;
+  v_job.outcome := 'inserted';
+  v_job.kind := p_kind;
+  v_job.queue := p_queue;
+  v_job.priority := p_priority;
+  v_job.attempt := 0;
+  v_job.max_attempts := p_max_attempts;
+  v_job.timeout_ms := v_timeout_ms;
+  v_job.args := p_args;
+  v_job.metadata := coalesce(p_metadata, '{}');
+  v_job.tags := coalesce(p_tags, '{}');
+  v_job.run_at := coalesce(p_run_at, v_now);
+  v_job.created_at := v_now;
+  v_job.expires_at := v_expires_at;
+  v_job.unique_key := p_unique_key;
+  v_job.ordering_key := p_ordering_key;
+  return v_job;
+end $$;
+
+-- Many jobs at once: an array of objects, each with the parameters of insert_job and
+-- the entries of its opts, but on_conflict; keys in hexadecimal. A job whose unique
+-- key is taken, by an older job or by one before it in the array, is left out.
+-- Returns one row a job, by its place in the array from 0; id is null where it was
+-- left out. Keys are taken in their order, so that two calls cannot wait for each
+-- other.
+create function awa.insert_jobs(jobs jsonb) returns table (pos integer, id bigint)
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+  p_jobs    alias for $1;
+  v_unknown text;
+begin
+  if jsonb_typeof(p_jobs) is distinct from 'array' then
+    raise exception 'jobs must be a JSON array of objects' using errcode = '22023';
+  end if;
+  select key into v_unknown
+  from jsonb_array_elements(p_jobs) as e(job) cross join lateral jsonb_object_keys(job) as key
+  where key not in ('kind', 'args', 'queue', 'priority', 'run_at', 'max_attempts', 'tags', 'metadata', 'unique_key',
+                    'unique_states', 'ordering_key', 'timeout_ms', 'delay_s', 'expires_at') limit 1;
+  if found then
+    raise exception 'unknown option % in a job', quote_literal(v_unknown) using errcode = '22023';
+  end if;
+  return query
+  with given as materialized (
+    select (e.ordinality - 1)::integer as pos, nextval('awa.job_id') as id, g.kind, coalesce(g.args, '{}') as args,
+           coalesce(g.queue, 'default') as queue, coalesce(g.priority, 2) as priority,
+           coalesce(g.max_attempts, 25) as max_attempts, g.tags, g.metadata, g.timeout_ms, g.expires_at,
+           case when g.delay_s > 0 then clock_timestamp() + g.delay_s * interval '1 second' else g.run_at end as run_at,
+           decode(g.unique_key, 'hex') as unique_key, coalesce(g.unique_states, 159) as unique_states,
+           decode(g.ordering_key, 'hex') as ordering_key,
+           awa.check_job(g.kind, coalesce(g.queue, 'default'), coalesce(g.priority, 2), coalesce(g.max_attempts, 25),
+                         g.run_at, g.delay_s, g.expires_at, coalesce(g.unique_states, 159), g.timeout_ms, g.tags,
+                         coalesce(g.args, '{}')) as checked
+    from jsonb_array_elements(p_jobs) with ordinality as e(job, ordinality)
+    cross join lateral jsonb_to_record(e.job) as g(
+      kind text, args jsonb, queue text, priority integer, run_at timestamptz, max_attempts integer, tags text[],
+      metadata jsonb, unique_key text, unique_states integer, ordering_key text, timeout_ms bigint, delay_s numeric,
+      expires_at timestamptz)
+  ), claimed as (
+    insert into awa.unique_claim (key, job_id, states)
+    select distinct on (g.unique_key) g.unique_key, g.id, g.unique_states from given g
+    where g.unique_key is not null order by g.unique_key, g.pos
+    on conflict do nothing returning job_id
+  ), winning as materialized (
+    select g.id from given g where g.unique_key is null union all select c.job_id from claimed c
+  ), written as (
+    insert into awa.job_log (id, queue, kind, priority, max_attempts, timeout_ms, run_at, args, metadata, tags,
+                             expires_at, unique_key, unique_states, ordering_key)
+    select g.id, g.queue, g.kind, g.priority, g.max_attempts, g.timeout_ms, g.run_at, g.args, g.metadata, g.tags,
+           g.expires_at, g.unique_key, case when g.unique_key is not null then g.unique_states end, g.ordering_key
+    from given g join winning w on w.id = g.id order by g.pos
+    returning id
+  )
+  select g.pos, w.id from given g left join written w on w.id = g.id order by g.pos;
+  if exists (select from awa.idle) then
+    perform pg_notify('awa:wake', '');
+  end if;
+end $$;
+
+revoke execute on function awa.contract_version, awa.check_job, awa.replace_job, awa.insert_job, awa.insert_jobs from public;
 
 select awa.extend_log(1000000, 4);
 insert into awa.schema_version (version) values (1);

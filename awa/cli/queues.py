@@ -131,18 +131,37 @@ def policy(name: str, as_json: bool) -> None:
 @hours_option("completed", "completed and cancelled jobs stay readable")
 @hours_option("failed", "failed jobs stay readable")
 @hours_option("dlq", "dead letters are kept")
+@click.option(
+    "--serial/--no-serial", default=None, help="Whether of the jobs with one ordering key never two run at a time."
+)
+@click.option(
+    "--retry-holds-line/--no-retry-holds-line",
+    default=None,
+    help="Whether jobs behind one that waits for another try, with the same ordering key, wait until it has ended.",
+)
 @json_option
 def configure(
     name: str,
     deadline_s: int | Literal["default"] | None,
     dlq: bool | None,
     ageing_s: int | Literal["default"] | None,
+    serial: bool | None,
+    retry_holds_line: bool | None,
     as_json: bool,
     **hours: float | Literal["default"] | None,
 ) -> None:
     """Set how the jobs of a queue are treated, and show it. Only what is given changes, within about a second."""
     with client() as chosen:
-        _show(chosen.configure_queue(name, deadline=deadline_s, dlq=dlq, ageing=ageing_s, **hours), as_json)
+        changed = chosen.configure_queue(
+            name,
+            deadline=deadline_s,
+            dlq=dlq,
+            ageing=ageing_s,
+            serial=serial,
+            retry_holds_line=retry_holds_line,
+            **hours,
+        )
+        _show(changed, as_json)
 
 
 def _show(found: QueuePolicy, as_json: bool) -> None:

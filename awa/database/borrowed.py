@@ -58,8 +58,9 @@ class Borrowed:
 
 
 def borrowed(connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
-    """Return `connection` as the engine needs it."""
-    return cast("psycopg.Connection[Any]", Borrowed(connection))
+    """Return `connection` as the engine needs it. What only stands in for one of psycopg's is so already."""
+    is_psycopgs = issubclass(type(connection), psycopg.Connection)
+    return cast("psycopg.Connection[Any]", Borrowed(connection)) if is_psycopgs else connection
 
 
 def as_one(connection: psycopg.Connection[Any]) -> AbstractContextManager[Any]:

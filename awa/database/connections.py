@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, Final
 
 import psycopg
@@ -39,20 +41,40 @@ def connect(dsn: str, *, role: str, autocommit: bool = True, answer_s: float | N
     JSON columns come back as raw bytes: the codec decodes them straight into the handler's type.
     Raises `DatabaseError` that names the server (never the password) and says what to check.
     """
+    target = target_of(dsn)
+    return prepared(target, lambda: _opened(target, role, answer_s), autocommit=autocommit, answer_s=answer_s)
+
+
+def target_of(dsn: str) -> str:
+    """Return what libpq is to be told for a DSN. Raises DatabaseError for one that cannot be read."""
     target = resolve(dsn)
     parsed(target)
-    try:
-        connection = _opened(target, role, answer_s)
-        introduced = connection.execute(_INTRODUCTION).fetchone()
-    except psycopg.Error as error:
-        raise cannot_connect(target, error) from error
-    connection.autocommit = autocommit
-    connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-    set_json_loads(_raw, connection)
-    if introduced is None or introduced[0] != connection.info.backend_pid:
-        connection.prepare_threshold = None  # the next transaction may be another server's, which knows of none
-    elif answer_s is not None:
-        connection.execute(_NOT_FOR_EVER, {"ms": str(round(answer_s * 1000))})
+    return target
+
+
+def prepared(
+    target: str,
+    open_one: Callable[[], psycopg.Connection[Any]],
+    *,
+    autocommit: bool = True,
+    answer_s: float | None = None,
+) -> psycopg.Connection[Any]:
+    """Return the connection to `target` that `open_one` opens, as the engine needs it; see `connect`."""
+    with ExitStack() as failing:
+        try:
+            connection = open_one()
+            failing.callback(connection.close)
+            introduced = connection.execute(_INTRODUCTION).fetchone()
+        except psycopg.Error as error:
+            raise cannot_connect(target, error) from error
+        connection.autocommit = autocommit
+        connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+        set_json_loads(_raw, connection)
+        if introduced is None or introduced[0] != connection.info.backend_pid:
+            connection.prepare_threshold = None  # the next transaction may be another server's, which knows of none
+        elif answer_s is not None:
+            connection.execute(_NOT_FOR_EVER, {"ms": str(round(answer_s * 1000))})
+        failing.pop_all()
     return connection
 
 
@@ -73,7 +95,7 @@ def _opened(target: str, role: str, answer_s: float | None) -> psycopg.Connectio
     return connection
 
 
-def dsn_of(connection: psycopg.Connection[Any], **changed: Any) -> str:
+def dsn_of(connection: psycopg.BaseConnection[Any], **changed: Any) -> str:
     """Return the DSN by which `connection` was made, with its password, and with the parameters given changed."""
     info = connection.info
     return conninfo.make_conninfo(info.dsn, **{"password": info.password or None, **changed})

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import Final
 
 import psycopg
-from psycopg import errors as pg
 
 from awa.errors import AwaError, DatabaseError, SchemaNotMigrated, UniqueConflict
 
@@ -19,11 +18,16 @@ driver raises is a defect, or a missing right."""
 # What a server says when something of ours is not there, in whatever language: `relation "awa.batch" does not exist`,
 # `function awa.seal(integer) does not exist`, `schema "awa" does not exist`. Ours may also occur in what is said of
 # somebody else's things, as the type of an operand for example.
-_OURS: Final[dict[type[psycopg.Error], re.Pattern[str]]] = {
-    pg.UndefinedTable: re.compile(r"(?<![\w.-])awa\.\w"),
-    pg.UndefinedFunction: re.compile(r"(?<![\w.-])awa\.\w+\("),
-    pg.InvalidSchemaName: re.compile(r"(?<![\w.-])awa(?![\w.-])"),
+_OURS: Final[dict[str, re.Pattern[str]]] = {
+    "42P01": re.compile(r"(?<![\w.-])awa\.\w"),
+    "42883": re.compile(r"(?<![\w.-])awa\.\w+\("),
+    "3F000": re.compile(r"(?<![\w.-])awa(?![\w.-])"),
 }
+_UNIQUE_VIOLATION: Final = "23505"
+_FAILED_TRANSACTION: Final = "25P02"
+_LIBRARIES: Final = frozenset({"psycopg", "psycopg2", "sqlalchemy", "django", "asyncpg"})
+_BROKEN: Final = frozenset({"PendingRollbackError", "TransactionManagementError"})
+"""What SQLAlchemy and Django say by themselves of a transaction in which a statement has failed."""
 
 
 @contextmanager
@@ -35,20 +39,42 @@ def translated(doing: str) -> Iterator[None]:
         raise translate(error, doing) from error
 
 
-def translate(error: psycopg.Error, doing: str) -> AwaError:
-    """Return the Awa exception for a driver error."""
-    text = str(error).strip() or type(error).__name__
-    if _lacks_schema(error, text):
+@contextmanager
+def translated_foreign(doing: str) -> Iterator[None]:
+    """As `translated`, for whatever library the application uses."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in _LIBRARIES:
+            raise
+        raise translate(error, doing) from error
+
+
+def translate(error: Exception, doing: str) -> AwaError:
+    """Return the Awa exception for an error of a database library."""
+    drivers = _drivers(error)
+    state = getattr(drivers, "sqlstate", None) or getattr(drivers, "pgcode", None) or ""
+    text = str(drivers).strip() or type(drivers).__name__
+    if _lacks_schema(state, drivers, text):
         return SchemaNotMigrated(f"could not {doing}: this database has no Awa schema ({text}). Run `awa migrate`.")
-    if isinstance(error, pg.UniqueViolation):
+    if state == _UNIQUE_VIOLATION:
         return UniqueConflict(f"could not {doing}: {text}")
-    if isinstance(error, pg.InFailedSqlTransaction):
+    if state == _FAILED_TRANSACTION or type(error).__name__ in _BROKEN:
         return DatabaseError(
             f"could not {doing}: the transaction has failed already; roll it back, then try again ({text})"
         )
     return DatabaseError(f"could not {doing}: {text}")
 
 
-def _lacks_schema(error: psycopg.Error, text: str) -> bool:
-    ours = _OURS.get(type(error))
-    return ours is not None and ours.search(error.diag.message_primary or text) is not None
+def _drivers(error: Exception) -> Exception:
+    """Return the driver's own error, where a library has wrapped it."""
+    for inner in (getattr(error, "orig", None), error.__cause__):
+        if isinstance(inner, Exception):
+            return _drivers(inner)
+    return error
+
+
+def _lacks_schema(state: str, error: Exception, text: str) -> bool:
+    ours = _OURS.get(state)
+    said = getattr(getattr(error, "diag", None), "message_primary", None)
+    return ours is not None and ours.search(said or text) is not None

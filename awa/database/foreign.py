@@ -118,10 +118,10 @@ class _Psycopg2Block(AbstractContextManager[Any]):
 
 
 def _sqlalchemy(given: Any) -> Foreign | None:
-    if _is_a(given, "sqlalchemy.orm.scoping", "scoped_session"):
+    if is_a(given, "sqlalchemy.orm.scoping", "scoped_session"):
         given = given()  # this thread's session
-    is_session = _is_a(given, "sqlalchemy.orm.session", "Session")
-    if not is_session and not _is_a(given, "sqlalchemy.engine.base", "Connection"):
+    is_session = is_a(given, "sqlalchemy.orm.session", "Session")
+    if not is_session and not is_a(given, "sqlalchemy.engine.base", "Connection"):
         return None
     what = "session" if is_session else "connection"
 
@@ -150,9 +150,9 @@ def _django(given: Any) -> Foreign | None:
         return None
     if isinstance(given, str):
         given = library.connections[given]
-    elif _is_a(given, "django.utils.connection", "ConnectionProxy"):
+    elif is_a(given, "django.utils.connection", "ConnectionProxy"):
         given = given._connections[given._alias]  # `django.db.connection`
-    if not _is_a(given, "django.db.backends.base.base", "BaseDatabaseWrapper"):
+    if not is_a(given, "django.db.backends.base.base", "BaseDatabaseWrapper"):
         return None
     name = f"Django's connection {given.alias!r}"
     if given.vendor != "postgresql":
@@ -175,10 +175,10 @@ def _django(given: Any) -> Foreign | None:
 
 
 def _is_known_driver(raw: Any) -> bool:
-    return isinstance(raw, psycopg.Connection) or _is_a(raw, "psycopg2.extensions", "connection")
+    return isinstance(raw, psycopg.Connection) or is_a(raw, "psycopg2.extensions", "connection")
 
 
-def _is_a(given: Any, module: str, name: str) -> bool:
+def is_a(given: Any, module: str, name: str) -> bool:
     """Whether `given` is an instance of a class, which it can be only if the class's module has been imported."""
     kind = getattr(sys.modules.get(module), name, None)
     return kind is not None and isinstance(given, kind)

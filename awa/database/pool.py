@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Condition
 from time import monotonic
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import psycopg
 
@@ -28,6 +28,14 @@ IDLE_S: Final = 600.0
 """After this long without use a connection is closed."""
 
 Opener = Callable[[], "psycopg.Connection[Any]"]
+
+
+class HasSocket(Protocol):
+    """A connection, synchronous or not."""
+
+    def fileno(self) -> int:
+        """Return the number of its socket."""
+        ...
 
 
 class Pool:
@@ -90,7 +98,7 @@ class _Connections:
         """Return the connection last returned, if it lives, or a new one."""
         kept = self._take_idle()
         if kept is not None:
-            if _is_alive(kept):
+            if is_alive(kept):
                 return kept
             kept.close()
         try:
@@ -149,7 +157,7 @@ class _Connections:
             self._returned.notify()
 
 
-def _is_alive(connection: psycopg.Connection[Any]) -> bool:
+def is_alive(connection: HasSocket) -> bool:
     """Whether a connection that was idle can be used. A server that has gone, or said goodbye, makes it readable."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)

@@ -51,8 +51,7 @@ class Source(ABC):
 
 def source_of(given: str | psycopg.Connection[Any] | ConnectionPool[Any] | None, connections_max: int) -> Source:
     """Return the source for what a client was made from. Connects to nothing. Raises ValidationError."""
-    if type(connections_max) is not int or connections_max < 1:
-        raise ValidationError(f"max_connections is {connections_max!r}; it must be a whole number from 1")
+    check_max(connections_max)
     if given is None or isinstance(given, str):
         return OwnConnections(given, connections_max)
     if isinstance(given, psycopg.Connection):
@@ -61,10 +60,17 @@ def source_of(given: str | psycopg.Connection[Any] | ConnectionPool[Any] | None,
     pools = sys.modules.get("psycopg_pool")
     if pools is not None and isinstance(given, pools.ConnectionPool):
         return CallersPool(given, connections_max)
+    hint = "; for that there is awa.AsyncClient" if "Async" in type(given).__qualname__ else ""
     raise ValidationError(
         f"a client is made from a database URL, a psycopg.Connection or a psycopg_pool.ConnectionPool, "
-        f"not from {type(given).__module__}.{type(given).__qualname__}"
+        f"not from {type(given).__module__}.{type(given).__qualname__}{hint}"
     )
+
+
+def check_max(connections_max: Any) -> None:
+    """Raise ValidationError unless a client can have so many connections."""
+    if type(connections_max) is not int or connections_max < 1:
+        raise ValidationError(f"max_connections is {connections_max!r}; it must be a whole number from 1")
 
 
 class OwnConnections(Source):
@@ -76,7 +82,7 @@ class OwnConnections(Source):
 
     @property
     def dsn(self) -> str | None:
-        return self._given or os.environ.get(DSN_VARIABLE) or None
+        return named(self._given)
 
     def lend(self) -> AbstractContextManager[psycopg.Connection[Any]]:
         return self._pool.connection()
@@ -99,7 +105,7 @@ class CallersPool(Source):
     def __init__(self, pool: ConnectionPool[Any], connections_max: int) -> None:
         self._pool = pool
         self._pid = os.getpid()
-        self._of_child = OwnConnections(_conninfo_of(pool), connections_max)
+        self._of_child = OwnConnections(conninfo_of(pool), connections_max)
 
     @property
     def dsn(self) -> str | None:
@@ -143,16 +149,26 @@ class CallersConnection(Source):
 
     @contextmanager
     def lend_plain(self) -> Iterator[psycopg.Connection[Any]]:
-        if self._pid != os.getpid():
-            raise DatabaseError(
-                f"this client was made from a connection of process {self._pid}, and this is process {os.getpid()}, "
-                "forked from it: they must not share a connection. Make a client from a database URL or a pool, or "
-                "from a connection this process has opened"
-            )
+        refuse_fork(self._pid)
         yield self._connection
 
     def close(self) -> None:
         """The connection is the caller's to close."""
+
+
+def named(dsn: str | None) -> str | None:
+    """Return `dsn`, or what the environment names; None where neither is there."""
+    return dsn or os.environ.get(DSN_VARIABLE) or None
+
+
+def refuse_fork(pid: int) -> None:
+    """Raise DatabaseError in a child of the process `pid`, whose connection the client was made from."""
+    if pid != os.getpid():
+        raise DatabaseError(
+            f"this client was made from a connection of process {pid}, and this is process {os.getpid()}, "
+            "forked from it: they must not share a connection. Make a client from a database URL or a pool, or "
+            "from a connection this process has opened"
+        )
 
 
 def required(dsn: str | None) -> str:
@@ -177,7 +193,8 @@ def _autocommit(connection: psycopg.Connection[Any]) -> Iterator[None]:
             connection.autocommit = before
 
 
-def _conninfo_of(pool: ConnectionPool[Any]) -> str:
+def conninfo_of(pool: Any) -> str:
+    """Return the conninfo by which a pool makes its connections."""
     given: Any = pool.conninfo
     keywords: Any = pool.kwargs
     text = given() if callable(given) else given

@@ -22,6 +22,8 @@ _AWAIT = statement("claim/await")
 _AWAIT_MS = statement("claim/await_ms")
 _BODIES = statement("claim/bodies")
 _READY = statement("claim/ready")
+_UNTOUCHED = statement("claim/untouched")
+_PASS_ON = statement("claim/pass_on")
 
 
 class Lane(NamedTuple):
@@ -33,6 +35,12 @@ class Lane(NamedTuple):
     priority: int
     deadline_s: int
     """What a job of the queue may take, in seconds; 0: as long as it likes."""
+    is_unique: bool = False
+    """There may be jobs with a unique key, which somebody may be replacing."""
+    is_ordered: bool = False
+    """There may be jobs with an ordering key."""
+    passes_on: bool = False
+    """… and the next one of a line may start when one has."""
 
 
 class Want(NamedTuple):
@@ -86,6 +94,9 @@ class Body(NamedTuple):
     args: bytes
     metadata: bytes | None
     tags: list[str] | None
+    expires_at: datetime | None = None
+    unique_key: bytes | None = None
+    ordering_key: bytes | None = None
 
 
 def lanes(connection: psycopg.Connection[Any], kinds: Sequence[str], queues: Sequence[str] | None = None) -> list[Lane]:
@@ -171,6 +182,16 @@ def _await(connection: psycopg.Connection[Any], batch: int) -> bool:
     except LockNotAvailable:
         return False
     return True
+
+
+def untouched(connection: psycopg.Connection[Any], ids: Sequence[int]) -> set[int]:
+    """Return those of these leased jobs that no transaction is replacing at this moment. Ask before their bodies."""
+    return {row[0] for row in connection.execute(_UNTOUCHED, {"ids": numbers(ids)}, prepare=True)}
+
+
+def pass_on(connection: psycopg.Connection[Any], worker: int, job: int) -> None:
+    """Let the next one of its line go, since a job is about to start."""
+    connection.execute(_PASS_ON, {"worker": worker, "id": job}, prepare=True)
 
 
 def bodies(connection: psycopg.Connection[Any], ids: Sequence[int]) -> dict[int, Body]:

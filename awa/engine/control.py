@@ -16,7 +16,7 @@ from awa.engine import ended
 from awa.engine.arrays import numbers
 from awa.engine.insert import wake
 from awa.engine.seal import seal_all, wait_for_sealer
-from awa.errors import JobNotFound, StateConflict
+from awa.errors import JobNotFound, StateConflict, UniqueConflict
 from awa.failure import error_entry
 from awa.job import JobState
 
@@ -37,6 +37,7 @@ _RESUME = statement("control/resume")
 _QUEUE_STATS = statement("control/queue_stats")
 _ATTEMPTS = statement("control/attempts")
 _DEATHS = statement("control/deaths")
+_HOLDER = statement("control/holder")
 
 
 class QueueStat(NamedTuple):
@@ -139,6 +140,20 @@ def cancel(connection: psycopg.Connection[Any], job_id: int, reason: str = "canc
     raise StateConflict(f"job {job_id} could not be cancelled: it kept moving, or is not committed yet; try again")
 
 
+def cancel_holder(connection: psycopg.Connection[Any], key: bytes) -> int | None:
+    """Cancel the job that holds a unique key; return it, None where nobody does who could be cancelled."""
+    row = connection.execute(_HOLDER, {"key": key}).fetchone()
+    if row is None:
+        return None
+    try:
+        cancel(connection, row[0])
+    except (JobNotFound, StateConflict):
+        if JobState.parse(get(connection, row[0])["state"]).is_terminal:
+            return None
+        raise
+    return int(row[0])
+
+
 def retry(connection: psycopg.Connection[Any], job_id: int) -> None:
     """Run a failed or cancelled job again, from attempt 0; a dead letter is none any more.
 
@@ -150,7 +165,13 @@ def retry(connection: psycopg.Connection[Any], job_id: int) -> None:
         if done:
             wake(connection)
     if not done:
-        state = get(connection, job_id)["state"]
+        row = get(connection, job_id)
+        state = row["state"]
+        holder = connection.execute(_HOLDER, {"key": row["unique_key"]}).fetchone()
+        if holder and JobState.parse(state) in (JobState.Failed, JobState.Cancelled):
+            raise UniqueConflict(
+                f"job {job_id} cannot be retried: job {holder[0]} holds its unique key now", int(holder[0])
+            )
         raise StateConflict(f"job {job_id} cannot be retried: it is {state}; only failed and cancelled jobs can")
     telemetry.emit(telemetry.CONTROL_RETRIED, job=job_id)
 

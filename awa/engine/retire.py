@@ -31,6 +31,7 @@ _VERIFY = statement("retire/verify")
 _DROP = statement("retire/drop")
 _PRUNE_RIPE = statement("retire/prune_ripe")
 _PRUNE_HELD = statement("retire/prune_held")
+_PRUNE_KEYS = statement("retire/prune_keys")
 _TRIM_SEAL = statement("retire/trim_seal")
 _FOLD_TALLY = statement("retire/fold_tally")
 
@@ -98,6 +99,16 @@ def prune(connection: psycopg.Connection[Any], retention: Retention, jobs_max: i
     connection.execute(_TRIM_SEAL)
     connection.execute(_FOLD_TALLY)
     return letters + (row[0] if row else 0)
+
+
+def prune_keys(
+    connection: psycopg.Connection[Any], retention: Retention, above: int = 0, *, jobs_max: int = 5_000
+) -> int:
+    """Let go of unique keys of jobs whose retention has passed, of at most `jobs_max` jobs with ids above `above`;
+    return where to go on, 0 when that is the beginning."""
+    wanted = {**retention._asdict(), "above": above, "jobs_max": jobs_max}
+    row = connection.execute(_PRUNE_KEYS, wanted).fetchone()
+    return (row and row[0]) or 0
 
 
 def _waiting(connection: psycopg.Connection[Any]) -> int:

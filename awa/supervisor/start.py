@@ -27,6 +27,7 @@ from awa.processes.title import Title
 from awa.processes.wakes import Wakes
 from awa.settings import Settings
 from awa.supervisor.duties import Duty
+from awa.supervisor.duties.expire import Expire
 from awa.supervisor.duties.promote import Promote
 from awa.supervisor.duties.report import Report
 from awa.supervisor.duties.rescue import Rescue
@@ -178,6 +179,7 @@ def _duties(node: Node) -> list[Duty]:
     settings = node.settings
     return [
         Promote(settings.promote_interval_ms / 1000),
+        Expire(),
         Rescue(node),
         Retire(settings),
         Report(),

@@ -47,6 +47,7 @@ class Claimer:
         self._doubtful_until = 0.0
         self._look_at = inf
         self._front = slot.front
+        self._has_ordered = False
 
     def next(self, connection: psycopg.Connection[Any], jobs_max: int = LEASE_JOBS_MAX) -> Claimed | None:
         """Settle what is pending and claim some 100 ms of work, at most `jobs_max` jobs; None when there is none.
@@ -64,6 +65,10 @@ class Claimer:
         self._pace.note_claim(claimed.jobs, len(claimed.leases))
         return claimed
 
+    def note_ordered(self) -> None:
+        """Note that a job with an ordering key has been run: the next one of its line waits for it to be settled."""
+        self._has_ordered = True
+
     def doubt(self) -> None:
         """Note that a connection broke: what the server did with our last words is unknown."""
         self._lanes.look_back()
@@ -74,6 +79,10 @@ class Claimer:
         """Claim, sealing first when it is time to, and once more when the claim comes back short."""
         self._heed_front()
         self._hand_back_unknown(connection)
+        if self._has_ordered:
+            self._has_ordered = False
+            self._pending.settle(connection)
+            self._seal(connection)
         # Not after a rest: whoever woke this worker has just sealed.
         if self._is_busy and monotonic_us() - self._sealed_us > SEAL_EVERY_US:
             self._seal(connection)

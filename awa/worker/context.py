@@ -20,7 +20,8 @@ _set = object.__setattr__
 class RunningJob(Job):
     """A `Job` while its handler runs."""
 
-    __slots__ = ("_completions", "_deadline_us", "_slot")
+    __slots__ = ("_body", "_completions", "_deadline_us", "_slot")
+    _body: Body
     _slot: Slot | None
     _deadline_us: int
     _completions: Completions
@@ -47,6 +48,8 @@ class RunningJob(Job):
         _set(self, "progress", None)
         _set(self, "result", None)
         _set(self, "traceparent", None)
+        _set(self, "conflict", None)
+        _set(self, "_body", body)
         _set(self, "_deadline_us", deadline_us)
         _set(self, "_slot", slot)
         _set(self, "_completions", completions)
@@ -55,6 +58,23 @@ class RunningJob(Job):
     def deadline(self) -> datetime | None:
         """When `JobTimeout` will be raised in the handler; None: never."""
         return datetime.fromtimestamp(self._deadline_us / 1e6, timezone.utc) if self._deadline_us else None
+
+    # Properties, since few handlers look at these and each attribute set costs every job a little.
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """Not started by then, the job would have been cancelled."""
+        return self._body.expires_at
+
+    @property
+    def unique_key(self) -> bytes | None:
+        """What other jobs must not have while this one holds it."""
+        return self._body.unique_key
+
+    @property
+    def ordering_key(self) -> bytes | None:
+        """Jobs of the queue with the same one start in the order in which they were inserted."""
+        return self._body.ordering_key
 
     def is_cancelled(self) -> bool:
         """Whether this job has been cancelled meanwhile. Reads shared memory: cheap enough for an inner loop.

@@ -2,45 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from time import time_ns
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 import psycopg
 
 from awa import telemetry
-from awa.engine import claim, insert, settle
-from awa.engine.claim import Body, Claimed, Lease
-from awa.failure import error_entry
+from awa.engine import claim, insert, seal, settle
+from awa.engine.claim import Body
 from awa.job import JobState
 from awa.outcome import Settlement, Verdict
 from awa.processes.clock import monotonic_us
 from awa.processes.journal import JournalWriter
-from awa.processes.slot import Limits, Remains, Slot, Stop, WorkerState
-from awa.task import Registry, Task
+from awa.processes.slot import Remains, Slot, Stop, WorkerState
+from awa.task import Registry
 from awa.worker.claimer import Claimer
 from awa.worker.completion import Completions, LeftOpen, Way
 from awa.worker.interrupts import Interrupts
 from awa.worker.lanes import Lanes
 from awa.worker.lifetime import Lifetime
-from awa.worker.limits import limits_of
 from awa.worker.meter import Meter
 from awa.worker.pace import LEASE_JOBS_MAX, Pace
 from awa.worker.pending import Pending
 from awa.worker.run import Runner
+from awa.worker.vetting import Item, Vetting, expired
 
 HELD_UP_US: Final = 1_000_000
 """After a job that took this long, or a pause of the machine, see whether the lease still stands before going on."""
-
-
-class _Item(NamedTuple):
-    """A claimed job, ready to run."""
-
-    body: Body
-    attempt: int
-    task: Task
-    limits: Limits
 
 
 class Loop:
@@ -81,6 +71,7 @@ class Loop:
         self._show = show
         self._lifetime = lifetime or Lifetime()
         self._lanes = Lanes(registry.kinds, queues)
+        self._vetting = Vetting(worker, self._lanes, registry)
         self._claimer = Claimer(slot, self._lanes, self._pace, self.pending)
 
     def step(self, jobs_max: int = LEASE_JOBS_MAX) -> int:
@@ -94,7 +85,7 @@ class Loop:
         jobs_max = min(jobs_max, self._lifetime.jobs_left(self.jobs_done))
         self._slot.enter(WorkerState.CLAIMING)
         claimed = self._claimer.next(self.connection, jobs_max)
-        return 0 if claimed is None else self._run_lease(self._items(claimed), jobs_max)
+        return 0 if claimed is None else self._run_lease(self._vetting.items(self.connection, claimed), jobs_max)
 
     def remains(self) -> Remains:
         """Return what would be left if this worker ended now: jobs finished and not settled, and the one that runs."""
@@ -121,39 +112,7 @@ class Loop:
 
     # Running
 
-    def _items(self, claimed: Claimed) -> list[_Item]:
-        ids = [job for lease in claimed.leases for job in lease.ids]
-        bodies = claim.bodies(self.connection, ids)
-        if len(bodies) < len(ids):
-            bodies |= claim.bodies(self.connection, _missing(ids, bodies))  # what cannot be undone is looked at twice
-        if len(bodies) < len(ids):
-            self._write_off(_missing(ids, bodies))
-        return [item for lease in claimed.leases for item in self._items_of(lease, bodies)]
-
-    def _items_of(self, lease: Lease, bodies: Mapping[int, Body]) -> Iterator[_Item]:
-        lane = self._lanes.of(lease)
-        task = self._registry.get(lane.kind)
-        assert task is not None, f"claimed jobs of kind {lane.kind!r}, which has no handler here"
-        usual = limits_of(task.policy, None, lane.deadline_s)
-        for i, job in enumerate(lease.ids):
-            body = bodies.get(job)
-            if body is None:
-                continue
-            if body.queue != lane.queue or body.priority != lane.priority:  # it was moved, which its body does not know
-                body = body._replace(queue=lane.queue, priority=lane.priority)
-            limits = usual if body.timeout_ms is None else limits_of(task.policy, body.timeout_ms, lane.deadline_s)
-            yield _Item(body, 1 + (lease.attempts[i] if lease.attempts else 0), task, limits)
-
-    def _write_off(self, ids: Sequence[int]) -> None:
-        """End jobs whose rows somebody has deleted: nobody can run them, and every worker would stumble over them."""
-        now = time_ns() // 1000
-        gone = error_entry("the job's row is gone from awa.job_log: somebody has deleted it", "JobNotFound", 0)
-        settle.settle(
-            self.connection, self._worker, [Settlement(job, JobState.Failed, now, now, 0, 0, -1, gone) for job in ids]
-        )
-        telemetry.emit(telemetry.SETTLE_WRITTEN_OFF, jobs=list(ids), worker=self._worker)
-
-    def _run_lease(self, items: list[_Item], jobs_max: int) -> int:
+    def _run_lease(self, items: list[Item], jobs_max: int) -> int:
         """Run the jobs of a lease in order, for as long as they are ours to start; hand back the rest."""
         if not items:
             return 0
@@ -170,7 +129,7 @@ class Loop:
                 break  # refused: the whole lease may be others' by now
             if position >= jobs_max or not self._may_start(position):
                 break
-            self._run_one(position, item)
+            self._start(position, item)
             ran += 1
             rest_us -= expected_us
         self._pace.learn()
@@ -189,7 +148,24 @@ class Loop:
         if settle.release(self.connection, self._worker):
             insert.wake(self.connection)
 
-    def _run_one(self, position: int, item: _Item) -> None:
+    def _start(self, position: int, item: Item) -> None:
+        """Run a job, unless it is too late for that; see to its line."""
+        body = item.body
+        if body.ordering_key is not None:
+            self._claimer.note_ordered()
+        if body.expires_at is not None and item.has_expired(now_us := time_ns() // 1000):
+            if not self.pending.add(expired(body, now_us), monotonic_us()):
+                self._settle_now()
+            telemetry.emit(telemetry.CONTROL_EXPIRED, jobs=[body.id])
+            self.jobs_done += 1
+            return
+        if item.passes_on:
+            claim.pass_on(self.connection, self._worker, body.id)
+            if seal.advance(self.connection):
+                insert.wake(self.connection)
+        self._run_one(position, item)
+
+    def _run_one(self, position: int, item: Item) -> None:
         body, timeout_us = item.body, item.limits.timeout_us
         used_us = self._meter.begin()
         started_wall, started = time_ns() // 1000, monotonic_us()
@@ -247,10 +223,6 @@ class Loop:
         if not self.pending.jobs:
             return settle.stands(self.connection, self._worker)
         return self.pending.settle(self.connection)
-
-
-def _missing(ids: Sequence[int], bodies: Mapping[int, Body]) -> list[int]:
-    return [job for job in ids if job not in bodies]
 
 
 def _said(verdict: Verdict) -> str | None:

@@ -21,10 +21,14 @@ Exceptions have [a page of their own](errors.md).
 """
 CHAPTERS = (
     ("The client", "Client SyncTransaction"),
+    ("The client for asynchronous code", "AsyncClient Transaction"),
     ("Jobs", "Job JobState InsertedMany QueueStat QueuePolicy DlqEntry RetryFailedResult WorkerDeaths"),
     ("What a handler may return", "RetryAfter Snooze Cancel"),
-    ("Kinds and schema", "derive_kind migrations migrations_range current_migration_version"),
+    ("Keys and partitions", "unique_key PartitionedQueue"),
+    ("Kinds and schema", "derive_kind migrate migrations migrations_range current_migration_version"),
 )
+MIRRORS = {"AsyncClient": "Client", "Transaction": "SyncTransaction"}
+"""Classes whose methods are those of another one, most of them as coroutines."""
 BACKOFFS = """
 ## Back-off
 
@@ -99,7 +103,7 @@ def _class(name: str, value: type) -> Iterator[str]:
         yield doc(value)
         yield table(("member", "value", "text", "meaning"), rows)
         return
-    if fields := attributes(value):
+    if fields := [field for field in attributes(value) if not hasattr(vars(value).get(field.name), "__wrapped__")]:
         yield doc(value)
         rows = ((code(field.name), code(field.type), field.meaning) for field in fields)
         yield table(("field", "type", "meaning"), rows)
@@ -109,8 +113,28 @@ def _class(name: str, value: type) -> Iterator[str]:
         yield doc(value.__init__)
     else:
         yield doc(value)
-    for method, member in _members_of(value):
+    members = [(method, member) for method, member in _members_of(value) if not hasattr(member, "__wrapped__")]
+    for method, member in members:
         yield _method(name, method, member)
+    if name in MIRRORS:
+        yield _mirrored(value, MIRRORS[name])
+
+
+def _mirrored(value: type, other: str) -> str:
+    """What is said of methods that are described elsewhere already."""
+
+    def listed(*, are_coroutines: bool) -> str:
+        names = [
+            method
+            for method, member in _members_of(value)
+            if hasattr(member, "__wrapped__") and inspect.iscoroutinefunction(member) == are_coroutines
+        ]
+        return ", ".join(f"[`{method}`](#{other.lower()}{method})" for method in names)
+
+    parts = [f"Coroutines that take, return and raise what the methods of `{other}` do: {listed(are_coroutines=True)}."]
+    if plain := listed(are_coroutines=False):
+        parts.append(f"Called as they are there, without `await`: {plain}.")
+    return "\n\n".join(parts)
 
 
 def _members_of(value: type) -> Iterator[tuple[str, Any]]:

@@ -1,9 +1,12 @@
--- Cancel a job that waits in deferred or in the (locked) batch. One that is being
+-- Cancel a job that waits in deferred, in its line or in the (locked) batch. One that is being
 -- run is marked at once: its worker's settle will be refused, and the supervisor of
 -- that worker is told (worker and job id), so that the handler may know.
 -- Parameters: id, batch (null: deferred), error (jsonb).
 with aside as (
   delete from awa.deferred where job_id = %(id)s returning lane, round, attempt, null::timestamptz as leased_at, null::int as owner
+), in_line as (
+  delete from awa.line where job_id = %(id)s and state = 1
+  returning lane, round, attempt, null::timestamptz as leased_at, null::int as owner, queue, key
 ), spot as materialized (
   select id, lane, round, leased_at, owner, array_position(ids, %(id)s) as pos, ids, attempts
   from awa.batch where id = %(batch)s and %(id)s = any (ids)
@@ -15,7 +18,15 @@ with aside as (
 ), found as materialized (
   select lane, round, attempt, leased_at, owner from aside
   union all
+  select lane, round, attempt, leased_at, owner from in_line
+  union all
   select lane, round, coalesce(attempts[pos], 0), leased_at, owner from spot
+), left_line as (
+  delete from awa.line where job_id = %(id)s and state <> 1 and exists (select from found) returning queue, key
+), freed as (
+  insert into awa.line_freed (queue, key) select queue, key from in_line union select queue, key from left_line
+), let_go as (
+  delete from awa.unique_claim where job_id = %(id)s and (states >> 6) & 1 = 0 and exists (select from found)
 ), counted as (
   insert into awa.tally (minute, lane, outcome, jobs) select date_trunc('minute', now()), lane, 6, 1 from found
 ), attempted as (

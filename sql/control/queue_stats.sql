@@ -6,6 +6,10 @@ with ready as (
          min(b.order_key - awa.ageing(l.priority, q.ageing_s)) filter (where b.owner is null) as oldest
   from awa.batch b join awa.lane l on l.id = b.lane left join awa.queue q on q.name = l.queue
   group by l.queue
+), in_line as (
+  select l.queue, count(*) as waiting, min(n.order_key - awa.ageing(l.priority, q.ageing_s)) as first
+  from awa.line n join awa.lane l on l.id = n.lane left join awa.queue q on q.name = l.queue
+  where n.state = 1 group by l.queue
 ), aside as (
   select l.queue, count(*) filter (where d.why <> 'retry') as scheduled, count(*) filter (where d.why = 'retry') as retryable
   from awa.deferred d join awa.lane l on l.id = d.lane group by l.queue
@@ -22,13 +26,14 @@ with ready as (
   where t.outcome = 3 and t.minute > now() - interval '1 hour' group by l.queue
 )
 select q.name as queue,
-       (coalesce(available, 0) + coalesce(running, 0) + coalesce(scheduled, 0) + coalesce(retryable, 0))::bigint as total_queued,
-       coalesce(scheduled, 0)::bigint as scheduled, coalesce(available, 0)::bigint as available,
+       (coalesce(available, 0) + coalesce(waiting, 0) + coalesce(running, 0) + coalesce(scheduled, 0) + coalesce(retryable, 0))::bigint as total_queued,
+       coalesce(scheduled, 0)::bigint as scheduled, (coalesce(available, 0) + coalesce(waiting, 0))::bigint as available,
        coalesce(retryable, 0)::bigint as retryable, coalesce(running, 0)::bigint as running,
        coalesce(failed, 0)::bigint as failed, 0::bigint as waiting_external,
        coalesce(completed_last_hour, 0)::bigint as completed_last_hour,
-       case when oldest is not null then greatest(0, extract(epoch from now() - oldest))::float8 end as lag_seconds, q.paused_at is not null as paused
+       case when coalesce(oldest, first) is not null
+            then greatest(0, extract(epoch from now() - least(oldest, first)))::float8 end as lag_seconds, q.paused_at is not null as paused
 from awa.queue q
-left join ready on ready.queue = q.name left join aside on aside.queue = q.name
+left join ready on ready.queue = q.name left join in_line on in_line.queue = q.name left join aside on aside.queue = q.name
 left join failed on failed.queue = q.name left join done on done.queue = q.name
 order by q.name;

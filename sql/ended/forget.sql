@@ -8,6 +8,8 @@ with failed as materialized (
   where a.outcome = 5 and %(dead)s = exists (select from awa.dlq d where d.job_id = u.id)
 ), letters as (
   delete from awa.dlq where job_id = any (array(select id from failed))
+), claims as (
+  delete from awa.unique_claim where job_id = any (array(select id from failed))
 ), routes as (
   delete from awa.rerouted where job_id = any (array(select id from failed))
 ), attempts as (

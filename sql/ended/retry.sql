@@ -4,7 +4,8 @@
 -- Parameters: ids bigint[]; outcomes smallint[] (which ends: 5 failed, 6 cancelled);
 --   dead (true: only dead letters; false: only others; null: both); queue, priority
 --   (null: where the job was); run_at (null: at once); batch_max (jobs a batch).
--- Returns the jobs that run again. Runs behind ended/lock.sql in one transaction.
+-- Returns the jobs that run again: those whose unique key is free, or is still theirs;
+-- and those with an ordering key are at the end of its line. Runs behind ended/lock.sql in one transaction.
 with last as materialized (
   select u.id, a.lane, a.round
   from unnest(%(ids)s::bigint[]) as u(id)
@@ -12,26 +13,56 @@ with last as materialized (
                       order by a.round desc, a.attempt desc limit 1) a
   where a.outcome = any (%(outcomes)s::smallint[])
     and (%(dead)s::boolean is null or %(dead)s = exists (select from awa.dlq d where d.job_id = u.id))
+), keyed as materialized (
+  -- A unique key is taken again; who does not get it does not run again. Of two that
+  -- want the same one, the older gets it.
+  select distinct on (b.unique_key) t.id, b.unique_key, b.unique_states
+  from last t join awa.body b on b.id = t.id
+  where b.unique_key is not null and not exists (select from awa.unique_claim u where u.job_id = t.id)
+  order by b.unique_key, t.id
+), claimed as (
+  insert into awa.unique_claim (key, job_id, states) select unique_key, id, unique_states from keyed order by unique_key
+  on conflict do nothing returning job_id
+), may as materialized (
+  select t.* from last t join awa.body b on b.id = t.id
+  where b.unique_key is null or exists (select from claimed c where c.job_id = t.id)
+     or exists (select from awa.unique_claim u where u.job_id = t.id)
 ), wanted as materialized (
   select t.id, t.round + 1 as round, t.lane as old_lane, l.kind,
-         coalesce(%(queue)s::text, l.queue) as queue, coalesce(%(priority)s::smallint, l.priority) as priority
-  from last t join awa.lane l on l.id = t.lane
+         coalesce(%(queue)s::text, l.queue) as queue, coalesce(%(priority)s::smallint, l.priority) as priority,
+         l.is_unique, l.frees_at_claim, l.is_ordered,
+         case when l.is_ordered then (select b.ordering_key from awa.body b where b.id = t.id) end as ordering_key
+  from may t join awa.lane l on l.id = t.lane
 ), new_queue as (
   insert into awa.queue (name) select distinct queue from wanted w
   where not exists (select from awa.queue q where q.name = w.queue)
   on conflict do nothing
 ), new_lane as (
   -- do update, so that a lane made meanwhile by somebody else is returned too
-  insert into awa.lane (queue, kind, priority)
-  select distinct queue, kind, priority from wanted w
+  insert into awa.lane as l (queue, kind, priority, is_unique, frees_at_claim, is_ordered)
+  select queue, kind, priority, bool_or(is_unique), bool_or(frees_at_claim), bool_or(is_ordered)
+  from wanted w
   where not exists (select from awa.lane l where l.queue = w.queue and l.kind = w.kind and l.priority = w.priority)
-  on conflict (queue, kind, priority) do update set queue = excluded.queue
+  group by queue, kind, priority
+  on conflict (queue, kind, priority) do update
+  set is_unique = l.is_unique or excluded.is_unique, is_ordered = l.is_ordered or excluded.is_ordered,
+      frees_at_claim = l.frees_at_claim or excluded.frees_at_claim
   returning id, queue, kind, priority
+), flagged as (
+  update awa.lane l
+  set is_unique = l.is_unique or w.is_unique, is_ordered = l.is_ordered or w.is_ordered,
+      frees_at_claim = l.frees_at_claim or w.frees_at_claim
+  from (select queue, kind, priority, bool_or(is_unique) as is_unique, bool_or(is_ordered) as is_ordered,
+               bool_or(frees_at_claim) as frees_at_claim from wanted group by queue, kind, priority) w
+  where l.queue = w.queue and l.kind = w.kind and l.priority = w.priority
+    and (w.is_unique and not l.is_unique or w.is_ordered and not l.is_ordered
+         or w.frees_at_claim and not l.frees_at_claim)
 ), lanes as materialized (
   select id, queue, kind, priority from awa.lane union select id, queue, kind, priority from new_lane
 ), placed as materialized (
-  select w.id, w.round, w.old_lane, l.id as lane, clock_timestamp() + awa.ageing(w.priority, q.ageing_s) as order_key,
-         row_number() over (partition by l.id, w.round order by w.id) - 1 as pos
+  select w.id, w.round, w.old_lane, l.id as lane, w.queue, w.ordering_key, clock_timestamp() + awa.ageing(w.priority, q.ageing_s) as order_key,
+         row_number() over (partition by l.id, w.round order by w.id) - 1 as pos,
+         coalesce(%(run_at)s::timestamptz <= now(), true) as due
   from wanted w
   join lanes l on l.queue = w.queue and l.kind = w.kind and l.priority = w.priority
   left join awa.queue q on q.name = w.queue
@@ -46,11 +77,17 @@ with last as materialized (
 ), batches as (
   insert into awa.batch (order_key, lane, round, ids)
   select min(order_key), lane, round, array_agg(id order by id) from placed
-  where coalesce(%(run_at)s::timestamptz <= now(), true)
+  where due and ordering_key is null
   group by lane, round, pos / %(batch_max)s
   order by min(order_key), pos / %(batch_max)s
 ), later as (
   insert into awa.deferred (job_id, run_at, lane, round, why)
-  select id, %(run_at)s::timestamptz, lane, round, 'scheduled' from placed where %(run_at)s::timestamptz > now()
+  select id, %(run_at)s::timestamptz, lane, round, 'scheduled' from placed where not due
+), lined_up as (
+  insert into awa.line (job_id, order_key, lane, round, state, queue, key)
+  select id, order_key, lane, round, due::int, queue, ordering_key from placed where ordering_key is not null order by id
+), lines as (
+  insert into awa.line_freed (queue, key)
+  select distinct queue, ordering_key from placed where ordering_key is not null and due
 )
 select id from placed order by id;

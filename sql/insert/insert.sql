@@ -1,10 +1,17 @@
 -- Insert one job into the caller's transaction, and wake an idle node if there
--- is one. NOTIFY serialises commits, so it is sent only when somebody waits.
--- Parameters: the job's columns.
-with job as (
-  insert into awa.job_log (queue, kind, priority, max_attempts, timeout_ms, run_at, args, metadata, tags)
-  values (%(queue)s, %(kind)s, %(priority)s, %(max_attempts)s, %(timeout_ms)s::integer, %(run_at)s::timestamptz,
-          %(args)s::jsonb, %(metadata)s::jsonb, %(tags)s::text[])
-  returning id, created_at, run_at
-)
-select id, created_at, run_at, run_at > now() as later, (select pg_notify('awa:wake', '') from awa.idle limit 1) from job;
+-- is one: all of that is done by the function that other languages call, too.
+--
+-- Parameters, every one of them text or a number, since this goes through other
+-- libraries, whose types we do not know: the job's columns; keys in hexadecimal;
+-- opts (JSON, or null).
+-- Returns times as microseconds since the epoch, for the same reason. existing: the
+-- job that holds the unique key, as JSON; null when this one was inserted.
+select j.id, j.outcome, j.state::text as state, (extract(epoch from j.created_at) * 1000000)::bigint as created_us,
+       (extract(epoch from j.run_at) * 1000000)::bigint as run_us,
+       case when j.outcome <> 'inserted' then to_jsonb(j)::text end as existing
+from awa.insert_job(
+  kind => %(kind)s::text, args => %(args)s::text::jsonb, queue => %(queue)s::text, priority => %(priority)s::integer,
+  run_at => %(run_at)s::text::timestamptz, max_attempts => %(max_attempts)s::integer, tags => %(tags)s::text::text[],
+  metadata => %(metadata)s::text::jsonb, unique_key => decode(%(unique_key)s::text, 'hex'),
+  unique_states => %(unique_states)s::integer, ordering_key => decode(%(ordering_key)s::text, 'hex'),
+  opts => %(opts)s::text::jsonb) j;

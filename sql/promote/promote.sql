@@ -13,10 +13,21 @@ with due as materialized (
   for update skip locked
 ), gone as (
   delete from awa.deferred where job_id = any (array(select job_id from due))
+), lined_up as (
+  -- One that had stepped aside comes back into its line, at its old place; the head of
+  -- one has held it, and goes on.
+  update awa.line n set state = 1, attempt = due.attempt from due
+  where n.job_id = due.job_id and n.state = 0
+    and n.job_id = any (array(select job_id from due
+                              where lane = any (array(select id from awa.lane where is_ordered))))
+  returning n.job_id, n.queue, n.key
+), lines as (
+  insert into awa.line_freed (queue, key) select distinct queue, key from lined_up
 ), placed as (
   select due.*, due.run_at + awa.ageing(l.priority, q.ageing_s) as order_key,
          row_number() over (partition by due.lane, due.round order by due.run_at, due.job_id) - 1 as pos
-  from due join awa.lane l on l.id = due.lane left join awa.queue q on q.name = l.queue
+  from (select * from due where job_id <> all (array(select job_id from lined_up))) due
+  join awa.lane l on l.id = due.lane left join awa.queue q on q.name = l.queue
 ), batches as (
   insert into awa.batch (lane, round, order_key, ids, attempts)
   select lane, round, min(order_key), array_agg(job_id order by run_at, job_id), array_agg(attempt order by run_at, job_id)

@@ -57,6 +57,22 @@ with lease as materialized (
   from suspect s join awa.lane l on l.id = s.lane join awa.queue q on q.name = l.queue
   where s.exhausted and q.dlq
   returning job_id
+), let_go as (
+  delete from awa.unique_claim u using suspect s
+  where u.job_id = s.job_id and (s.exhausted or s.delay > interval '0')
+    and (u.states >> case when s.exhausted then 5 else 4 end) & 1 = 0
+), left_line as (
+  delete from awa.line n using suspect s where n.job_id = s.job_id and s.exhausted returning n.queue, n.key
+), stepped_aside as (
+  -- Retried at once, or where a retry holds the line, it is the head again.
+  update awa.line n
+  set state = case when s.delay = interval '0' or coalesce(q.retry_holds_line, false) then 2 else 0 end,
+      attempt = s.attempt + 1
+  from suspect s join awa.lane l on l.id = s.lane left join awa.queue q on q.name = l.queue
+  where n.job_id = s.job_id and not s.exhausted
+  returning n.queue, n.key
+), freed_lines as (
+  insert into awa.line_freed (queue, key) select queue, key from left_line union select queue, key from stepped_aside
 ), rest as materialized (
   select h.id, array_agg(h.job_id order by h.pos) as ids, array_agg(h.attempt order by h.pos) as attempts
   from held h where not exists (select from suspect s where s.job_id = h.job_id) group by h.id

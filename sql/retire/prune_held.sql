@@ -14,6 +14,8 @@ with ended as materialized (
   delete from awa.held h using ended e where h.id = e.id returning h.id
 ), attempts as (
   delete from awa.attempt_log a using ended e where a.job_id = e.id
+), claims as (
+  delete from awa.unique_claim u using ended e where u.job_id = e.id
 ), routes as (
   delete from awa.rerouted r using ended e where r.job_id = e.id
 )

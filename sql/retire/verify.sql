@@ -15,6 +15,8 @@ with log as materialized (
 ), live as materialized (
   select job_id as id from awa.deferred where job_id >= %(lo)s and job_id < %(hi)s
   union all
+  select job_id from awa.line where job_id >= %(lo)s and job_id < %(hi)s and state = 1
+  union all
   select u.id from awa.batch b cross join lateral unnest(b.ids) as u(id) where u.id >= %(lo)s and u.id < %(hi)s
 ), kept as materialized (
   select l.id as lane, clock_timestamp() - make_interval(secs => coalesce(q.retention_completed_h * 3600, %(completed_s)s)) as completed,

@@ -1,4 +1,6 @@
--- Route newly committed jobs: due ones into batches, future ones to deferred.
+-- Route newly committed jobs: due ones into batches, future ones to deferred, those
+-- with an ordering key into their line. lines: whether seal/advance.sql has to look
+-- for the heads of lines.
 --
 -- Parameters: floor (no job below this id can still be unsealed), jobs_max (of
 --   one step), batch_max (jobs a batch), force (write a ledger row even when
@@ -28,7 +30,7 @@ with head as materialized (
   from head where current_setting('awa.sealer', true) = 'true' and not foreign_cluster
 ), fresh as materialized (
   select * from (
-    (select xid, id, created_at, run_at, queue, kind, priority
+    (select xid, id, created_at, run_at, queue, kind, priority, expires_at, unique_states, ordering_key
      from awa.job_log
      where id >= %(floor)s
        and (xid, id) > ((select from_xid from aim), (select from_id from aim))
@@ -40,7 +42,8 @@ with head as materialized (
      from (select xip as xid, case when xip = cur_xid then cur_id else 0 end as past
            from aim cross join lateral pg_snapshot_xip(snap) as xip where xip >= cur_xid) open
      cross join lateral (
-       select j.xid, j.id, j.created_at, j.run_at, j.queue, j.kind, j.priority
+       select j.xid, j.id, j.created_at, j.run_at, j.queue, j.kind, j.priority, j.expires_at, j.unique_states,
+              j.ordering_key
        from awa.job_log j
        where j.id >= %(floor)s
          and (j.xid, j.id) > (open.xid, open.past) and (j.xid, j.id) <= (open.xid, 9223372036854775807)
@@ -56,34 +59,70 @@ with head as materialized (
   insert into awa.queue (name) select distinct queue from fresh f
   where not exists (select from awa.queue q where q.name = f.queue)
   on conflict do nothing
+), met as materialized (
+  select queue, kind, priority, bool_or(unique_states is not null) as is_unique,
+         coalesce(bool_or((unique_states >> 2) & 1 = 0), false) as frees_at_claim,
+         bool_or(ordering_key is not null) as is_ordered
+  from fresh group by queue, kind, priority
 ), new_lane as (
   -- do update, so that a lane made meanwhile by somebody else is returned too
-  insert into awa.lane (queue, kind, priority)
-  select distinct queue, kind, priority from fresh f
+  insert into awa.lane as l (queue, kind, priority, is_unique, frees_at_claim, is_ordered)
+  select queue, kind, priority, is_unique, frees_at_claim, is_ordered from met m
   where not exists (select from awa.lane l
-                    where l.queue = f.queue and l.kind = f.kind and l.priority = f.priority)
-  on conflict (queue, kind, priority) do update set queue = excluded.queue
+                    where l.queue = m.queue and l.kind = m.kind and l.priority = m.priority)
+  on conflict (queue, kind, priority) do update
+  set is_unique = l.is_unique or excluded.is_unique, is_ordered = l.is_ordered or excluded.is_ordered,
+      frees_at_claim = l.frees_at_claim or excluded.frees_at_claim
   returning id, queue, kind, priority
+), flagged as (
+  update awa.lane l
+  set is_unique = l.is_unique or m.is_unique, is_ordered = l.is_ordered or m.is_ordered,
+      frees_at_claim = l.frees_at_claim or m.frees_at_claim
+  from met m
+  where l.queue = m.queue and l.kind = m.kind and l.priority = m.priority
+    and (m.is_unique and not l.is_unique or m.is_ordered and not l.is_ordered
+         or m.frees_at_claim and not l.frees_at_claim)
 ), lanes as materialized (
-  select id, queue, kind, priority from awa.lane union select id, queue, kind, priority from new_lane
+  select id, queue, kind, priority, min(id) over (partition by queue, priority) as stream
+  from (select id, queue, kind, priority from awa.lane union select id, queue, kind, priority from new_lane) l
 ), placed as materialized (
-  select f.id, f.xid, f.run_at, l.id as lane,
+  select f.id, f.run_at, l.id as lane, l.stream, f.queue, f.ordering_key, f.expires_at,
          greatest(f.created_at, f.run_at) + awa.ageing(f.priority, q.ageing_s) as order_key,
-         f.run_at is null or f.run_at <= now() as due,
-         row_number() over (partition by l.id, f.run_at is null or f.run_at <= now() order by f.xid, f.id) - 1 as pos
+         f.run_at is null or f.run_at <= now() as due
   from fresh f
   join lanes l on l.queue = f.queue and l.kind = f.kind and l.priority = f.priority
   left join awa.queue q on q.name = f.queue
+), ranked as (
+  -- A batch ends where a job of another kind comes in between: so those of a queue
+  -- and priority are run in the order in which they were inserted, whatever their
+  -- kinds. What was inserted by one statement has no order, and is kept together.
+  select id, lane, stream, order_key, row_number() over in_order - 1 as pos,
+         lag(lane) over in_order is distinct from lane as is_first
+  from placed where due and ordering_key is null
+  window in_order as (partition by stream order by order_key, lane, id)
+), run as (
+  select id, lane, order_key, pos,
+         sum(is_first::int) over (partition by stream order by order_key, lane, id rows unbounded preceding) as no
+  from ranked
 ), batches as (
   insert into awa.batch (lane, order_key, ids)
-  select lane, min(order_key), array_agg(id order by xid, id)
-  from placed where due
-  group by lane, pos / %(batch_max)s
-  order by min(order_key), lane, pos / %(batch_max)s
+  select lane, min(order_key), array_agg(id order by pos)
+  from run
+  group by lane, no, pos / %(batch_max)s
+  order by min(order_key), min(pos), lane
   returning 1
 ), later as (
   insert into awa.deferred (job_id, run_at, lane, why)
   select id, run_at, lane, 'scheduled' from placed where not due
+), lined_up as (
+  insert into awa.line (job_id, order_key, lane, state, queue, key)
+  select id, order_key, lane, due::int, queue, ordering_key from placed where ordering_key is not null order by id
+), lines as (
+  insert into awa.line_freed (queue, key)
+  select distinct queue, ordering_key from placed where ordering_key is not null and due
+), expiring as (
+  insert into awa.expiring (job_id, expires_at) select id, expires_at from placed where expires_at is not null
+  on conflict do nothing
 ), ledger as (
   insert into awa.seal (gen, base_gen, snap, target, cur_xid, cur_id, jobs, system_id)
   select a.gen, a.base_gen,
@@ -101,4 +140,5 @@ select current_setting('awa.sealer', true) = 'true' as locked,
        -- Having finished what an earlier step began is a reason too: it left out what was committed since.
        (select more from total) or coalesce((select going_on from aim), false) as more,
        (select count(*) from batches) as batches,
+       exists (select from placed where ordering_key is not null) or exists (select from awa.line_freed) as lines,
        coalesce((select min(lo) from awa.segment where not sealed), (select coalesce(max(hi), 1) from awa.segment)) as floor;

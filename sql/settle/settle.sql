@@ -4,10 +4,12 @@
 --
 -- Parameters, parallel arrays but for the last two: worker; ids bigint[];
 --   outcomes smallint[] (JobState numbers; 0 = snoozed, which leaves no attempt);
---   started, finished bigint[] (microseconds since the epoch); cpu bigint[]
+--   started, finished bigint[] (microseconds since the epoch; -1: not started); cpu bigint[]
 --   (microseconds); peak int[] (KiB); delays bigint[] (microseconds until the
 --   next run of a retryable or snoozed job); payload_ids bigint[] with payloads
 --   jsonb[]: result or error of the few that have one.
+-- Unique keys are let go by jobs whose mask leaves the new state out, and lines by
+-- jobs that have ended or step aside.
 -- Runs behind settle/lock.sql in one transaction. An attempt's primary key is the
 -- second guard.
 -- Index: batch_leased (owner), then the primary key, by "= any (array)": with a
@@ -42,7 +44,7 @@ with lease as materialized (
 ), attempted as (
   insert into awa.attempt_log (job_id, started_at, finished_at, worker, lane, cpu_s, peak_kb,
                                round, attempt, outcome, error, result)
-  select a.job_id, to_timestamp(a.started / 1e6), to_timestamp(a.finished / 1e6), %(worker)s, a.lane,
+  select a.job_id, to_timestamp(nullif(a.started, -1) / 1e6), to_timestamp(a.finished / 1e6), %(worker)s, a.lane,
          a.cpu / 1e6, a.peak, a.round, a.attempt + 1, a.outcome,
          case when a.outcome <> 3 then p.payload end, case when a.outcome = 3 then p.payload end
   from accepted a left join payload p using (job_id)
@@ -55,5 +57,24 @@ with lease as materialized (
 ), counted as (
   insert into awa.tally (minute, lane, outcome, jobs)
   select date_trunc('minute', now()), lane, outcome, count(*) from accepted where outcome <> 0 group by lane, outcome
+), keyed as materialized (
+  -- Lanes without unique keys, and without lines, cost one look at an empty index each.
+  select job_id, outcome from accepted where lane = any (array(select id from awa.lane where is_unique))
+), let_go as (
+  delete from awa.unique_claim u using keyed k
+  where u.job_id = k.job_id and u.job_id = any (array(select job_id from keyed)) and (u.states >> k.outcome) & 1 = 0
+), lined as materialized (
+  select a.job_id, a.attempt + (a.outcome = 4)::int as attempt, a.outcome in (0, 4) as comes_back,
+         coalesce(q.retry_holds_line, false) as holds
+  from accepted a join awa.lane l on l.id = a.lane left join awa.queue q on q.name = l.queue
+  where a.lane = any (array(select id from awa.lane where is_ordered))
+), left_line as (
+  delete from awa.line where job_id = any (array(select job_id from lined where not comes_back)) returning queue, key
+), stepped_aside as (
+  update awa.line n set state = case when d.holds then 2 else 0 end, attempt = d.attempt from lined d
+  where d.comes_back and n.job_id = d.job_id and n.job_id = any (array(select job_id from lined where comes_back))
+  returning n.queue, n.key
+), freed as (
+  insert into awa.line_freed (queue, key) select queue, key from left_line union select queue, key from stepped_aside
 )
 select array(select job_id from accepted) as accepted;

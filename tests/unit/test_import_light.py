@@ -11,6 +11,7 @@ HEAVY = (
     "opentelemetry",
     "croniter",
     "setproctitle",
+    "blake3",
     "awa.supervisor",
     "awa.worker.loop",
     "awa.cli",

@@ -12,16 +12,16 @@ ROOT = Path(awa.__file__).parent
 LAYERS = (
     (
         "errors version kinds job backoff policy queue_policy codec anatomy failure outcome "
-        "settings telemetry logs crontab"
+        "settings telemetry logs crontab unique ordering"
     ),
     "processes",
     "database",
     "engine",
     "features",
     "task",
-    "transaction inserting producing",
+    "transaction inserting producing partitions",
     "worker",
-    "client queues dead_letters asking reading bridge callback_contract",
+    "client async_client async_transaction coroutines queues dead_letters asking reading bridge callback_contract",
     "supervisor",
 )
 EDGES = "cli web embedded integrations otel testing demo __main__".split()

@@ -8,7 +8,7 @@ from typing import Any, Final, NoReturn
 
 import click
 from flask import current_app
-from flask.cli import ScriptInfo
+from flask.cli import ScriptInfo, with_appcontext
 
 from awa.cli import main
 from awa.cli.failures import Commands, Refused
@@ -27,6 +27,7 @@ _OPTIONS: Final = tuple(setting for setting in SETTINGS if setting.name not in (
 @click.group(name="awa", cls=Commands, context_settings=main.context_settings)
 @database_url_option
 @click.version_option(__version__, prog_name="awa")
+@with_appcontext
 def group() -> None:
     """Look after the jobs of this application's database, and run its supervisor."""
     app = current_app._get_current_object()  # type: ignore[attr-defined]

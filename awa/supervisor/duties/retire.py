@@ -27,6 +27,7 @@ class Retire:
         self._retention = Retention(
             settings.retention_completed_h * 3600, settings.retention_failed_h * 3600, settings.retention_dlq_h * 3600
         )
+        self._keys_above = 0
 
     def run_once(self, connection: psycopg.Connection[Any]) -> None:
         """Extend the log, note what became of its segments, drop those that may go."""
@@ -36,3 +37,4 @@ class Retire:
         retire.rotate(connection, self._age_s)
         retire.retire(connection, self._retention)
         retire.prune(connection, self._retention)
+        self._keys_above = retire.prune_keys(connection, self._retention, self._keys_above)

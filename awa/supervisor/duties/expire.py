@@ -1,0 +1,22 @@
+"""Expire: cancel jobs that were not started in time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from awa.engine import expire
+
+
+class Expire:
+    """Cancels all that has expired, in steps."""
+
+    name = "expire"
+    patience = 10.0  # it looks through the batches where they wait
+    interval_s = 1.0
+
+    def run_once(self, connection: psycopg.Connection[Any]) -> None:
+        """Expire until a step is not full."""
+        while len(expire.expire(connection)) >= expire.STEP_JOBS_MAX:
+            pass

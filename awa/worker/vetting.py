@@ -1,0 +1,136 @@
+"""What a claim has brought, made ready to run: bodies read, and the jobs sorted out that must not run now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from time import time_ns
+from typing import Any, Final, NamedTuple
+
+import psycopg
+
+from awa import telemetry
+from awa.engine import claim, settle
+from awa.engine.claim import Body, Claimed, Lane, Lease
+from awa.engine.expire import ERROR
+from awa.failure import error_entry
+from awa.job import JobState
+from awa.outcome import Settlement
+from awa.processes.slot import Limits
+from awa.task import Registry, Task
+from awa.worker.lanes import Lanes
+from awa.worker.limits import limits_of
+
+NOT_STARTED: Final = -1
+"""In the place of the time at which an attempt began: there was none."""
+BEING_REPLACED_US: Final = 100_000
+"""A job whose contents somebody is changing at this moment is looked at again after so many microseconds."""
+
+
+class Item(NamedTuple):
+    """A claimed job, ready to run."""
+
+    body: Body
+    attempt: int
+    task: Task
+    limits: Limits
+    passes_on: bool
+    """The next one of its line may start when this one has."""
+
+    def has_expired(self, now_us: int) -> bool:
+        """Whether it is too late to start it. One that has been started before is not asked again."""
+        expires_at = self.body.expires_at
+        return expires_at is not None and self.attempt == 1 and expires_at.timestamp() * 1e6 <= now_us
+
+
+class Vetting:
+    """Vets what one worker claims."""
+
+    def __init__(self, worker: int, lanes: Lanes, registry: Registry) -> None:
+        self._worker = worker
+        self._lanes = lanes
+        self._registry = registry
+
+    def items(self, connection: psycopg.Connection[Any], claimed: Claimed) -> list[Item]:
+        """Return the jobs of a claim that are to be run, in order."""
+        replaced = self._being_replaced(connection, claimed)
+        ids = [job for lease in claimed.leases for job in lease.ids if job not in replaced]
+        if not ids:
+            return []
+        bodies = claim.bodies(connection, ids)
+        if len(bodies) < len(ids):
+            bodies |= claim.bodies(connection, _missing(ids, bodies))  # what cannot be undone is looked at twice
+        if len(bodies) < len(ids):
+            self._write_off(connection, _missing(ids, bodies))
+        items = [item for lease in claimed.leases for item in self._items_of(lease, bodies)]
+        return self._without_postponed(connection, items) if self._are_unique(claimed) else items
+
+    def _items_of(self, lease: Lease, bodies: Mapping[int, Body]) -> Iterator[Item]:
+        lane = self._lanes.of(lease)
+        task = self._registry.get(lane.kind)
+        assert task is not None, f"claimed jobs of kind {lane.kind!r}, which has no handler here"
+        usual = limits_of(task.policy, None, lane.deadline_s)
+        for i, job in enumerate(lease.ids):
+            body = bodies.get(job)
+            if body is None:
+                continue
+            if body.queue != lane.queue or body.priority != lane.priority:  # it was moved, which its body does not know
+                body = body._replace(queue=lane.queue, priority=lane.priority)
+            limits = usual if body.timeout_ms is None else limits_of(task.policy, body.timeout_ms, lane.deadline_s)
+            attempt = 1 + (lease.attempts[i] if lease.attempts else 0)
+            yield Item(body, attempt, task, limits, lane.passes_on and body.ordering_key is not None)
+
+    def _being_replaced(self, connection: psycopg.Connection[Any], claimed: Claimed) -> set[int]:
+        """Put jobs aside for a moment that a transaction which is not over may have changed: whatever it comes to, they
+        are not run with what they said before. Whoever begins to change one from now on sees that it is leased."""
+        ids = [job for lease in claimed.leases if self._lane(lease).is_unique for job in lease.ids]
+        if not ids:
+            return set()
+        locked = sorted(set(ids) - claim.untouched(connection, ids))
+        replaced = set(claim.bodies(connection, locked)) if locked else set()  # a row that is gone has no lock either
+        self._put_aside(connection, dict.fromkeys(replaced, BEING_REPLACED_US))
+        return replaced
+
+    def _without_postponed(self, connection: psycopg.Connection[Any], items: list[Item]) -> list[Item]:
+        """Put jobs aside that were sealed as due, and have been replaced by such as are not."""
+        now = datetime.now(timezone.utc)
+        later = {
+            item.body.id: round((item.body.run_at - now).total_seconds() * 1e6)
+            for item in items
+            if item.attempt == 1 and item.body.run_at is not None and item.body.run_at > now
+        }
+        self._put_aside(connection, later)
+        return [item for item in items if item.body.id not in later]
+
+    def _put_aside(self, connection: psycopg.Connection[Any], delays_us: Mapping[int, int]) -> None:
+        now = time_ns() // 1000
+        settle.settle(
+            connection,
+            self._worker,
+            [Settlement(job, JobState.Scheduled, now, now, 0, 0, delay, None) for job, delay in delays_us.items()],
+        )
+
+    def _write_off(self, connection: psycopg.Connection[Any], ids: Sequence[int]) -> None:
+        """End jobs whose rows somebody has deleted: nobody can run them, and every worker would stumble over them."""
+        now = time_ns() // 1000
+        gone = error_entry("the job's row is gone from awa.job_log: somebody has deleted it", "JobNotFound", 0)
+        settle.settle(
+            connection, self._worker, [Settlement(job, JobState.Failed, now, now, 0, 0, -1, gone) for job in ids]
+        )
+        telemetry.emit(telemetry.SETTLE_WRITTEN_OFF, jobs=list(ids), worker=self._worker)
+
+    def _are_unique(self, claimed: Claimed) -> bool:
+        return any(self._lane(lease).is_unique for lease in claimed.leases)
+
+    def _lane(self, lease: Lease) -> Lane:
+        return self._lanes.of(lease)
+
+
+def expired(body: Body, now_us: int) -> Settlement:
+    """Return the outcome of a job that was not started in time."""
+    entry = error_entry(ERROR, "Expired", 0, now_us=now_us)
+    return Settlement(body.id, JobState.Cancelled, NOT_STARTED, now_us, 0, 0, -1, entry)
+
+
+def _missing(ids: Sequence[int], bodies: Mapping[int, Body]) -> list[int]:
+    return [job for job in ids if job not in bodies]

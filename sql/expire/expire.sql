@@ -1,0 +1,65 @@
+-- Cancel jobs that were not started by their expires_at, wherever they wait.
+--
+-- Parameters: jobs_max (of one step); error (jsonb).
+-- Index: expiring_at (expires_at, job_id).
+-- One that a worker has leased is left to that worker, which looks at the time
+-- before it starts it. What somebody has locked is left alone until the next round,
+-- and so is a job that is not sealed yet. The body has the last word: a replaced job
+-- may have another time.
+with due as materialized (
+  select job_id from awa.expiring where expires_at <= now() order by expires_at, job_id
+  limit %(jobs_max)s for update skip locked
+), known as materialized (
+  select d.job_id, b.expires_at,
+         b.id is null or b.expires_at is null or exists (select from awa.attempt_log a where a.job_id = d.job_id) as is_over
+  from due d left join awa.body b on b.id = d.job_id
+), postponed as (
+  update awa.expiring e set expires_at = k.expires_at from known k
+  where e.job_id = k.job_id and not k.is_over and k.expires_at > now()
+), candidate as materialized (
+  select job_id from known where not is_over and expires_at <= now()
+), aside as (
+  delete from awa.deferred where job_id = any (array(
+    select d.job_id from awa.deferred d where d.job_id = any (array(select job_id from candidate)) for update skip locked))
+  returning job_id, lane, round, attempt
+), in_line as (
+  delete from awa.line where job_id = any (array(
+    select n.job_id from awa.line n
+    where n.job_id = any (array(select job_id from candidate)) and n.state = 1 for update skip locked))
+  returning job_id, lane, round, attempt, queue, key
+), held as materialized (
+  select id, lane, round, ids, attempts from awa.batch
+  where owner is null and exists (select from candidate) and ids && array(select job_id from candidate)
+  for update skip locked
+), part as materialized (
+  select h.id, h.lane, h.round, u.job_id, coalesce(u.attempt, 0)::smallint as attempt, u.pos,
+         u.job_id = any (array(select job_id from candidate)) as goes
+  from held h cross join lateral unnest(h.ids, h.attempts) with ordinality as u(job_id, attempt, pos)
+), rest as materialized (
+  select id, array_agg(job_id order by pos) as ids, array_agg(attempt order by pos) as attempts
+  from part where not goes group by id
+), shrunk as (
+  update awa.batch b set ids = r.ids, attempts = r.attempts from rest r where b.id = r.id
+), emptied as (
+  delete from awa.batch where id = any (array(select id from held except select id from rest))
+), found as materialized (
+  select job_id, lane, round, attempt from aside
+  union all select job_id, lane, round, attempt from in_line
+  union all select job_id, lane, round, attempt from part where goes
+), left_line as (
+  delete from awa.line where state <> 1 and job_id = any (array(select job_id from found)) returning queue, key
+), freed as (
+  insert into awa.line_freed (queue, key) select queue, key from in_line union select queue, key from left_line
+), let_go as (
+  delete from awa.unique_claim where job_id = any (array(select job_id from found)) and (states >> 6) & 1 = 0
+), done as (
+  delete from awa.expiring
+  where job_id = any (array(select job_id from found union all select job_id from known where is_over))
+), counted as (
+  insert into awa.tally (minute, lane, outcome, jobs)
+  select date_trunc('minute', now()), lane, 6, count(*) from found group by lane
+), attempted as (
+  insert into awa.attempt_log (job_id, finished_at, lane, round, attempt, outcome, error)
+  select job_id, clock_timestamp(), lane, round, attempt + 1, 6, %(error)s::jsonb from found
+)
+select array(select job_id from found order by job_id) as expired, (select count(*)::int from due) as looked_at;
