@@ -55,7 +55,7 @@ def workers(env: dict[str, str], tmp_path: Path) -> Iterator[psutil.Popen]:
             stdout=out,
             stderr=out,
         )
-    until(lambda: process.poll() is not None or log.read_text().count("worker.ready") >= 2, 20, "workers are ready")
+    until(lambda: process.poll() is not None or log.read_text().count("worker.ready") >= 2, 60, "workers are ready")
     assert process.poll() is None, log.read_text()
     yield process
     process.terminate()

@@ -75,6 +75,24 @@ class InTransactions(TransactionTestCase):
                 client.insert(SendReceipt(1), priority=1, tags=["a"], metadata={"n": 1}, run_at="2030-01-01T00:00:00Z")
             assert sessions() == before
 
+    def test_a_unique_conflict_breaks_no_block(self):
+        held = client.insert({}, kind="once", unique_opts={"on_conflict": "skip"})
+        with transaction.atomic():
+            with self.assertRaises(awa.UniqueConflict) as refused:
+                client.insert({}, kind="once", unique_opts={})
+            assert refused.exception.job_id == held.id
+            assert client.insert({}, kind="once", unique_opts={"on_conflict": "skip"}).id == held.id
+            order = Order.objects.create(customer="Hine")
+        assert Order.objects.filter(pk=order.pk).exists()
+
+    def test_another_connection_can_be_named(self):
+        with transaction.atomic():
+            job = client.insert(SendReceipt(1), connection="default")
+            assert job.id not in committed()
+        assert job.id in committed()
+        with self.assertRaisesRegex(TypeError, "SQLite"):
+            client.insert(SendReceipt(1), connection="lite")
+
     def test_a_broken_block_refuses_in_awas_words(self):
         with self.assertRaises(Undone), transaction.atomic():
             with self.assertRaises(DjangoError), connection.cursor() as cursor:
