@@ -109,12 +109,17 @@ def _run(given: Any, is_session: bool, what: str, sql: bytes, parameters: Mappin
     connection = given.connection() if is_session else given
     driver = connection.dialect.driver
     if driver in _PYFORMAT:
-        rows: list[Any] = connection.exec_driver_sql(sql.decode(), dict(parameters)).fetchall()
-        return rows
-    if driver == "asyncpg":
-        text, values = numbered(sql, parameters)
-        rows = connection.exec_driver_sql(text, tuple(values)).fetchall()
-        return rows
-    raise TypeError(
-        f"this SQLAlchemy {what} uses the driver {driver!r}; use one on psycopg (postgresql+psycopg://) or asyncpg"
-    )
+        text, values = sql.decode(), dict(parameters)
+    elif driver == "asyncpg":
+        text, values = _positional(sql, parameters)
+    else:
+        raise TypeError(
+            f"this SQLAlchemy {what} uses the driver {driver!r}; use one on psycopg (postgresql+psycopg://) or asyncpg"
+        )
+    rows: list[Any] = connection.exec_driver_sql(text, values).fetchall()
+    return rows
+
+
+def _positional(sql: bytes, parameters: Mapping[str, Any]) -> tuple[str, Any]:
+    text, values = numbered(sql, parameters)
+    return text, tuple(values)

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import NullPool
 
 import awa
-from awa import AwaError, Client, DatabaseError, JobState, UniqueConflict, bridge
+from awa import Client, DatabaseError, JobState, UniqueConflict, bridge
 from tests.fixtures.ledger import configure_django
 
 Opened = tuple[Any, Callable[[], Any], Callable[[], Any]]

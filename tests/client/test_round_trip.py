@@ -1,4 +1,4 @@
-"""Whatever JSON goes in comes out in the handler, however it was inserted; what is none is refused before it is sent."""
+"""Whatever JSON goes in comes out in the handler, however it was inserted; what is none is refused, unsent."""
 
 from __future__ import annotations
 
@@ -76,17 +76,21 @@ def test_what_is_no_json_is_refused_and_nothing_is_written(
     client: Client, database: str, way: str, args: Any, says: str
 ) -> None:
     with pytest.raises(ValidationError, match=says):
-        if way == "insert_many":
-            client.insert_many([args], kind="x")
-        elif way == "transaction":
-            with client.transaction() as tx:
-                tx.insert(args, kind="x")
-        elif way == "psycopg2":
-            with psycopg2.connect(database) as theirs:
-                client.insert(args, kind="x", connection=theirs)
-        else:
-            client.insert(args, kind="x")
+        put_somehow(client, database, way, args)
     assert client.list_jobs() == []
+
+
+def put_somehow(client: Client, database: str, way: str, args: Any) -> None:
+    if way == "insert_many":
+        client.insert_many([args], kind="x")
+    elif way == "transaction":
+        with client.transaction() as tx:
+            tx.insert(args, kind="x")
+    elif way == "psycopg2":
+        with psycopg2.connect(database) as theirs:
+            client.insert(args, kind="x", connection=theirs)
+    else:
+        client.insert(args, kind="x")
 
 
 def test_nesting_is_limited(client: Client) -> None:
@@ -97,7 +101,9 @@ def test_nesting_is_limited(client: Client) -> None:
         client.insert({"a": deep}, kind="x")
 
 
-@pytest.mark.parametrize("run_at", ["2090-01-01T00:00:00 Mars/Olympus", "2090-01-01T00:00:00[Europe/Nowhere]", "next week"])
+@pytest.mark.parametrize(
+    "run_at", ["2090-01-01T00:00:00 Mars/Olympus", "2090-01-01T00:00:00[Europe/Nowhere]", "next week"]
+)
 def test_a_time_zone_that_is_not_known_is_refused(client: Client, run_at: str) -> None:
     with pytest.raises(ValidationError, match="is no point in time"):
         client.insert({}, kind="x", run_at=run_at)
