@@ -583,7 +583,7 @@ create type awa.inserted_job as (
 
 -- Raises 22023, or 23514, for what no job may have. Checked here rather than by the
 -- table's constraints so that the message says what is allowed. It has no search_path
--- of its own, whose setting cost more than the checks: its callers have set theirs.
+-- of its own: its callers have set theirs, and setting it again is work in each insert.
 create function awa.check_job(
   p_kind text, p_queue text, p_priority integer, p_max_attempts integer, p_run_at timestamptz, p_delay_s numeric,
   p_expires_at timestamptz, p_unique_states integer, p_timeout_ms bigint, p_tags text[], p_args jsonb

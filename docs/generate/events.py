@@ -43,6 +43,8 @@ MEANINGS = {
     "retire.refused": "A segment was about to be dropped, but some of its jobs are nowhere. It is kept. This is a "
     "defect of Awa: please report it.",
     "control.cancelled": "Somebody cancelled a job.",
+    "control.expired": "Jobs that were not started by their `expires_at` were cancelled, by the leader or by the "
+    "worker that had them.",
     "control.retried": "Somebody had finished jobs run again.",
     "control.discarded": "Somebody threw failed jobs away.",
     "dlq.moved": "Failed jobs became dead letters: because their queue has that, or by hand.",

@@ -15,8 +15,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.processes]
 NEED_EXTRAS = ("awa.integrations", "awa.testing", "awa.web")
 IMPORT_ALL = f"""
 import awa, importlib, pkgutil
-for module in pkgutil.walk_packages(awa.__path__, "awa.", onerror=print):
-    if not module.name.startswith({NEED_EXTRAS!r}) and not module.name.endswith(".__main__"):
+needs_extra = lambda name: name.startswith({NEED_EXTRAS!r})
+for module in pkgutil.walk_packages(awa.__path__, "awa.", onerror=lambda name: needs_extra(name) or print(name)):
+    if not needs_extra(module.name) and not module.name.endswith(".__main__"):
         importlib.import_module(module.name)
 """
 WHERE = (
