@@ -142,6 +142,17 @@ class NoSuchCustomer(TerminalError):
     pass
 
 
+def test_an_error_says_where_its_class_is_defined() -> None:
+    def entry_of(kind: type[Exception]) -> dict[str, Any]:
+        return entry(decide_error(kind("x"), 1, 3))
+
+    assert entry_of(TerminalError)["module"] == "awa.errors"
+    assert "module" not in entry_of(ValueError)
+    odd = type("Odd", (Exception,), {"__module__": "a\0\ud800"})
+    assert entry_of(odd)["module"] == r"a\x00\ud800"
+    assert "module" not in entry_of(type("None", (Exception,), {"__module__": 7}))
+
+
 def test_a_terminal_error_fails_at_once_and_says_so() -> None:
     verdict = decide_error(raised(NoSuchCustomer("customer 7 is gone")), 1, 25)
     assert (verdict.state, verdict.delay_us) == (JobState.Failed, None)

@@ -53,5 +53,8 @@ def _is_awas(path: Any) -> bool:
         return False
     from awa.integrations.django.backend import AwaBackend
 
-    found = getattr(import_module(module), name, None)
+    try:
+        found = getattr(import_module(module), name, None)
+    except ImportError:
+        return False  # the framework says so when that backend is used
     return isinstance(found, type) and issubclass(found, AwaBackend)
