@@ -220,11 +220,14 @@ create table awa.deferred (
 create index deferred_due on awa.deferred (run_at, job_id);
 
 -- Jobs that must have been started by a time. A row goes when the job has been
--- started, has ended, or is cancelled because that time has come.
+-- started, has ended, or is cancelled because that time has come. No key: a seal
+-- must never wait for a producer who replaces a job, and has noted it already.
 create table awa.expiring (
-  job_id     bigint      primary key,
+  job_id     bigint      not null,
   expires_at timestamptz not null
 );
+
+create index expiring_job on awa.expiring (job_id);
 
 create index expiring_at on awa.expiring (expires_at, job_id);
 
@@ -604,11 +607,13 @@ begin
     raise exception 'max_attempts is %; it must be a whole number from 1 to 1000', p_max_attempts using errcode = '23514';
   elsif cardinality(p_tags) > 20 then
     raise exception 'tags has % entries; a job has at most 20', cardinality(p_tags) using errcode = '23514';
+  elsif array_position(p_tags, null) is not null then
+    raise exception 'tags has a null in it; tags are text' using errcode = '23514';
   elsif jsonb_typeof(p_args) <> 'object' then
     raise exception 'args are a JSON %; they must be an object', jsonb_typeof(p_args) using errcode = '22023';
   elsif p_timeout_ms not between 0 and 2147483647 then
     raise exception 'timeout_ms is %; it must be a number of milliseconds from 0 to 2147483647', p_timeout_ms
-      using errcode = '23514';
+      using errcode = '22023';
   elsif p_unique_states not between 1 and 255 then
     raise exception 'unique_states is %; it must be a mask of states from 1 to 255', p_unique_states using errcode = '22023';
   elsif p_delay_s is not null and p_run_at is not null then
@@ -619,9 +624,8 @@ begin
     raise exception 'run_at and expires_at must be points in time, not infinity' using errcode = '22023';
   elsif p_expires_at <= clock_timestamp() then
     raise exception 'expires_at is %, which has passed: the job could never start', p_expires_at using errcode = '22023';
-  elsif p_expires_at <= p_run_at then
-    raise exception 'expires_at is %, and run_at %: the job would expire before it may start', p_expires_at, p_run_at
-      using errcode = '22023';
+  elsif p_expires_at <= coalesce(p_run_at, clock_timestamp() + p_delay_s * interval '1 second') then
+    raise exception 'expires_at is %, before the job may start', p_expires_at using errcode = '22023';
   end if;
 end $$;
 
@@ -652,10 +656,8 @@ begin
       metadata = p_metadata, timeout_ms = p_timeout_ms, expires_at = p_expires_at where id = p_id;
   end if;
   update awa.deferred set run_at = coalesce(p_run_at, clock_timestamp()) where job_id = p_id;
-  -- A job that is not sealed yet is noted here by the seal, too, by the time it had.
   if p_expires_at is not null then
-    insert into awa.expiring values (p_id, p_expires_at)
-    on conflict (job_id) do update set expires_at = excluded.expires_at;
+    insert into awa.expiring values (p_id, p_expires_at);
   end if;
   return true;
 end $$;
@@ -750,7 +752,10 @@ begin
     select j.id, v_job.outcome, j.kind, j.queue, j.state, j.priority, j.attempt, j.max_attempts, j.timeout_ms, j.args,
            j.metadata, j.tags, j.run_at, j.created_at, j.expires_at, j.unique_key, j.ordering_key
     into v_job from awa.jobs j where j.id = v_holder;
-    continue when not found;
+    if not found then  -- somebody has deleted the job's row by hand
+      delete from awa.unique_claim where key = p_unique_key and job_id = v_holder;
+      continue;
+    end if;
     if v_job.outcome = 'replaced' and (p_run_at > v_now) is not true and exists (select from awa.idle) then
       perform pg_notify('awa:wake', '');
     end if;

@@ -62,6 +62,8 @@ class Lease(NamedTuple):
     ids: list[int]
     attempts: list[int] | None
     """Attempts each job has behind it; None: none has any."""
+    is_unique: bool = False
+    """There may be jobs with a unique key, which somebody may be replacing."""
 
 
 class Claimed(NamedTuple):

@@ -11,7 +11,7 @@ import psycopg
 
 from awa import telemetry
 from awa.engine import claim, settle
-from awa.engine.claim import Body, Claimed, Lane, Lease
+from awa.engine.claim import Body, Claimed, Lease
 from awa.engine.expire import ERROR
 from awa.failure import error_entry
 from awa.job import JobState
@@ -34,13 +34,15 @@ class Item(NamedTuple):
     attempt: int
     task: Task
     limits: Limits
+    is_first: bool
+    """It has never been started, nor been retried by hand: its times hold."""
     passes_on: bool
     """The next one of its line may start when this one has."""
 
     def has_expired(self, now_us: int) -> bool:
         """Whether it is too late to start it. One that has been started before is not asked again."""
         expires_at = self.body.expires_at
-        return expires_at is not None and self.attempt == 1 and expires_at.timestamp() * 1e6 <= now_us
+        return expires_at is not None and self.is_first and expires_at.timestamp() * 1e6 <= now_us
 
 
 class Vetting:
@@ -78,12 +80,13 @@ class Vetting:
                 body = body._replace(queue=lane.queue, priority=lane.priority)
             limits = usual if body.timeout_ms is None else limits_of(task.policy, body.timeout_ms, lane.deadline_s)
             attempt = 1 + (lease.attempts[i] if lease.attempts else 0)
-            yield Item(body, attempt, task, limits, lane.passes_on and body.ordering_key is not None)
+            is_first = attempt == 1 and lease.round == 0
+            yield Item(body, attempt, task, limits, is_first, lane.passes_on and body.ordering_key is not None)
 
     def _being_replaced(self, connection: psycopg.Connection[Any], claimed: Claimed) -> set[int]:
         """Put jobs aside for a moment that a transaction which is not over may have changed: whatever it comes to, they
         are not run with what they said before. Whoever begins to change one from now on sees that it is leased."""
-        ids = [job for lease in claimed.leases if self._lane(lease).is_unique for job in lease.ids]
+        ids = [job for lease in claimed.leases if lease.is_unique for job in lease.ids]
         if not ids:
             return set()
         locked = sorted(set(ids) - claim.untouched(connection, ids))
@@ -97,7 +100,7 @@ class Vetting:
         later = {
             item.body.id: round((item.body.run_at - now).total_seconds() * 1e6)
             for item in items
-            if item.attempt == 1 and item.body.run_at is not None and item.body.run_at > now
+            if item.is_first and item.body.run_at is not None and item.body.run_at > now
         }
         self._put_aside(connection, later)
         return [item for item in items if item.body.id not in later]
@@ -120,10 +123,7 @@ class Vetting:
         telemetry.emit(telemetry.SETTLE_WRITTEN_OFF, jobs=list(ids), worker=self._worker)
 
     def _are_unique(self, claimed: Claimed) -> bool:
-        return any(self._lane(lease).is_unique for lease in claimed.leases)
-
-    def _lane(self, lease: Lease) -> Lane:
-        return self._lanes.of(lease)
+        return any(lease.is_unique for lease in claimed.leases)
 
 
 def expired(body: Body, now_us: int) -> Settlement:

@@ -51,9 +51,11 @@ with front as materialized (
   where u.job_id = any (array(select unnest(ids[: take]) from taken
                               where lane = any (array(select id from awa.lane where frees_at_claim))))
     and (u.states >> 2) & 1 = 0
+    and not exists (select from awa.body b where b.id = u.job_id and b.run_at > now())  -- replaced: it goes back
 )
 select (select array_agg(id order by order_key, id) from front) as seen,
        exists (select from awa.worker w where w.id = %(worker)s) as registered,
-       t.lane, t.order_key::text, t.round, t.ids[: t.take] as ids, t.attempts[: t.take] as attempts
+       t.lane, t.order_key::text, t.round, t.ids[: t.take] as ids, t.attempts[: t.take] as attempts,
+       exists (select from awa.lane l where l.id = t.lane and l.is_unique) as is_unique
 from (select 1) one left join taken t on true
 order by t.pos;

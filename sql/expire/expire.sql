@@ -6,18 +6,28 @@
 -- before it starts it. What somebody has locked is left alone until the next round,
 -- and so is a job that is not sealed yet. The body has the last word: a replaced job
 -- may have another time.
+-- A body that somebody has locked may be being replaced: it is left alone, too.
 with due as materialized (
   select job_id from awa.expiring where expires_at <= now() order by expires_at, job_id
   limit %(jobs_max)s for update skip locked
+), logged as materialized (
+  select id, expires_at from awa.job_log
+  where id = any (array(select job_id from due)) order by id for key share skip locked
+), kept as materialized (
+  select id, expires_at from awa.held
+  where id = any (array(select job_id from due)) order by id for key share skip locked
 ), known as materialized (
-  select d.job_id, b.expires_at,
-         b.id is null or b.expires_at is null or exists (select from awa.attempt_log a where a.job_id = d.job_id) as is_over
-  from due d left join awa.body b on b.id = d.job_id
+  select d.job_id, b.expires_at, b.id is not null as is_free,
+         exists (select from awa.attempt_log a where a.job_id = d.job_id)
+           or case when b.id is not null then b.expires_at is null
+                   else not exists (select from awa.body w where w.id = d.job_id) end as is_over
+  from (select distinct job_id from due) d
+  left join (select * from logged union all select * from kept) b on b.id = d.job_id
 ), postponed as (
   update awa.expiring e set expires_at = k.expires_at from known k
-  where e.job_id = k.job_id and not k.is_over and k.expires_at > now()
+  where e.job_id = k.job_id and k.is_free and not k.is_over and k.expires_at > now()
 ), candidate as materialized (
-  select job_id from known where not is_over and expires_at <= now()
+  select job_id from known where is_free and not is_over and expires_at <= now()
 ), aside as (
   delete from awa.deferred where job_id = any (array(
     select d.job_id from awa.deferred d where d.job_id = any (array(select job_id from candidate)) for update skip locked))

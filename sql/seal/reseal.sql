@@ -88,7 +88,6 @@ with aim as materialized (
   select distinct queue, ordering_key from placed where ordering_key is not null and due
 ), expiring as (
   insert into awa.expiring (job_id, expires_at) select id, expires_at from placed where expires_at is not null
-  on conflict do nothing
 ), aged as (
   update awa.job_log set xid = '3'
   where exists (select from aim) and not (xid < (select pg_snapshot_xmin(snap) from aim))

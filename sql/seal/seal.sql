@@ -122,7 +122,6 @@ with head as materialized (
   select distinct queue, ordering_key from placed where ordering_key is not null and due
 ), expiring as (
   insert into awa.expiring (job_id, expires_at) select id, expires_at from placed where expires_at is not null
-  on conflict do nothing
 ), ledger as (
   insert into awa.seal (gen, base_gen, snap, target, cur_xid, cur_id, jobs, system_id)
   select a.gen, a.base_gen,
