@@ -228,7 +228,11 @@ def _seal_if_free(connection: psycopg.Connection[Any], *, after_others: bool = F
 
     `after_others`: if somebody is sealing already, wait for that first.
     """
-    if connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE and may_seal(connection):
+    if connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+        return
+    with connection.transaction():  # of its own, which ends with it: sealing needs to begin another
+        may = may_seal(connection)
+    if may:
         if after_others:
             wait_for_sealer(connection)
         seal_all(connection)

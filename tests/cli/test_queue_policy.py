@@ -16,6 +16,8 @@ def test_a_policy_is_set_and_shown(awa: Run, client: Client) -> None:
         "retention_completed_h  as the supervisor's setting says",
         "retention_failed_h     as the supervisor's setting says",
         "retention_dlq_h        24.0",
+        "serial                 false",
+        "retry_holds_line       false",
     ]
     assert awa("queue", "policy", "mail").output == done.output
     awa("queue", "configure", "mail", "--no-dlq", "--deadline-s", "default", "--ageing-s", 0)
@@ -27,6 +29,8 @@ def test_a_policy_is_set_and_shown(awa: Run, client: Client) -> None:
         "retention_completed_h": None,
         "retention_failed_h": None,
         "retention_dlq_h": 24.0,
+        "serial": False,
+        "retry_holds_line": False,
     }
 
 

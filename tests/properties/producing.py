@@ -28,6 +28,10 @@ new_jobs = st.builds(
     metadata=st.none(),
     tags=st.none(),
     timeout_ms=st.sampled_from((None, 0, 60_000)),
+    delay_s=st.none(),
+    expires_at=st.none(),
+    unique=st.none(),
+    ordering_key=st.none(),
 )
 
 
