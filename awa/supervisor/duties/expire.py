@@ -13,7 +13,7 @@ class Expire:
     """Cancels all that has expired, in steps."""
 
     name = "expire"
-    patience = 10.0  # it looks through the batches where they wait
+    patience = 1.0
     interval_s = 1.0
 
     def run_once(self, connection: psycopg.Connection[Any]) -> None:
