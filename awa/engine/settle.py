@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import msgspec
 import psycopg
@@ -13,6 +13,7 @@ from awa import telemetry
 from awa.database.pipeline import one_trip
 from awa.database.statements import statement
 from awa.engine.arrays import numbers
+from awa.engine.insert import Execute
 from awa.job import JobState
 from awa.outcome import Settlement
 
@@ -154,12 +155,6 @@ def _limit_wait(connection: psycopg.Connection[Any], patience_ms: int | None) ->
 
 
 # In a transaction of the application's
-
-
-class Execute(Protocol):
-    """Runs a statement in the application's transaction; returns its rows."""
-
-    def __call__(self, sql: bytes, parameters: Mapping[str, Any], /) -> list[Any]: ...
 
 
 class Recorded(NamedTuple):
