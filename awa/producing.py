@@ -198,7 +198,7 @@ def check_bulk(options: Options) -> None:
 
 def _job(registry: Registry, args: Any, options: Options, route: tuple[str, str, int]) -> NewJob:
     kind, queue, max_attempts = route
-    raw = codec.encode_args(args, bytes_max=registry.payload_bytes_max)
+    raw, is_in_order = codec.encode_args_in_order(args, bytes_max=registry.payload_bytes_max)
     unique = options.unique
     return NewJob(
         queue,
@@ -212,7 +212,7 @@ def _job(registry: Registry, args: Any, options: Options, route: tuple[str, str,
         options.timeout_ms,
         options.delay_s,
         options.expires_at,
-        None if unique is None else Unique(key_for(kind, queue, raw, unique), unique.states),
+        None if unique is None else Unique(key_for(kind, queue, raw, unique, is_in_order=is_in_order), unique.states),
         options.ordering_key,
     )
 

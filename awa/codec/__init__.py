@@ -12,8 +12,17 @@ as the integer Postgres stores it as. A type restores them.
 """
 
 from awa.codec.decoding import decode, decoder_for
-from awa.codec.encoding import BYTES_MAX, encode, encode_args
+from awa.codec.encoding import BYTES_MAX, encode, encode_args, encode_args_in_order
 from awa.codec.naming import kind_of
 from awa.codec.refusal import DEPTH_MAX
 
-__all__ = ["BYTES_MAX", "DEPTH_MAX", "decode", "decoder_for", "encode", "encode_args", "kind_of"]
+__all__ = [
+    "BYTES_MAX",
+    "DEPTH_MAX",
+    "decode",
+    "decoder_for",
+    "encode",
+    "encode_args",
+    "encode_args_in_order",
+    "kind_of",
+]

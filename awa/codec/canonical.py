@@ -21,10 +21,9 @@ from typing import Any
 import msgspec
 
 from awa.codec.decoding import decoder_for
+from awa.codec.digits import may_hold_special
 from awa.codec.refusal import INT_MAX, INT_MIN
 
-_MAYBE_SPECIAL = re.compile(rb"[0-9](?:[.eE]|[0-9]{18})")
-"""In every document with a float or an integer beyond 64 bits; also in some without, which costs them time only."""
 _PADDED = re.compile(r"e([+-])0")
 
 
@@ -33,11 +32,17 @@ def canonical(value: Any) -> bytes:
     return _write(_spelled(value))
 
 
-def canonical_of(raw: bytes) -> bytes:
-    """Return the canonical JSON of the document `raw`. Raises SerializationError when it is not JSON."""
-    value = _read(raw)
+def canonical_of(raw: bytes, *, is_in_order: bool = False) -> bytes:
+    """Return the canonical JSON of the document `raw`. Raises SerializationError when it is not JSON.
+
+    `is_in_order`: `encode` wrote it, with the keys of every object in their order; then most documents are canonical.
+    """
     # A walk in Python is most of the work (a small dict: 1.2 µs without, 5 µs with it), and few need it.
-    return _write(_spelled(value) if _MAYBE_SPECIAL.search(raw) else value)
+    is_special = may_hold_special(raw)
+    if is_in_order and not is_special:
+        return raw
+    value = _read(raw)
+    return _write(_spelled(value) if is_special else value)
 
 
 def _spelled(value: Any) -> Any:

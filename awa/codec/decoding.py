@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable
 from functools import lru_cache
@@ -10,11 +9,11 @@ from typing import Any, is_typeddict
 
 import msgspec
 
+from awa.codec.digits import may_hold_long
 from awa.codec.refusal import INT_MAX, INT_MIN
 from awa.codec.shapes import Shape, shape_of
 from awa.errors import SerializationError
 
-_LONG_NUMBER = re.compile(rb"[0-9]{19}")
 _FLOAT_MAX = int(sys.float_info.max)
 _ERRORS_SHOWN_MAX = 5
 
@@ -71,7 +70,7 @@ def _guarded(read: Callable[[bytes | str], Any], into: Any) -> Callable[[bytes |
 
 def _plain(raw: bytes | str) -> Any:
     value = msgspec.json.decode(raw)
-    if _LONG_NUMBER.search(raw.encode() if isinstance(raw, str) else raw):
+    if may_hold_long(raw.encode() if isinstance(raw, str) else raw):
         return _with_floats(value)
     return value
 

@@ -38,9 +38,30 @@ def encode(value: object, *, name: str = "args", bytes_max: int = BYTES_MAX) -> 
     `name` stands for the value in messages, `bytes_max` limits the JSON. Raises ValidationError, with the path of the
     offending value, when `value` cannot be stored as it is.
     """
+    return _encode(value, name, bytes_max)[0]
+
+
+def encode_args(args: object, *, bytes_max: int = BYTES_MAX) -> bytes:
+    """Return the arguments of a job as JSON. Raises ValidationError as `encode` does, and if they are not an object."""
+    return encode_args_in_order(args, bytes_max=bytes_max)[0]
+
+
+def encode_args_in_order(args: object, *, bytes_max: int = BYTES_MAX) -> tuple[bytes, bool]:
+    """As `encode_args`, and say whether the keys of every object are known to stand in their order."""
+    raw, is_in_order = _encode(args, "args", bytes_max)
+    if raw[:1] != b"{":
+        raise ValidationError(
+            f"args of type {type(args).__qualname__} are not a JSON object; "
+            f"pass a dict, a dataclass, or an attrs, msgspec or pydantic instance"
+        )
+    return raw, is_in_order
+
+
+def _encode(value: object, name: str, bytes_max: int) -> tuple[bytes, bool]:
     if shape_of(type(value)).is_pydantic:
         value = dump_model(value, name)
-    if not _is_plain((value,), DEPTH_MAX + 1):
+    is_plain = _is_plain((value,), DEPTH_MAX + 1)
+    if not is_plain:
         refuse_unfit(value, name)
     raw = _write(value, name)
     if _NUL in raw:
@@ -50,18 +71,7 @@ def encode(value: object, *, name: str = "args", bytes_max: int = BYTES_MAX) -> 
             f"{name} takes {len(raw):,} bytes as JSON, more than the limit of {bytes_max:,}; "
             f"keep the data in a table or a file and pass a reference to it"
         )
-    return raw
-
-
-def encode_args(args: object, *, bytes_max: int = BYTES_MAX) -> bytes:
-    """Return the arguments of a job as JSON. Raises ValidationError as `encode` does, and if they are not an object."""
-    raw = encode(args, bytes_max=bytes_max)
-    if raw[:1] != b"{":
-        raise ValidationError(
-            f"args of type {type(args).__qualname__} are not a JSON object; "
-            f"pass a dict, a dataclass, or an attrs, msgspec or pydantic instance"
-        )
-    return raw
+    return raw, is_plain  # what was embedded as raw JSON is not plain, and stands as it was written
 
 
 def _is_plain(values: Iterable[object], depth: int) -> bool:
@@ -145,4 +155,9 @@ def _plain_copy(value: Any, base: Any) -> Any:
     return base.isoformat(value)
 
 
-_encoder = msgspec.json.Encoder(enc_hook=_convert, decimal_format="string", uuid_format="canonical")
+_encoder = msgspec.json.Encoder(
+    enc_hook=_convert,
+    decimal_format="string",
+    uuid_format="canonical",
+    order="sorted",  # as unique keys want it; jsonb forgets the order anyway
+)

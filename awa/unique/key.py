@@ -9,6 +9,7 @@ Each bracket is there only where the options say by_queue, by_args, by_period. O
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 from awa.codec import decode, encode_args
@@ -19,16 +20,17 @@ from awa.unique.options import UniqueOptions, period_number
 KEY_BYTES: Final = 16
 
 
-def key_for(kind: str, queue: str, args_json: bytes, options: UniqueOptions) -> bytes:
+def key_for(kind: str, queue: str, args_json: bytes, options: UniqueOptions, *, is_in_order: bool = False) -> bytes:
     """Return the unique key of a job with these args, which are JSON as `encode_args` makes it.
 
+    `is_in_order`: the keys of every object in it stand in their order.
     Raises ValidationError when `by_args` names an arg that is not there.
     """
     parts = [kind.encode()]
     if options.by_queue:
         parts.append(queue.encode())
     if options.by_args is True:
-        parts.append(canonical_of(args_json))
+        parts.append(canonical_of(args_json, is_in_order=is_in_order))
     elif options.by_args:
         parts.append(_chosen(args_json, options.by_args))
     return _digest(parts, options.by_period)
@@ -71,11 +73,17 @@ def _chosen(args_json: bytes, names: tuple[str, ...]) -> bytes:
 
 
 def _digest(parts: list[bytes], period: int | None) -> bytes:
-    from blake3 import blake3  # loaded here, since many programs import awa and never make a key
-
     if period is not None:
         parts.append(period.to_bytes(8, "little", signed=True))
-    return blake3(b"\0".join(parts)).digest(length=KEY_BYTES)
+    key: bytes = _hasher()(b"\0".join(parts)).digest(length=KEY_BYTES)
+    return key
+
+
+@lru_cache(maxsize=1)
+def _hasher() -> Any:
+    from blake3 import blake3  # loaded here, since many programs import awa and never make a key
+
+    return blake3
 
 
 def _text(value: Any, name: str) -> bytes:

@@ -320,7 +320,7 @@ def test_two_bulk_inserts_with_the_same_keys_in_other_orders(
                     assert None not in insert_many(connection, jobs)
             yield {"n": n}
 
-    monkeypatch.setattr("awa.producing.key_for", lambda kind, queue, raw, unique: b"%d" % json.loads(raw)["n"])
+    monkeypatch.setattr("awa.producing.key_for", lambda kind, queue, raw, unique, **_: b"%d" % json.loads(raw)["n"])
     assert client.insert_many(ours(), kind="x", unique_opts={}).inserted == 0
 
 

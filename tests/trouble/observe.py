@@ -9,8 +9,9 @@ from time import monotonic
 from tests.fixtures.supervisor import Shop, Supervisor
 from tests.fixtures.waiting import until
 
-CPU_SHARE_MAX = 0.07
-"""Of one CPU, for supervisor, forkserver and workers together: they take 0.01 to 0.02."""
+CPU_SHARE_MAX = 0.25
+"""Of one CPU, for supervisor, forkserver and workers together: they take 0.01 to 0.02, on a crowded machine four times
+that; one that tries without a pause takes more than 1."""
 RSS_GROWTH_MAX = 24 * 2**20
 """Bytes a process may grow by while it waits."""
 LONG_S = 60.0

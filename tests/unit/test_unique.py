@@ -101,7 +101,7 @@ def test_a_chosen_arg_that_is_null_is_there() -> None:
 
 
 def test_a_chosen_arg_that_is_not_there_is_named() -> None:
-    with pytest.raises(ValidationError, match="by_args names 'user_id', which is not among the args .* user, note$"):
+    with pytest.raises(ValidationError, match="by_args names 'user_id', which is not among the args .* note, user$"):
         key("k", {"user": 7, "note": "x"}, by_args=["user_id"])
     with pytest.raises(ValidationError, match="none at all"):
         key("k", {}, by_args=["user_id"])
