@@ -54,7 +54,7 @@ class Copier(Inserter):
         given = list(new_jobs(self.registry, jobs, shared, opts))
         with self._using("insert jobs") as connection, as_one(connection):
             ids = engine.insert_many(connection, given)
-            reported(ids, is_strict(shared["unique_opts"]))
+            reported(ids, is_strict(unique_opts))
             new = [(job, job_id) for job, job_id in zip(given, ids, strict=True) if job_id is not None]
             added = engine.added(connection, [job_id for _, job_id in new])
         return [added_job(job, each) for (job, _), each in zip(new, added, strict=True)]

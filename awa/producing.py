@@ -21,6 +21,7 @@ from awa.task import Registry, check_name
 from awa.unique.key import key_for
 
 
+# It stands here, and not with awa.inserted, since pickles name the module of a class.
 class InsertedMany(NamedTuple):
     """What a bulk insert did."""
 
