@@ -8,11 +8,12 @@ from typing import Any, Final, NamedTuple
 
 from awa import codec
 from awa.errors import ValidationError
+from awa.job import JobState
 from awa.moments import moment
 from awa.ordering import ordering_key_bytes
 from awa.policy import MAX_ATTEMPTS, check_timeout, check_whole
 from awa.task import check_name
-from awa.unique.options import UniqueOptions, check_unique
+from awa.unique.options import UniqueOptions, check_begins, check_unique
 
 DEFAULT_QUEUE: Final = "default"
 DEFAULT_PRIORITY: Final = 2
@@ -82,6 +83,8 @@ def check_options(
     )
     if options.expires_at is not None:
         _check_expiry(options)
+    if options.unique is not None:
+        check_begins(options.unique, JobState.Scheduled if _is_later(options) else JobState.Available)
     return options
 
 
@@ -111,6 +114,12 @@ def _delay(value: Any) -> float:
     raise ValidationError(
         f"delay is {value!r}; it must be a number of seconds from 0 to {DELAY_S_MAX}, or a timedelta of that length"
     )
+
+
+def _is_later(options: Options) -> bool:
+    if options.run_at is not None:
+        return options.run_at > datetime.now(timezone.utc)
+    return bool(options.delay_s)
 
 
 def _check_expiry(options: Options) -> None:

@@ -45,7 +45,8 @@ grant insert on awa.queue to awa_worker, awa_admin;
 grant insert, update on awa.lane to awa_worker, awa_admin;
 grant select, insert, delete on awa.seal, awa.line_freed to awa_worker, awa_admin;
 grant select, insert, update, delete on awa.expiring to awa_worker, awa_admin;
-grant select, delete on awa.unique_claim to awa_worker, awa_admin;
+grant select, update (states), delete on awa.unique_claim to awa_worker, awa_admin;
+grant select, delete on awa.replaced to awa_worker, awa_admin;
 grant insert, delete on awa.tally to awa_worker, awa_admin;
 grant insert, update (job_id), delete on awa.dlq to awa_worker, awa_admin;
 

@@ -72,7 +72,8 @@ create table awa.job_log_default partition of awa.job_log default;
 -- up for good when it enters a state that its mask, states, leaves out (bit i is
 -- the state of number i), at the latest when its row goes. Whoever wants a key
 -- that is taken waits for nobody but the transaction that is taking it or letting
--- go of it, and locks nothing.
+-- go of it, and locks nothing. Bit 8 of states: the job has been started, although
+-- no attempt tells of it (it was snoozed), so that it cannot be replaced any more.
 create table awa.unique_claim (
   key    bytea    primary key,
   job_id bigint   not null,
@@ -159,20 +160,18 @@ $$;
 
 -- What a batch has in common: queue, kind and priority. The flags say what has been
 -- seen in the lane, so that others pay nothing for it: jobs with a unique key, jobs
--- that let go of theirs when a worker takes them, jobs with an ordering key.
+-- with an ordering key.
 create table awa.lane (
   id             integer generated always as identity primary key,
   queue          text     not null,
   kind           text     not null,
   priority       smallint not null,
   is_unique      boolean  not null default false,
-  frees_at_claim boolean  not null default false,
   is_ordered     boolean  not null default false,
   unique (queue, kind, priority)
 );
 
 create index lane_unique on awa.lane (id) where is_unique;
-create index lane_frees_at_claim on awa.lane (id) where frees_at_claim;
 create index lane_ordered on awa.lane (id) where is_ordered;
 
 -- The unit of dispatch. owner null: ready. owner set: leased by that worker.
@@ -219,9 +218,10 @@ create table awa.deferred (
 
 create index deferred_due on awa.deferred (run_at, job_id);
 
--- Jobs that must have been started by a time. A row goes when the job has been
--- started, has ended, or is cancelled because that time has come. No key: a seal
--- must never wait for a producer who replaces a job, and has noted it already.
+-- Jobs that must have been started by a time: no worker starts one with a row here
+-- when its time has come. expires_at: when to look. A row goes when the job is known
+-- to have been started, has ended, or is cancelled because that time has come. No key:
+-- a seal must never wait for a producer who replaces a job, and has noted it already.
 create table awa.expiring (
   job_id     bigint      not null,
   expires_at timestamptz not null
@@ -230,6 +230,12 @@ create table awa.expiring (
 create index expiring_job on awa.expiring (job_id);
 
 create index expiring_at on awa.expiring (expires_at, job_id);
+
+-- Jobs that were replaced while nobody had put them aside. A seal may be doing so at
+-- that moment, for the time they had before: the next one corrects that.
+create table awa.replaced (
+  job_id bigint not null
+);
 
 -- ------------------------------------------------------------------ line
 
@@ -240,6 +246,8 @@ create index expiring_at on awa.expiring (expires_at, job_id);
 --   1 waiting  here and nowhere else, until the head is out of the way
 --   2 head     in a batch, or in deferred where a retry holds the line
 --   3 started  a worker has begun it, and the queue is not serial
+--   4 stopping cancelled while a worker had it, and the queue is serial: nobody follows
+--              until that worker has let go of it, or is gone
 create table awa.line (
   job_id    bigint      primary key,
   pos       bigint      generated always as identity,
@@ -247,13 +255,14 @@ create table awa.line (
   lane      integer     not null,
   round     smallint    not null default 0,
   attempt   smallint    not null default 0,
-  state     smallint    not null check (state between 0 and 3),
+  state     smallint    not null check (state between 0 and 4),
   queue     text        not null,
   key       bytea       not null
 );
 
 create index line_waiting on awa.line (queue, key, pos) where state = 1;
-create index line_head on awa.line (queue, key) where state = 2;
+create index line_head on awa.line (queue, key) where state in (2, 4);
+create index line_stopping on awa.line (job_id) where state = 4;
 
 -- Lines in which something has changed, so that there may be a new head. Written by
 -- whoever changes something; read and removed under the sealer's lock only, which
@@ -616,6 +625,9 @@ begin
       using errcode = '22023';
   elsif p_unique_states not between 1 and 255 then
     raise exception 'unique_states is %; it must be a mask of states from 1 to 255', p_unique_states using errcode = '22023';
+  elsif (p_unique_states >> case when p_delay_s > 0 or p_run_at > clock_timestamp() then 0 else 1 end) & 1 = 0 then
+    raise exception 'unique_states is %, which leaves out the state the job begins in: it would never hold its key',
+      p_unique_states using errcode = '22023', hint = 'bit 0 is scheduled (a run_at that is to come), bit 1 is available';
   elsif p_delay_s is not null and p_run_at is not null then
     raise exception 'a job has either run_at or delay_s, not both' using errcode = '22023';
   elsif p_delay_s < 0 or p_delay_s > 3155760000 then
@@ -626,6 +638,26 @@ begin
     raise exception 'expires_at is %, which has passed: the job could never start', p_expires_at using errcode = '22023';
   elsif p_expires_at <= coalesce(p_run_at, clock_timestamp() + p_delay_s * interval '1 second') then
     raise exception 'expires_at is %, before the job may start', p_expires_at using errcode = '22023';
+  end if;
+end $$;
+
+-- Raises 22023 for an option that is of another JSON type than it must be.
+create function awa.check_types(p_options jsonb) returns void
+language plpgsql immutable as $$
+declare
+  v_key   text;
+  v_found text;
+  v_due   text;
+begin
+  select o.key, jsonb_typeof(o.value), t.type into v_key, v_found, v_due
+  from jsonb_each(p_options) o
+  join (values ('kind', 'string'), ('args', 'object'), ('queue', 'string'), ('priority', 'number'), ('run_at', 'string'),
+               ('max_attempts', 'number'), ('tags', 'array'), ('unique_key', 'string'), ('unique_states', 'number'),
+               ('ordering_key', 'string'), ('timeout_ms', 'number'), ('delay_s', 'number'), ('expires_at', 'string')
+       ) as t(key, type) on t.key = o.key
+  where jsonb_typeof(o.value) not in (t.type, 'null') limit 1;
+  if found then
+    raise exception '% is a JSON %; it must be a JSON %', v_key, v_found, v_due using errcode = '22023';
   end if;
 end $$;
 
@@ -646,6 +678,7 @@ begin
   if not found
      or exists (select from awa.attempt_log where job_id = p_id)
      or exists (select from awa.batch where owner is not null and p_id = any (ids))
+     or exists (select from awa.unique_claim where job_id = p_id and states >= 256)
      or exists (select from awa.line where job_id = p_id and state = 3) then
     return false;
   end if;
@@ -656,6 +689,9 @@ begin
       metadata = p_metadata, timeout_ms = p_timeout_ms, expires_at = p_expires_at where id = p_id;
   end if;
   update awa.deferred set run_at = coalesce(p_run_at, clock_timestamp()) where job_id = p_id;
+  if not found then
+    insert into awa.replaced values (p_id);
+  end if;
   if p_expires_at is not null then
     insert into awa.expiring values (p_id, p_expires_at);
   end if;
@@ -697,6 +733,7 @@ declare
   v_on_conflict   text        := 'error';
   v_unknown       text;
   v_holder        bigint;
+  v_tries         integer     := 0;
   v_now           timestamptz;
   v_id            bigint;
   v_is_idle       boolean;
@@ -712,9 +749,16 @@ begin
       raise exception 'unknown option % in opts; there are timeout_ms, delay_s, expires_at and on_conflict',
         quote_literal(v_unknown) using errcode = '22023';
     end if;
-    v_timeout_ms := (p_opts ->> 'timeout_ms')::bigint;
-    v_delay_s := (p_opts ->> 'delay_s')::numeric;
-    v_expires_at := (p_opts ->> 'expires_at')::timestamptz;
+    if p_opts ?| array['timeout_ms', 'delay_s', 'expires_at'] then
+      perform awa.check_types(p_opts);
+      begin
+        v_timeout_ms := (p_opts ->> 'timeout_ms')::bigint;
+        v_delay_s := (p_opts ->> 'delay_s')::numeric;
+        v_expires_at := (p_opts ->> 'expires_at')::timestamptz;
+      exception when data_exception then
+        raise exception 'opts: %', sqlerrm using errcode = '22023';
+      end;
+    end if;
     v_on_conflict := coalesce(p_opts ->> 'on_conflict', 'error');
     if v_on_conflict not in ('error', 'skip', 'replace') then
       raise exception 'on_conflict is %; it must be error, skip or replace', quote_literal(v_on_conflict)
@@ -752,8 +796,18 @@ begin
     select j.id, v_job.outcome, j.kind, j.queue, j.state, j.priority, j.attempt, j.max_attempts, j.timeout_ms, j.args,
            j.metadata, j.tags, j.run_at, j.created_at, j.expires_at, j.unique_key, j.ordering_key
     into v_job from awa.jobs j where j.id = v_holder;
-    if not found then  -- somebody has deleted the job's row by hand
-      delete from awa.unique_claim where key = p_unique_key and job_id = v_holder;
+    if not found then
+      -- Its row has just been moved by a retire, or somebody has deleted it by hand: a
+      -- second statement sees which, unless the snapshot is the transaction's.
+      v_tries := v_tries + 1;
+      if v_tries > 10 or current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'job % holds the unique key %, and has moved meanwhile: try again', v_holder,
+          encode(p_unique_key, 'hex') using errcode = 'serialization_failure';
+      end if;
+      perform from awa.body where id = v_holder;
+      if not found then
+        delete from awa.unique_claim where key = p_unique_key and job_id = v_holder;
+      end if;
       continue;
     end if;
     if v_job.outcome = 'replaced' and (p_run_at > v_now) is not true and exists (select from awa.idle) then
@@ -800,6 +854,7 @@ begin
   if found then
     raise exception 'unknown option % in a job', quote_literal(v_unknown) using errcode = '22023';
   end if;
+  perform awa.check_types(job) from jsonb_array_elements(p_jobs) as e(job);
   return query
   with given as materialized (
     select (e.ordinality - 1)::integer as pos, nextval('awa.job_id') as id, g.kind, coalesce(g.args, '{}') as args,
@@ -835,9 +890,13 @@ begin
   if exists (select from awa.idle) then
     perform pg_notify('awa:wake', '');
   end if;
+exception
+  when invalid_text_representation or invalid_parameter_value or invalid_datetime_format or datetime_field_overflow
+       or numeric_value_out_of_range or invalid_binary_representation then
+  raise exception 'a job has a value that cannot be read: %', sqlerrm using errcode = '22023';
 end $$;
 
-revoke execute on function awa.contract_version, awa.check_job, awa.replace_job, awa.insert_job, awa.insert_jobs from public;
+revoke execute on function awa.contract_version, awa.check_types, awa.check_job, awa.replace_job, awa.insert_job, awa.insert_jobs from public;
 
 select awa.extend_log(1000000, 4);
 insert into awa.schema_version (version) values (1);

@@ -23,7 +23,8 @@ _AWAIT_MS = statement("claim/await_ms")
 _BODIES = statement("claim/bodies")
 _READY = statement("claim/ready")
 _UNTOUCHED = statement("claim/untouched")
-_PASS_ON = statement("claim/pass_on")
+_UNSTARTED = statement("claim/unstarted")
+_BEGIN = statement("claim/begin")
 
 
 class Lane(NamedTuple):
@@ -35,8 +36,6 @@ class Lane(NamedTuple):
     priority: int
     deadline_s: int
     """What a job of the queue may take, in seconds; 0: as long as it likes."""
-    is_unique: bool = False
-    """There may be jobs with a unique key, which somebody may be replacing."""
     is_ordered: bool = False
     """There may be jobs with an ordering key."""
     passes_on: bool = False
@@ -98,6 +97,7 @@ class Body(NamedTuple):
     tags: list[str] | None
     expires_at: datetime | None = None
     unique_key: bytes | None = None
+    unique_states: int | None = None
     ordering_key: bytes | None = None
 
 
@@ -191,9 +191,14 @@ def untouched(connection: psycopg.Connection[Any], ids: Sequence[int]) -> set[in
     return {row[0] for row in connection.execute(_UNTOUCHED, {"ids": numbers(ids)}, prepare=True)}
 
 
-def pass_on(connection: psycopg.Connection[Any], worker: int, job: int) -> None:
-    """Let the next one of its line go, since a job is about to start."""
-    connection.execute(_PASS_ON, {"worker": worker, "id": job}, prepare=True)
+def unstarted(connection: psycopg.Connection[Any], ids: Sequence[int]) -> set[int]:
+    """Return those of these leased jobs that have an `expires_at` and have never been started."""
+    return {row[0] for row in connection.execute(_UNSTARTED, {"ids": numbers(ids)}, prepare=True)}
+
+
+def begin(connection: psycopg.Connection[Any], worker: int, job: int) -> None:
+    """Let the next one of its line go, and a unique key that is held until the start, since a job is about to start."""
+    connection.execute(_BEGIN, {"worker": worker, "id": job}, prepare=True)
 
 
 def bodies(connection: psycopg.Connection[Any], ids: Sequence[int]) -> dict[int, Body]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import psycopg
+from psycopg.errors import LockNotAvailable
 from psycopg.rows import dict_row
 
 from awa import telemetry
@@ -23,6 +24,8 @@ from awa.job import JobState
 LIST_MAX: Final = 1000
 TRIES_MAX: Final = 20
 """Looks at a job that keeps moving (being split, claimed, sealed) before cancel gives up."""
+CANCEL_WAIT_MS: Final = 5_000
+"""How long a cancel waits for a transaction that is changing the job."""
 
 _GET = statement("control/get")
 _BY_IDS = statement("control/by_ids")
@@ -38,6 +41,7 @@ _QUEUE_STATS = statement("control/queue_stats")
 _ATTEMPTS = statement("control/attempts")
 _DEATHS = statement("control/deaths")
 _HOLDER = statement("control/holder")
+_STOPPING = statement("control/stopping")
 
 
 class QueueStat(NamedTuple):
@@ -167,6 +171,10 @@ def retry(connection: psycopg.Connection[Any], job_id: int) -> None:
     if not done:
         row = get(connection, job_id)
         state = row["state"]
+        if connection.execute(_STOPPING, {"id": job_id}).fetchone():
+            raise StateConflict(
+                f"job {job_id} cannot be retried yet: it was cancelled, and its handler has not stopped; try again"
+            )
         holder = connection.execute(_HOLDER, {"key": row["unique_key"]}).fetchone()
         if holder and JobState.parse(state) in (JobState.Failed, JobState.Cancelled):
             raise UniqueConflict(
@@ -214,11 +222,18 @@ def resume(connection: psycopg.Connection[Any], queue: str) -> None:
 
 def _cancel_where_it_is(connection: psycopg.Connection[Any], job_id: int, error: bytes) -> bool | None:
     """Take the job out of its batch or of deferred; None when it is in neither at this instant."""
-    with connection.transaction():
-        found = connection.execute(_FIND, {"id": job_id}).fetchone()
-        row = connection.execute(
-            _CANCEL, {"id": job_id, "batch": found[0] if found else None, "error": error.decode()}
-        ).fetchone()
+    try:
+        with connection.transaction():
+            connection.execute(f"set local lock_timeout = {CANCEL_WAIT_MS}")
+            ended.locked(connection, job_id)
+            found = connection.execute(_FIND, {"id": job_id}).fetchone()
+            row = connection.execute(
+                _CANCEL, {"id": job_id, "batch": found[0] if found else None, "error": error.decode()}
+            ).fetchone()
+    except LockNotAvailable as locked:
+        raise StateConflict(
+            f"job {job_id} cannot be cancelled now: a transaction that is not over is changing it; try again"
+        ) from locked
     return None if row is None else bool(row[0])
 
 

@@ -17,11 +17,15 @@ _EXPIRE = statement("expire/expire")
 
 
 def expire(connection: psycopg.Connection[Any], *, jobs_max: int = STEP_JOBS_MAX) -> list[int]:
-    """Cancel at most `jobs_max` jobs whose `expires_at` has passed and that nobody has taken; return them, by id."""
-    error = error_entry(ERROR, "Expired", 0)
-    row = connection.execute(_EXPIRE, {"jobs_max": jobs_max, "error": error.decode()}).fetchone()
-    assert row is not None
-    expired: list[int] = row[0]
-    if expired:
-        telemetry.emit(telemetry.CONTROL_EXPIRED, jobs=expired)
+    """Cancel the jobs whose `expires_at` has passed and that nobody has taken, `jobs_max` in one step; return them."""
+    error = error_entry(ERROR, "Expired", 0).decode()
+    expired: list[int] = []
+    looked_at = jobs_max
+    while looked_at >= jobs_max:
+        row = connection.execute(_EXPIRE, {"jobs_max": jobs_max, "error": error}).fetchone()
+        assert row is not None
+        step, looked_at = row
+        if step:
+            telemetry.emit(telemetry.CONTROL_EXPIRED, jobs=step)
+        expired += step
     return expired

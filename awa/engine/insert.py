@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
@@ -15,6 +14,11 @@ from awa.engine.arrays import byte_strings, numbers
 
 CHUNK_JOBS: Final = 10_000
 """Jobs a bulk insert holds in memory at a time."""
+KEYED_JOBS: Final = 100_000
+"""… of those that have unique keys: the keys of a step are taken in their order, so that two bulk inserts of one step
+each never wait for each other."""
+CHUNK_BYTES: Final = 64 * 2**20
+"""… however many: with more arguments than this in memory, they are sent."""
 
 INSERT: Final = statement("insert/insert")
 """The one statement of a single insert, for `Execute`."""
@@ -119,8 +123,9 @@ def parameters(job: NewJob, *, replace: bool = False) -> dict[str, Any]:
 
 
 def insert_many(connection: psycopg.Connection[Any], jobs: Iterable[NewJob]) -> list[int | None]:
-    """Insert any number of jobs, holding at most `CHUNK_JOBS` of them in memory; return their ids, in order: None for
-    each that was left out because another job holds its unique key.
+    """Insert any number of jobs, holding at most `CHUNK_JOBS` of them in memory (`KEYED_JOBS` with unique keys).
+
+    Returns their ids, in order: None for each that was left out because another job holds its unique key.
 
     By COPY, or, where this role may not write to the log itself, by a function of the schema. The connection must be in
     a transaction: a part of the jobs is never committed alone.
@@ -128,7 +133,7 @@ def insert_many(connection: psycopg.Connection[Any], jobs: Iterable[NewJob]) -> 
     ids: list[int | None] = []
     may_copy: bool | None = None
     remaining = iter(jobs)
-    while chunk := list(islice(remaining, CHUNK_JOBS)):
+    while chunk := _chunk(remaining):
         if may_copy is None:
             may_copy = _may_copy(connection)
         ids += _copy_chunk(connection, chunk) if may_copy else _call_chunk(connection, chunk)
@@ -144,7 +149,7 @@ def insert_many_by(execute: Execute, jobs: Iterable[NewJob]) -> list[int | None]
     """
     ids: list[int | None] = []
     remaining = iter(jobs)
-    while chunk := list(islice(remaining, CHUNK_JOBS)):
+    while chunk := _chunk(remaining):
         ids += [row[0] for row in execute(_INSERT_JOBS, _records(chunk))]
     return ids
 
@@ -170,6 +175,20 @@ def _opts(job: NewJob, replace: bool) -> str | None:
     if job.unique is not None:
         given["on_conflict"] = "replace" if replace else "skip"
     return msgspec.json.encode(given).decode() if given else None
+
+
+def _chunk(jobs: Iterator[NewJob]) -> list[NewJob]:
+    """Return the next jobs to insert in one step."""
+    chunk: list[NewJob] = []
+    jobs_max, size = CHUNK_JOBS, 0
+    for job in jobs:
+        chunk.append(job)
+        size += len(job.args)
+        if job.unique is not None:
+            jobs_max = KEYED_JOBS
+        if len(chunk) >= jobs_max or size >= CHUNK_BYTES:
+            break
+    return chunk
 
 
 def _may_copy(connection: psycopg.Connection[Any]) -> bool:

@@ -13,7 +13,7 @@ from awa import telemetry
 from awa.database.pipeline import one_trip
 from awa.database.statements import statement
 from awa.engine.arrays import numbers
-from awa.engine.settle import note_costs, read_settle, send_settle
+from awa.engine.settle import note_costs, read_settle, send_settle, stopped
 from awa.job import JobState
 from awa.outcome import Settlement
 
@@ -84,6 +84,7 @@ def rescue(
     with one_trip(connection):
         settled = send_settle(connection, worker, finished) if finished else None
         answer = _send(connection, worker, death)
+        stopped(connection, worker)
         connection.execute(_LEAVE_WORKER, {"worker": worker})
     accepted = read_settle(settled) if settled else set()
     rescued = _read(worker, death, answer, len(accepted))
@@ -120,6 +121,7 @@ def rescue_stale(
     for (owner,) in connection.execute(_ORPHANS).fetchall():
         with connection.transaction():
             _take_apart(connection, owner, Death("claimed by a worker that was gone", running=0))
+    stopped(connection, None)
     if locked is not None:
         raise locked
     return names
@@ -175,6 +177,7 @@ def _rescue_node(
 
 def _take_apart(connection: psycopg.Connection[Any], worker: int, death: Death) -> None:
     _read(worker, death, _send(connection, worker, death), 0)
+    stopped(connection, worker)
 
 
 def _send(connection: psycopg.Connection[Any], worker: int, death: Death) -> psycopg.Cursor[Any]:

@@ -22,6 +22,7 @@ _SEAL = statement("seal/seal")
 _RESEAL = statement("seal/reseal")
 _AWAIT = statement("seal/await")
 _MAY_SEAL = statement("seal/may_seal")
+_REPLACED = statement("seal/replaced")
 _ADVANCE = statement("seal/advance")
 
 
@@ -58,12 +59,12 @@ def seal(
         )
     row = answer.fetchone()
     assert row is not None
-    locked, foreign_cluster, jobs, more, batches, lines, new_floor = row
+    locked, foreign_cluster, jobs, more, batches, unsettled, new_floor = row
     if locked and foreign_cluster:
         return reseal(connection, batch_max=batch_max)
     if jobs:
         telemetry.emit(telemetry.SEAL_BATCHES, jobs=jobs, batches=batches)
-    if lines and locked:
+    if unsettled and locked:
         jobs += advance(connection, batch_max=batch_max)
     return Sealed(jobs, batches, bool(more and locked), bool(locked), int(new_floor))
 
@@ -71,12 +72,14 @@ def seal(
 def advance(connection: psycopg.Connection[Any], *, batch_max: int = BATCH_JOBS_MAX) -> int:
     """Bring the next job of each line whose head is out of the way to where it can be claimed; return how many.
 
-    Under the sealer's lock: whoever has it now sees to what is left.
+    Before that, correct the times of jobs that were replaced during a seal. Under the sealer's lock: whoever has it now
+    sees to what is left.
     """
     jobs, more = 0, True
     while more:
         with one_trip(connection):
             connection.execute(_LOCK, prepare=True)
+            connection.execute(_REPLACED, prepare=True)
             answer = connection.execute(_ADVANCE, {"lines_max": LINES_MAX, "batch_max": batch_max}, prepare=True)
         row = answer.fetchone()
         assert row is not None

@@ -26,6 +26,7 @@ _SETTLE = statement("settle/settle")
 _BURY = statement("settle/bury")
 _RELEASE = statement("settle/release")
 _COST = statement("settle/cost")
+_STOPPED = statement("settle/stopped")
 
 
 class Sent(NamedTuple):
@@ -115,13 +116,27 @@ def note_costs(
                 "ends": msgspec.json.encode(ends or {}).decode(),
             },
         )
+        stopped(connection, worker, [each.job_id for each in refused])
+
+
+def stopped(connection: psycopg.Connection[Any], worker: int | None, jobs: Sequence[int] | None = None) -> None:
+    """Let those go that wait, in the line of a serial queue, for a job that was cancelled while it ran: it has stopped.
+
+    `jobs` of this worker; None: whatever it had. `worker` None: all that are not registered any more.
+    """
+    connection.execute(_STOPPED, {"worker": worker, "ids": None if jobs is None else numbers(jobs)})
 
 
 def release(connection: psycopg.Connection[Any], worker: int, keep: Sequence[int] = ()) -> int:
-    """Hand the jobs of a worker's lease back, but for those in `keep`; return how many. No attempt is spent."""
+    """Hand the jobs of a worker's lease back, but for those in `keep`; return how many. No attempt is spent.
+
+    Without `keep` the worker is in no job at all.
+    """
     with one_trip(connection):
         connection.execute(_LOCK, {"worker": worker}, prepare=True)
         answer = connection.execute(_RELEASE, {"worker": worker, "keep": numbers(keep)})
+        if not keep:
+            stopped(connection, worker)
     row = answer.fetchone()
     return row[0] if row else 0
 

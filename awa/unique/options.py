@@ -67,6 +67,14 @@ def check_unique(unique_opts: Any, *, now: float | None = None) -> UniqueOptions
     return UniqueOptions(**checked) if checked else _DEFAULT
 
 
+def check_begins(unique: UniqueOptions, begins: JobState) -> None:
+    """Raise ValidationError where a job that begins in state `begins` would not hold its key there."""
+    if not unique.states >> begins & 1:
+        raise ValidationError(
+            f"unique_opts states leaves out {begins}, in which this job begins: it would never hold its key; add it"
+        )
+
+
 def period_number(period: Any, *, name: str, now: float | None = None) -> int | None:
     """Return the number of a period: itself, or for a timedelta how many of them have passed since 1970."""
     if isinstance(period, timedelta):

@@ -66,7 +66,7 @@ class Claimer:
         return claimed
 
     def note_ordered(self) -> None:
-        """Note that a job with an ordering key has been run: the next one of its line waits for it to be settled."""
+        """Note that a job with an ordering key has been run, or put aside: the next of its line waits for a seal."""
         self._has_ordered = True
 
     def doubt(self) -> None:

@@ -84,8 +84,13 @@ class Loop:
             return 0
         jobs_max = min(jobs_max, self._lifetime.jobs_left(self.jobs_done))
         self._slot.enter(WorkerState.CLAIMING)
-        claimed = self._claimer.next(self.connection, jobs_max)
-        return 0 if claimed is None else self._run_lease(self._vetting.items(self.connection, claimed), jobs_max)
+        while (claimed := self._claimer.next(self.connection, jobs_max)) is not None:
+            items = self._vetting.items(self.connection, claimed)
+            if len(items) < claimed.jobs:
+                self._claimer.note_ordered()  # those put aside may have been the first of a line
+            if items:
+                return self._run_lease(items, jobs_max)
+        return 0
 
     def remains(self) -> Remains:
         """Return what would be left if this worker ended now: jobs finished and not settled, and the one that runs."""
@@ -114,8 +119,6 @@ class Loop:
 
     def _run_lease(self, items: list[Item], jobs_max: int) -> int:
         """Run the jobs of a lease in order, for as long as they are ours to start; hand back the rest."""
-        if not items:
-            return 0
         rest_us = sum(self._pace.expected_us(item.body.kind) for item in items)
         label = _label(items[0].body)
         self._slot.begin_lease(len(items), int(rest_us / len(items)), label)
@@ -159,9 +162,9 @@ class Loop:
             telemetry.emit(telemetry.CONTROL_EXPIRED, jobs=[body.id])
             self.jobs_done += 1
             return
-        if item.passes_on:
-            claim.pass_on(self.connection, self._worker, body.id)
-            if seal.advance(self.connection):
+        if item.passes_on or item.frees_key:
+            claim.begin(self.connection, self._worker, body.id)
+            if item.passes_on and seal.advance(self.connection):
                 insert.wake(self.connection)
         self._run_one(position, item)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import datetime, timezone
 from time import time_ns
 from typing import Any, Final, NamedTuple
@@ -35,14 +35,18 @@ class Item(NamedTuple):
     task: Task
     limits: Limits
     is_first: bool
-    """It has never been started, nor been retried by hand: its times hold."""
+    """It has no attempt behind it, nor been retried by hand."""
+    may_expire: bool
+    """It has never been started, and has to be by its `expires_at`."""
     passes_on: bool
     """The next one of its line may start when this one has."""
+    frees_key: bool
+    """It holds its unique key only until it is started."""
 
     def has_expired(self, now_us: int) -> bool:
         """Whether it is too late to start it. One that has been started before is not asked again."""
         expires_at = self.body.expires_at
-        return expires_at is not None and self.is_first and expires_at.timestamp() * 1e6 <= now_us
+        return self.may_expire and expires_at is not None and expires_at.timestamp() * 1e6 <= now_us
 
 
 class Vetting:
@@ -64,10 +68,12 @@ class Vetting:
             bodies |= claim.bodies(connection, _missing(ids, bodies))  # what cannot be undone is looked at twice
         if len(bodies) < len(ids):
             self._write_off(connection, _missing(ids, bodies))
-        items = [item for lease in claimed.leases for item in self._items_of(lease, bodies)]
+        limited = [body.id for body in bodies.values() if body.expires_at is not None]
+        unstarted = claim.unstarted(connection, limited) if limited else set()
+        items = [item for lease in claimed.leases for item in self._items_of(lease, bodies, unstarted)]
         return self._without_postponed(connection, items) if self._are_unique(claimed) else items
 
-    def _items_of(self, lease: Lease, bodies: Mapping[int, Body]) -> Iterator[Item]:
+    def _items_of(self, lease: Lease, bodies: Mapping[int, Body], unstarted: Set[int]) -> Iterator[Item]:
         lane = self._lanes.of(lease)
         task = self._registry.get(lane.kind)
         assert task is not None, f"claimed jobs of kind {lane.kind!r}, which has no handler here"
@@ -80,8 +86,16 @@ class Vetting:
                 body = body._replace(queue=lane.queue, priority=lane.priority)
             limits = usual if body.timeout_ms is None else limits_of(task.policy, body.timeout_ms, lane.deadline_s)
             attempt = 1 + (lease.attempts[i] if lease.attempts else 0)
-            is_first = attempt == 1 and lease.round == 0
-            yield Item(body, attempt, task, limits, is_first, lane.passes_on and body.ordering_key is not None)
+            yield Item(
+                body,
+                attempt,
+                task,
+                limits,
+                is_first=attempt == 1 and lease.round == 0,
+                may_expire=job in unstarted,
+                passes_on=lane.passes_on and body.ordering_key is not None,
+                frees_key=body.unique_states is not None and not body.unique_states >> JobState.Running & 1,
+            )
 
     def _being_replaced(self, connection: psycopg.Connection[Any], claimed: Claimed) -> set[int]:
         """Put jobs aside for a moment that a transaction which is not over may have changed: whatever it comes to, they
@@ -110,7 +124,10 @@ class Vetting:
         settle.settle(
             connection,
             self._worker,
-            [Settlement(job, JobState.Scheduled, now, now, 0, 0, delay, None) for job, delay in delays_us.items()],
+            [
+                Settlement(job, JobState.Scheduled, NOT_STARTED, now, 0, 0, delay, None)
+                for job, delay in delays_us.items()
+            ],
         )
 
     def _write_off(self, connection: psycopg.Connection[Any], ids: Sequence[int]) -> None:

@@ -45,13 +45,6 @@ with front as materialized (
   insert into awa.batch (order_key, leased_at, owner, lane, round, lease_pos, ids, attempts)
   select order_key, now(), %(worker)s, lane, round, pos, ids[: take], attempts[: take]
   from taken where take < jobs
-), let_go as (
-  -- Jobs that hold their unique key only until somebody takes them.
-  delete from awa.unique_claim u
-  where u.job_id = any (array(select unnest(ids[: take]) from taken
-                              where lane = any (array(select id from awa.lane where frees_at_claim))))
-    and (u.states >> 2) & 1 = 0
-    and not exists (select from awa.body b where b.id = u.job_id and b.run_at > now())  -- replaced: it goes back
 )
 select (select array_agg(id order by order_key, id) from front) as seen,
        exists (select from awa.worker w where w.id = %(worker)s) as registered,

@@ -1,7 +1,9 @@
 -- Cancel a job that waits in deferred, in its line or in the (locked) batch. One that is being
 -- run is marked at once: its worker's settle will be refused, and the supervisor of
--- that worker is told (worker and job id), so that the handler may know.
--- Parameters: id, batch (null: deferred), error (jsonb).
+-- that worker is told (worker and job id), so that the handler may know. Where no two
+-- of a line may run at a time, the next one waits until it has stopped.
+-- Runs behind ended/lock.sql in one transaction: whoever is replacing the job waits, or
+-- is waited for. Parameters: id, batch (null: deferred), error (jsonb).
 with aside as (
   delete from awa.deferred where job_id = %(id)s returning lane, round, attempt, null::timestamptz as leased_at, null::int as owner
 ), in_line as (
@@ -21,8 +23,16 @@ with aside as (
   select lane, round, attempt, leased_at, owner from in_line
   union all
   select lane, round, coalesce(attempts[pos], 0), leased_at, owner from spot
+), stopping as (
+  update awa.line n set state = 4
+  where n.job_id = %(id)s and n.state = 2 and exists (select from found where owner is not null)
+    and exists (select from awa.queue q where q.name = n.queue and q.serial)
 ), left_line as (
-  delete from awa.line where job_id = %(id)s and state <> 1 and exists (select from found) returning queue, key
+  delete from awa.line n
+  where n.job_id = %(id)s and n.state <> 1 and exists (select from found)
+    and not (n.state = 2 and exists (select from found where owner is not null)
+             and exists (select from awa.queue q where q.name = n.queue and q.serial))
+  returning queue, key
 ), freed as (
   insert into awa.line_freed (queue, key) select queue, key from in_line union select queue, key from left_line
 ), let_go as (

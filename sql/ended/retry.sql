@@ -12,6 +12,7 @@ with last as materialized (
   cross join lateral (select a.lane, a.round, a.outcome from awa.attempt_log a where a.job_id = u.id
                       order by a.round desc, a.attempt desc limit 1) a
   where a.outcome = any (%(outcomes)s::smallint[])
+    and not exists (select from awa.line n where n.job_id = u.id)  -- it was cancelled, and has not stopped yet
     and (%(dead)s::boolean is null or %(dead)s = exists (select from awa.dlq d where d.job_id = u.id))
 ), keyed as materialized (
   -- A unique key is taken again; who does not get it does not run again. Of two that
@@ -30,7 +31,7 @@ with last as materialized (
 ), wanted as materialized (
   select t.id, t.round + 1 as round, t.lane as old_lane, l.kind,
          coalesce(%(queue)s::text, l.queue) as queue, coalesce(%(priority)s::smallint, l.priority) as priority,
-         l.is_unique, l.frees_at_claim, l.is_ordered,
+         l.is_unique, l.is_ordered,
          case when l.is_ordered then (select b.ordering_key from awa.body b where b.id = t.id) end as ordering_key
   from may t join awa.lane l on l.id = t.lane
 ), new_queue as (
@@ -39,24 +40,21 @@ with last as materialized (
   on conflict do nothing
 ), new_lane as (
   -- do update, so that a lane made meanwhile by somebody else is returned too
-  insert into awa.lane as l (queue, kind, priority, is_unique, frees_at_claim, is_ordered)
-  select queue, kind, priority, bool_or(is_unique), bool_or(frees_at_claim), bool_or(is_ordered)
+  insert into awa.lane as l (queue, kind, priority, is_unique, is_ordered)
+  select queue, kind, priority, bool_or(is_unique), bool_or(is_ordered)
   from wanted w
   where not exists (select from awa.lane l where l.queue = w.queue and l.kind = w.kind and l.priority = w.priority)
   group by queue, kind, priority
   on conflict (queue, kind, priority) do update
-  set is_unique = l.is_unique or excluded.is_unique, is_ordered = l.is_ordered or excluded.is_ordered,
-      frees_at_claim = l.frees_at_claim or excluded.frees_at_claim
+  set is_unique = l.is_unique or excluded.is_unique, is_ordered = l.is_ordered or excluded.is_ordered
   returning id, queue, kind, priority
 ), flagged as (
   update awa.lane l
-  set is_unique = l.is_unique or w.is_unique, is_ordered = l.is_ordered or w.is_ordered,
-      frees_at_claim = l.frees_at_claim or w.frees_at_claim
-  from (select queue, kind, priority, bool_or(is_unique) as is_unique, bool_or(is_ordered) as is_ordered,
-               bool_or(frees_at_claim) as frees_at_claim from wanted group by queue, kind, priority) w
+  set is_unique = l.is_unique or w.is_unique, is_ordered = l.is_ordered or w.is_ordered
+  from (select queue, kind, priority, bool_or(is_unique) as is_unique, bool_or(is_ordered) as is_ordered
+        from wanted group by queue, kind, priority) w
   where l.queue = w.queue and l.kind = w.kind and l.priority = w.priority
-    and (w.is_unique and not l.is_unique or w.is_ordered and not l.is_ordered
-         or w.frees_at_claim and not l.frees_at_claim)
+    and (w.is_unique and not l.is_unique or w.is_ordered and not l.is_ordered)
 ), lanes as materialized (
   select id, queue, kind, priority from awa.lane union select id, queue, kind, priority from new_lane
 ), placed as materialized (

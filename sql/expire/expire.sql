@@ -62,6 +62,12 @@ with due as materialized (
   insert into awa.line_freed (queue, key) select queue, key from in_line union select queue, key from left_line
 ), let_go as (
   delete from awa.unique_claim where job_id = any (array(select job_id from found)) and (states >> 6) & 1 = 0
+), left_alone as (
+  -- Looked at again in a moment, so that they are not in the way of the others.
+  update awa.expiring e set expires_at = now() + interval '1 second'
+  from (select job_id from known where not is_over and (not is_free or expires_at <= now())
+        except select job_id from found) l
+  where e.job_id = l.job_id
 ), done as (
   delete from awa.expiring
   where job_id = any (array(select job_id from found union all select job_id from known where is_over))

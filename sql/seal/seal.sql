@@ -1,6 +1,6 @@
 -- Route newly committed jobs: due ones into batches, future ones to deferred, those
--- with an ordering key into their line. lines: whether seal/advance.sql has to look
--- for the heads of lines.
+-- with an ordering key into their line. unsettled: whether seal/replaced.sql and
+-- seal/advance.sql have anything to look at.
 --
 -- Parameters: floor (no job below this id can still be unsealed), jobs_max (of
 --   one step), batch_max (jobs a batch), force (write a ledger row even when
@@ -61,32 +61,28 @@ with head as materialized (
   on conflict do nothing
 ), met as materialized (
   select queue, kind, priority, bool_or(unique_states is not null) as is_unique,
-         coalesce(bool_or((unique_states >> 2) & 1 = 0), false) as frees_at_claim,
          bool_or(ordering_key is not null) as is_ordered
   from fresh group by queue, kind, priority
 ), new_lane as (
   -- do update, so that a lane made meanwhile by somebody else is returned too
-  insert into awa.lane as l (queue, kind, priority, is_unique, frees_at_claim, is_ordered)
-  select queue, kind, priority, is_unique, frees_at_claim, is_ordered from met m
+  insert into awa.lane as l (queue, kind, priority, is_unique, is_ordered)
+  select queue, kind, priority, is_unique, is_ordered from met m
   where not exists (select from awa.lane l
                     where l.queue = m.queue and l.kind = m.kind and l.priority = m.priority)
   on conflict (queue, kind, priority) do update
-  set is_unique = l.is_unique or excluded.is_unique, is_ordered = l.is_ordered or excluded.is_ordered,
-      frees_at_claim = l.frees_at_claim or excluded.frees_at_claim
+  set is_unique = l.is_unique or excluded.is_unique, is_ordered = l.is_ordered or excluded.is_ordered
   returning id, queue, kind, priority
 ), flagged as (
   update awa.lane l
-  set is_unique = l.is_unique or m.is_unique, is_ordered = l.is_ordered or m.is_ordered,
-      frees_at_claim = l.frees_at_claim or m.frees_at_claim
+  set is_unique = l.is_unique or m.is_unique, is_ordered = l.is_ordered or m.is_ordered
   from met m
   where l.queue = m.queue and l.kind = m.kind and l.priority = m.priority
-    and (m.is_unique and not l.is_unique or m.is_ordered and not l.is_ordered
-         or m.frees_at_claim and not l.frees_at_claim)
+    and (m.is_unique and not l.is_unique or m.is_ordered and not l.is_ordered)
 ), lanes as materialized (
   select id, queue, kind, priority, min(id) over (partition by queue, priority) as stream
   from (select id, queue, kind, priority from awa.lane union select id, queue, kind, priority from new_lane) l
 ), placed as materialized (
-  select f.id, f.run_at, l.id as lane, l.stream, f.queue, f.ordering_key, f.expires_at,
+  select f.id, f.run_at, l.id as lane, l.stream, f.queue, f.ordering_key, f.expires_at, f.unique_states,
          greatest(f.created_at, f.run_at) + awa.ageing(f.priority, q.ageing_s) as order_key,
          f.run_at is null or f.run_at <= now() as due
   from fresh f
@@ -120,6 +116,10 @@ with head as materialized (
 ), lines as (
   insert into awa.line_freed (queue, key)
   select distinct queue, ordering_key from placed where ordering_key is not null and due
+), let_go as (
+  -- Keys held only while a job is scheduled, whose time came before it was sealed.
+  delete from awa.unique_claim
+  where job_id = any (array(select id from placed where due and (unique_states >> 1) & 1 = 0))
 ), expiring as (
   insert into awa.expiring (job_id, expires_at) select id, expires_at from placed where expires_at is not null
 ), ledger as (
@@ -139,5 +139,6 @@ select current_setting('awa.sealer', true) = 'true' as locked,
        -- Having finished what an earlier step began is a reason too: it left out what was committed since.
        (select more from total) or coalesce((select going_on from aim), false) as more,
        (select count(*) from batches) as batches,
-       exists (select from placed where ordering_key is not null) or exists (select from awa.line_freed) as lines,
+       exists (select from placed where ordering_key is not null) or exists (select from awa.line_freed)
+         or exists (select from awa.replaced) as unsettled,
        coalesce((select min(lo) from awa.segment where not sealed), (select coalesce(max(hi), 1) from awa.segment)) as floor;

@@ -3,8 +3,9 @@
 -- learns which by their absence from the answer.
 --
 -- Parameters, parallel arrays but for the last two: worker; ids bigint[];
---   outcomes smallint[] (JobState numbers; 0 = snoozed, which leaves no attempt);
---   started, finished bigint[] (microseconds since the epoch; -1: not started); cpu bigint[]
+--   outcomes smallint[] (JobState numbers; 0 = snoozed, which leaves no attempt, or,
+--   where it was not started, put aside by its worker); started, finished bigint[]
+--   (microseconds since the epoch; -1: not started); cpu bigint[]
 --   (microseconds); peak int[] (KiB); delays bigint[] (microseconds until the
 --   next run of a retryable or snoozed job); payload_ids bigint[] with payloads
 --   jsonb[]: result or error of the few that have one.
@@ -52,20 +53,28 @@ with lease as materialized (
 ), put_aside as (
   insert into awa.deferred (job_id, run_at, lane, round, attempt, why)
   select job_id, now() + delay * interval '1 microsecond', lane, round,
-         attempt + (outcome = 4)::int, case outcome when 4 then 'retry' else 'snooze' end
+         attempt + (outcome = 4)::int,
+         case when outcome = 4 then 'retry' when started = -1 then 'scheduled' else 'snooze' end
   from accepted where outcome in (0, 4)
 ), counted as (
   insert into awa.tally (minute, lane, outcome, jobs)
   select date_trunc('minute', now()), lane, outcome, count(*) from accepted where outcome <> 0 group by lane, outcome
 ), keyed as materialized (
   -- Lanes without unique keys, and without lines, cost one look at an empty index each.
-  select job_id, outcome from accepted where lane = any (array(select id from awa.lane where is_unique))
+  select job_id, outcome from accepted
+  where lane = any (array(select id from awa.lane where is_unique)) and not (outcome = 0 and started = -1)
 ), let_go as (
   delete from awa.unique_claim u using keyed k
   where u.job_id = k.job_id and u.job_id = any (array(select job_id from keyed)) and (u.states >> k.outcome) & 1 = 0
+), has_begun as (
+  -- A snooze leaves no attempt, yet such a job is neither replaced nor too late any more.
+  update awa.unique_claim u set states = u.states | 256
+  where u.job_id = any (array(select job_id from keyed where outcome = 0)) and u.states & 257 = 1
+), in_time as (
+  delete from awa.expiring where job_id = any (array(select job_id from accepted where outcome = 0 and started <> -1))
 ), lined as materialized (
   select a.job_id, a.attempt + (a.outcome = 4)::int as attempt, a.outcome in (0, 4) as comes_back,
-         coalesce(q.retry_holds_line, false) as holds
+         coalesce(q.retry_holds_line, false) and a.started <> -1 as holds
   from accepted a join awa.lane l on l.id = a.lane left join awa.queue q on q.name = l.queue
   where a.lane = any (array(select id from awa.lane where is_ordered))
 ), left_line as (

@@ -11,10 +11,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from awa import Client, JobState, ValidationError
+from awa import Client, JobState, Snooze, StateConflict, ValidationError
 from awa.engine import expire, lead, settle
 from awa.engine.promote import promote
-from awa.engine.rescue import Death, rescue
+from awa.engine.rescue import Death, rescue, rescue_stale
 from awa.engine.seal import seal_all
 from awa.job import Job
 from tests.engine.helpers import Connection, ids_of, outcome, outcomes, places, sign_in, take
@@ -198,6 +198,44 @@ def test_a_cancelled_job_leaves_its_line(client: Client, connection: Connection,
     assert startable(connection, worker) == [third]
 
 
+@pytest.mark.parametrize("then", ["settled", "handed back", "rescued", "signed out"])
+def test_a_cancelled_job_that_is_being_run_keeps_a_serial_line_until_it_has_stopped(
+    client: Client, connection: Connection, then: str
+) -> None:
+    client.configure_queue("default", serial=True)
+    worker = sign_in(connection)
+    first, second = put(client), put(client)
+    assert startable(connection, worker) == [first]
+    assert client.cancel(first).state == JobState.Cancelled
+    assert startable(connection, worker) == []
+    with pytest.raises(StateConflict, match="has not stopped"):
+        client.retry(first)
+    match then:
+        case "settled":
+            assert settle.settle(connection, worker, [outcome(first)]) == set()
+        case "handed back":
+            assert settle.release(connection, worker) == 0
+        case "rescued":
+            rescue(connection, worker, Death("killed", first))
+        case "signed out":
+            connection.execute("delete from awa.worker")
+            assert rescue_stale(connection, 60) == []
+    assert startable(connection, sign_in(connection)) == [second]
+    assert client.retry(first).state == JobState.Available
+
+
+def test_another_worker_that_stops_lets_no_line_go(client: Client, connection: Connection) -> None:
+    client.configure_queue("default", serial=True)
+    worker, other = sign_in(connection), sign_in(connection, "other")
+    first, _ = put(client), put(client)
+    assert startable(connection, worker) == [first]
+    client.cancel(first)
+    settle.release(connection, other)
+    settle.settle(connection, other, [outcome(first)])
+    assert rescue_stale(connection, 60) == []
+    assert startable(connection, other) == []
+
+
 @pytest.mark.parametrize("running", [True, False])
 def test_a_dead_worker_leaves_the_line_in_order(client: Client, connection: Connection, running: bool) -> None:
     worker, other = sign_in(connection), sign_in(connection, "other")
@@ -311,14 +349,57 @@ def test_what_has_been_started_does_not_expire(client: Client, connection: Conne
     late(connection, job)
     assert expire.expire(connection) == []
     end(connection, worker, job, state=JobState.Retryable, delay_us=1)
+    late(connection, job)  # it had been put off by a moment
     assert expire.expire(connection) == []
     assert client.get_job(job).state == JobState.Retryable
     assert connection.execute("select count(*) from awa.expiring").fetchone() == (0,)
 
 
+def test_a_snooze_counts_as_a_start(client: Client, connection: Connection) -> None:
+    ran: list[int] = []
+
+    @client.task(kind=KIND)
+    def snoozes_once(job: Job) -> Snooze | None:
+        ran.append(job.id)
+        return Snooze(0) if len(ran) == 1 else None
+
+    job = put(client, None, expires_at=soon())
+    assert client.work(limit=1) == 1
+    late(connection, job)
+    assert expire.expire(connection) == []
+    assert client.work() == 1
+    assert (client.get_job(job).state, ran) == (JobState.Completed, [job, job])
+
+
+def test_what_has_expired_can_be_retried_by_hand(client: Client, connection: Connection) -> None:
+    client.task(kind=KIND)(lambda job: None)
+    job = put(client, None, expires_at=soon())
+    late(connection, job)
+    assert client.work() == 1
+    gone_by(client, job)
+    client.retry(job)
+    assert expire.expire(connection) == []
+    assert client.work() == 1
+    assert client.get_job(job).state == JobState.Completed
+
+
+def test_what_workers_have_keeps_nothing_else_from_expiring(client: Client, connection: Connection) -> None:
+    worker = sign_in(connection)
+    taken = [put(client, None, expires_at=soon()) for _ in range(3)]
+    assert startable(connection, worker) == taken
+    waiting = put(client, None, expires_at=soon())
+    seal_all(connection)
+    for job in (*taken, waiting):
+        late(connection, job)
+    assert expire.expire(connection, jobs_max=2) == [waiting]
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
+        ({"unique_opts": {"states": ["running"]}}, "unique_opts states leaves out available, in which this job begins"),
+        ({"unique_opts": {"states": ["scheduled"]}}, "leaves out available"),
+        ({"unique_opts": {"states": ["available"]}, "delay": 5}, "leaves out scheduled"),
         ({"expires_at": "2001-01-01T00:00:00Z"}, "expires_at is 2001-01-01T00:00:00\\+00:00, which has passed"),
         ({"expires_at": "2090-01-01", "run_at": "2091-01-01T00:00:00Z"}, "expires_at"),
         ({"expires_at": "2090-01-01T00:00:00Z", "run_at": "2091-01-01T00:00:00Z"}, "before the job may start"),

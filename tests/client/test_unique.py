@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import psycopg
 import pytest
 
-from awa import Cancel, Client, JobState, RetryAfter, UniqueConflict, ValidationError
+from awa import Cancel, Client, DatabaseError, JobState, RetryAfter, UniqueConflict, ValidationError
+from awa.engine.insert import NewJob, Unique, insert_many
+from awa.engine.promote import promote
 from awa.engine.seal import seal_all
+from awa.engine.settle import release
+from tests.engine.helpers import ids_of, sign_in, take
 
 Connect = Callable[..., psycopg.Connection[Any]]
 UNTIL_STARTED = ["scheduled", "available"]
@@ -66,54 +71,6 @@ def test_skip_returns_the_holder_as_it_stands(client: Client) -> None:
     for name in ("id", "kind", "queue", "state", "priority", "args", "tags", "metadata", "timeout", "created_at",
                  "run_at", "unique_key", "max_attempts"):  # fmt: skip
         assert getattr(again, name) == getattr(stored, name), name
-
-
-def test_replace_gives_a_job_that_waits_the_new_contents(client: Client) -> None:
-    seen: list[Any] = []
-    client.task(kind="mail")(lambda job: seen.append(job.args))
-    options = {"by_args": False, "on_conflict": "replace"}
-    first = client.insert({"n": 1}, kind="mail", delay=3600, unique_opts=options)
-    later = datetime(2090, 1, 1, tzinfo=timezone.utc)
-    second = client.insert({"n": 2}, kind="mail", run_at=later, tags=["new"], unique_opts=options)
-    assert (second.id, second.conflict, second.args, second.run_at) == (first.id, "replaced", {"n": 2}, later)
-    stored = client.get_job(first.id)
-    assert (stored.args, stored.run_at, stored.tags, stored.state) == ({"n": 2}, later, ["new"], JobState.Scheduled)
-    assert client.work() == 0
-    third = client.insert({"n": 3}, kind="mail", unique_opts=options)
-    assert (third.id, third.conflict) == (first.id, "replaced")
-    assert client.work() == 1
-    assert seen == [{"n": 3}]
-
-
-def test_a_due_job_replaced_by_a_later_one_is_not_run_before(client: Client) -> None:
-    seen: list[Any] = []
-    client.task(kind="mail")(lambda job: seen.append(job.args))
-    options = {"by_args": False, "on_conflict": "replace"}
-    job = client.insert({"n": 1}, kind="mail", unique_opts=options)
-    assert client.queue_stats()[0].available == 1  # sealed as due
-    client.insert({"n": 2}, kind="mail", delay=3600, unique_opts=options)
-    assert client.work() == 0
-    assert client.get_job(job.id).state == JobState.Scheduled
-    assert client.queue_stats()[0].scheduled == 1
-    client.insert({"n": 3}, kind="mail", unique_opts=options)
-    assert client.work() == 1
-    assert seen == [{"n": 3}]
-
-
-def test_what_is_being_replaced_is_not_run_with_what_it_said_before(
-    client: Client, database: str, connect: Connect
-) -> None:
-    seen: list[Any] = []
-    client.task(kind="mail")(lambda job: seen.append(job.args))
-    options = {"by_args": False, "on_conflict": "replace"}
-    job = client.insert({"n": 1}, kind="mail", unique_opts=options)
-    with connect(autocommit=False) as theirs:
-        client.insert({"n": 2}, kind="mail", unique_opts=options, connection=theirs)
-        assert client.work() == 0
-        assert seen == []
-    while client.get_job(job.id).state != JobState.Completed:
-        client.work()
-    assert seen == [{"n": 2}]
 
 
 def test_one_that_has_been_started_is_not_replaced(working: Client) -> None:
@@ -187,6 +144,52 @@ def test_cancel_by_unique_key_does_nothing_to_one_that_has_ended(working: Client
     working.work()
     assert working.cancel_by_unique_key("act") is None
     assert working.get_job(job.id).state == JobState.Completed
+
+
+@pytest.mark.parametrize("where", ["promoted", "sealed"])
+def test_a_key_held_while_scheduled_is_free_when_the_time_has_come(
+    client: Client, connection: psycopg.Connection[Any], where: str
+) -> None:
+    options = {"by_args": False, "states": ["scheduled"]}
+    job = client.insert({}, kind="x", delay=3600, unique_opts=options)
+    if where == "promoted":
+        seal_all(connection)
+        connection.execute("update awa.deferred set run_at = now()")
+    connection.execute("update awa.job_log set run_at = now()")
+    assert holders(connection) == [job.id]
+    if where == "promoted":
+        assert promote(connection).jobs == 1
+    seal_all(connection)
+    assert holders(connection) == []
+    assert client.insert({}, kind="x", delay=3600, unique_opts=options).conflict is None
+
+
+def test_a_job_handed_back_unstarted_keeps_its_key(client: Client, connection: psycopg.Connection[Any]) -> None:
+    worker = sign_in(connection)
+    job = client.insert({}, kind="x", unique_opts={"states": UNTIL_STARTED})
+    seal_all(connection)
+    assert ids_of(take(connection, worker, 10, "x")) == [job.id]
+    assert release(connection, worker) == 1
+    assert holders(connection) == [job.id]
+
+
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
+def test_the_key_of_a_job_whose_row_was_deleted_can_be_had(
+    client: Client, connect: Connect, connection: psycopg.Connection[Any], isolation: str
+) -> None:
+    options = {"by_args": False, "on_conflict": "skip"}
+    gone = client.insert({}, kind="x", unique_opts=options)
+    connection.execute("delete from awa.job_log where id = %s", [gone.id])
+    with connect(autocommit=False) as theirs:
+        theirs.execute(f"set transaction isolation level {isolation}")
+        if isolation == "repeatable read":  # it cannot tell a row that was moved
+            with pytest.raises(DatabaseError, match="try again") as refused:
+                client.insert({}, kind="x", unique_opts=options, connection=theirs)
+            assert isinstance(refused.value.__cause__, psycopg.errors.SerializationFailure)
+            return
+        job = client.insert({}, kind="x", unique_opts=options, connection=theirs)
+    assert job.id != gone.id
+    assert holders(connection) == [job.id]
 
 
 def test_a_rolled_back_holder_frees_the_key(client: Client) -> None:
@@ -299,6 +302,26 @@ def test_bulk_inserts_leave_duplicates_out_and_report_them(client: Client, conne
     assert holders(connection) == sorted([there.id, *many.ids])
     assert client.enqueue_many_copy([{"n": n} for n in range(6)], kind="x", unique_opts={}) == 1
     assert [job.args for job in client.insert_many_copy([{"n": 5}, {"n": 7}], kind="x", unique_opts={})] == [{"n": 7}]
+
+
+def test_two_bulk_inserts_with_the_same_keys_in_other_orders(
+    client: Client, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many parts they are sent in: none of them has some keys and waits for others meanwhile."""
+    monkeypatch.setattr("awa.engine.insert.CHUNK_JOBS", 10)
+    connection.execute("set lock_timeout = '5s'")
+
+    def ours() -> Iterator[dict[str, int]]:
+        for n in range(30):
+            if n == 20:
+                jobs = [NewJob("default", "x", 2, 25, None, b"{}", None, None, unique=Unique(b"%d" % (29 - at), 159))
+                        for at in range(30)]  # fmt: skip
+                with connection.transaction():
+                    assert None not in insert_many(connection, jobs)
+            yield {"n": n}
+
+    monkeypatch.setattr("awa.producing.key_for", lambda kind, queue, raw, unique: b"%d" % json.loads(raw)["n"])
+    assert client.insert_many(ours(), kind="x", unique_opts={}).inserted == 0
 
 
 def test_bulk_inserts_that_want_all_or_nothing_say_so(client: Client, connection: psycopg.Connection[Any]) -> None:

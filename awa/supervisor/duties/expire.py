@@ -10,13 +10,12 @@ from awa.engine import expire
 
 
 class Expire:
-    """Cancels all that has expired, in steps."""
+    """Cancels all that has expired."""
 
     name = "expire"
     patience = 1.0
     interval_s = 1.0
 
     def run_once(self, connection: psycopg.Connection[Any]) -> None:
-        """Expire until a step is not full."""
-        while len(expire.expire(connection)) >= expire.STEP_JOBS_MAX:
-            pass
+        """Do it once."""
+        expire.expire(connection)
