@@ -145,7 +145,13 @@ class AsyncClient(Mirror[_OnFacades]):
 
 async def migrate(
     database_url: str | psycopg.AsyncConnection[Any] | AsyncConnectionPool[Any] | None = None,
+    *,
+    roles: bool = False,
 ) -> list[int]:
-    """Install or upgrade Awa's schema; return the versions applied. Raises SchemaTooNew, DatabaseError."""
+    """Install or upgrade Awa's schema; return the versions applied. Raises SchemaTooNew, DatabaseError.
+
+    With `roles`, then make the roles `awa_producer`, `awa_reader`, `awa_worker` and `awa_admin` where there are none,
+    and grant their rights. That takes the schema's owner, who may create roles where one is missing.
+    """
     async with AsyncClient(database_url, max_connections=1) as client:
-        return await client.migrate()
+        return await client.migrate(roles=roles)

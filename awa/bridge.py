@@ -14,9 +14,11 @@ from awa.database.foreign import foreign
 from awa.database.foreign_async import async_foreign, required_async_foreign
 from awa.engine import insert as engine
 from awa.engine.insert import Inserted, NewJob
+from awa.insert_options import Options, check_options
+from awa.inserted import inserted_job
 from awa.inserting import insert_over
 from awa.job import Job
-from awa.producing import Options, check_options, inserted_job, new_job
+from awa.producing import new_job
 from awa.task import Registry
 
 _NO_TASKS: Final = Registry()

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import psycopg
 
 from awa.asking import can_be_id, check_list_limit
+from awa.connected import Connected
 from awa.engine import control, dlq
 from awa.engine.dlq import Scope
 from awa.errors import ValidationError
 from awa.failure import storable
+from awa.insert_options import PRIORITY
 from awa.job import DlqEntry, Job, RetryFailedResult
+from awa.moments import moment
 from awa.policy import check_whole
-from awa.producing import PRIORITY, moment
 from awa.reading import dlq_entry_of, job_of
 from awa.task import check_name
 
 REASON_LENGTH_MAX: Final = 1_000
 
 
-class DeadLetters(ABC):
-    """Looks after failed jobs and dead letters over whatever connection its subclass provides."""
-
-    @abstractmethod
-    def _using(self, doing: str) -> AbstractContextManager[psycopg.Connection[Any]]:
-        """Lend a connection for what is done, and raise what the driver raises as AwaErrors."""
+class DeadLetters(Connected):
+    """Looks after failed jobs and dead letters."""
 
     # Looking
 

@@ -2,45 +2,30 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
 
-import psycopg
-
 from awa import telemetry
+from awa.connected import Connected
 from awa.database.borrowed import as_one
 from awa.database.errors import translated_foreign
 from awa.database.foreign import foreign
 from awa.engine import insert as engine
 from awa.engine.insert import Execute, Inserted, NewJob
 from awa.errors import UniqueConflict, ValidationError
+from awa.insert_options import DEFAULT_PRIORITY, JobOpts, check_options
+from awa.inserted import inserted_job
 from awa.job import Job
-from awa.producing import (
-    DEFAULT_PRIORITY,
-    InsertedMany,
-    added_job,
-    check_options,
-    inserted_job,
-    new_job,
-    new_jobs,
-)
+from awa.producing import InsertedMany, new_job, new_jobs
 from awa.task import Registry
 
-JobOpts = Sequence[Mapping[str, Any] | None]
 
-
-class Inserter(ABC):
-    """Inserts jobs over whatever connection its subclass provides."""
+class Inserter(Connected):
+    """Inserts jobs."""
 
     registry: Registry
     """The tasks whose queues jobs go to when no queue is given."""
-
-    @abstractmethod
-    def _using(self, doing: str) -> AbstractContextManager[psycopg.Connection[Any]]:
-        """Lend a connection for what is done ("insert a job"), and raise what the driver raises as AwaErrors."""
 
     def _over(self, theirs: Any) -> Execute:
         """Return what runs a statement over a connection of the application's. Raises TypeError for what is none."""
@@ -174,19 +159,9 @@ class Inserter(ABC):
         if theirs is not None:
             execute = self._over(theirs)
             with translated_foreign("insert jobs"):
-                return _reported(engine.insert_many_by(execute, given), must_all)
+                return reported(engine.insert_many_by(execute, given), must_all)
         with self._using("insert jobs") as ours, as_one(ours):
-            return _reported(engine.insert_many(ours, given), must_all)
-
-    def _copy_and_read(self, jobs: Iterable[Any], shared: Mapping[str, Any], opts: JobOpts | None) -> list[Job]:
-        """Insert jobs and return them. They are all in memory anyway."""
-        given = list(new_jobs(self.registry, jobs, shared, opts))
-        with self._using("insert jobs") as connection, as_one(connection):
-            ids = engine.insert_many(connection, given)
-            _reported(ids, is_strict(shared["unique_opts"]))
-            new = [(job, job_id) for job, job_id in zip(given, ids, strict=True) if job_id is not None]
-            added = engine.added(connection, [job_id for _, job_id in new])
-        return [added_job(job, each) for (job, _), each in zip(new, added, strict=True)]
+            return reported(engine.insert_many(ours, given), must_all)
 
 
 def insert_over(execute: Execute, job: NewJob, *, replace: bool) -> Inserted:
@@ -208,7 +183,8 @@ def is_strict(unique_opts: Mapping[str, Any] | None) -> bool:
     return bool(unique_opts) and unique_opts is not None and unique_opts.get("on_conflict") == "error"
 
 
-def _reported(ids: list[int | None], must_all: bool) -> InsertedMany:
+def reported(ids: list[int | None], must_all: bool) -> InsertedMany:
+    """Return what a bulk insert did, and tell of it. Raises UniqueConflict for duplicates where it `must_all`."""
     skipped_at = tuple(at for at, job_id in enumerate(ids) if job_id is None)
     if skipped_at and must_all:
         raise UniqueConflict(

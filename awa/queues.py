@@ -1,26 +1,37 @@
-"""The part of a client that looks after queues: what is set for them."""
+"""The part of a client that looks after queues: how they stand, pauses, and what is set for them."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager
-from typing import Any, Literal
+from typing import Literal
 
-import psycopg
-
-from awa.engine import queues
+from awa.connected import Connected
+from awa.engine import control, queues
+from awa.engine.control import QueueStat
 from awa.queue_policy import QueuePolicy, check_changes
 from awa.task import check_name
 
 Default = Literal["default"]
 
 
-class Queues(ABC):
-    """Looks after queues over whatever connection its subclass provides."""
+class Queues(Connected):
+    """Looks after queues."""
 
-    @abstractmethod
-    def _using(self, doing: str) -> AbstractContextManager[psycopg.Connection[Any]]:
-        """Lend a connection for what is done, and raise what the driver raises as AwaErrors."""
+    def queue_stats(self) -> list[QueueStat]:
+        """Return how every queue stands, by name."""
+        with self._using("read queue statistics") as connection:
+            return control.queue_stats(connection)
+
+    def pause_queue(self, queue: str, paused_by: str | None = None) -> None:
+        """Let nobody take jobs from a queue; inserting goes on, running jobs finish. `paused_by` says who did it."""
+        check_name("queue", queue)
+        with self._using(f"pause queue {queue!r}") as connection:
+            control.pause(connection, queue, paused_by)
+
+    def resume_queue(self, queue: str) -> None:
+        """Let jobs of a paused queue be taken again; nothing happens to one that is not paused."""
+        check_name("queue", queue)
+        with self._using(f"resume queue {queue!r}") as connection:
+            control.resume(connection, queue)
 
     def queue_policy(self, queue: str) -> QueuePolicy:
         """Return how the jobs of a queue are treated; of one that nobody has configured, the defaults."""

@@ -18,8 +18,7 @@ from typing import Final
 
 from awa.database.async_facade import Facade
 from awa.database.async_turns import Turns
-from awa.database.pool import IDLE_S, WAIT_S, is_alive
-from awa.errors import DatabaseError
+from awa.database.pool import IDLE_S, WAIT_S, is_alive, none_free
 
 Opener = Callable[[], Facade]
 _Owner = tuple[int, asyncio.AbstractEventLoop]
@@ -74,10 +73,7 @@ class _Connections:
     def take(self, open_one: Opener) -> Facade:
         """Return the connection last returned, if it lives, or a new one."""
         if not self._turns.begin(WAIT_S):
-            raise DatabaseError(
-                f"all {self._max} connections of this client were in use for {WAIT_S:.0f} s. A transaction() holds "
-                "one until its end; end transactions sooner, or give the client a larger max_connections"
-            )
+            raise none_free(self._max)
         try:
             return self._take_idle() or open_one()
         except BaseException:

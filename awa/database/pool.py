@@ -135,10 +135,7 @@ class _Connections:
         """Return an idle connection, or None for leave to open one."""
         with self._returned:
             if not self._returned.wait_for(lambda: self._idle or self._count < self._max, WAIT_S):
-                raise DatabaseError(
-                    f"all {self._max} connections of this client were in use for {WAIT_S:.0f} s. A transaction() holds "
-                    "one until its end; end transactions sooner, or give the client a larger max_connections"
-                )
+                raise none_free(self._max)
             if self._idle:
                 return self._idle.pop().connection
             self._count += 1
@@ -155,6 +152,14 @@ class _Connections:
         with self._returned:
             self._count -= 1
             self._returned.notify()
+
+
+def none_free(connections_max: int) -> DatabaseError:
+    """Return what to raise when all connections have been in use for `WAIT_S`."""
+    return DatabaseError(
+        f"all {connections_max} connections of this client were in use for {WAIT_S:.0f} s. A transaction() holds one "
+        "until its end; end transactions sooner, or give the client a larger max_connections"
+    )
 
 
 def is_alive(connection: HasSocket) -> bool:

@@ -138,8 +138,8 @@ def _mirrored(value: type, other: str) -> str:
 
 
 def _members_of(value: type) -> Iterator[tuple[str, Any]]:
-    """The public methods and properties that a class and its bases of ours define, bases first."""
-    for owner in reversed(value.__mro__):
+    """The public methods and properties that a class and its bases of ours define: bases first, as it names them."""
+    for owner in (*value.__mro__[1:], value):
         if not owner.__module__.startswith("awa."):
             continue
         for name, member in vars(owner).items():

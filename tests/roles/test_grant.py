@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,11 +11,12 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
+from awa import embedded, migrate
 from awa.cli import main
 from awa.database import roles, schema
 from awa.embedded.binaries import find_wheel
 from tests.fixtures.clusters import Cluster, own_cluster
-from tests.fixtures.postgres import OWNER
+from tests.fixtures.postgres import OWNER, ensure_logins
 
 AT_ONCE = 8
 RIGHTS = """
@@ -91,6 +93,24 @@ def test_roles_made_by_many_at_once(cluster: Cluster) -> None:
         with ThreadPoolExecutor(2 * AT_ONCE) as threads:
             list(threads.map(one, databases * 2))
         assert [name for name, _ in known(admin)] == sorted(roles.NAMES)
+
+
+def test_migrate_grants_in_python_too(
+    server: embedded.Server, empty_database: str, connect: Callable[..., psycopg.Connection[Any]]
+) -> None:
+    ensure_logins(server)
+    may_insert = "select has_schema_privilege('awa_producer', 'awa', 'usage')"
+    onlooker = connect(empty_database)
+
+    assert asyncio.run(migrate(empty_database)) == [1]
+    assert onlooker.execute(may_insert).fetchone() == (False,)
+
+    assert asyncio.run(migrate(empty_database, roles=True)) == []
+    assert onlooker.execute(may_insert).fetchone() == (True,)
+
+    rights = onlooker.execute(RIGHTS).fetchall()
+    awa(empty_database, "--roles")
+    assert onlooker.execute(RIGHTS).fetchall() == rights
 
 
 def test_options_that_do_not_fit() -> None:

@@ -1,0 +1,17 @@
+"""What the parts of a client have in common: a connection, wherever it comes from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
+from typing import Any
+
+import psycopg
+
+
+class Connected(ABC):
+    """Does what it does over whatever connection its subclass provides."""
+
+    @abstractmethod
+    def _using(self, doing: str) -> AbstractContextManager[psycopg.Connection[Any]]:
+        """Lend a connection for what is done ("insert a job"), and raise what the driver raises as AwaErrors."""

@@ -1,0 +1,96 @@
+"""Bulk inserts by the names they have in the other Awa: what they return differs from what `insert_many` does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from awa.database.borrowed import as_one
+from awa.engine import insert as engine
+from awa.insert_options import DEFAULT_PRIORITY, JobOpts
+from awa.inserted import added_job
+from awa.inserting import Inserter, is_strict, reported
+from awa.job import Job
+from awa.producing import new_jobs
+
+
+class Copier(Inserter):
+    """Inserts many jobs, and returns the jobs or their number."""
+
+    def insert_many_copy(
+        self,
+        jobs: Iterable[Any],
+        *,
+        kind: str | None = None,
+        queue: str | None = None,
+        priority: int = DEFAULT_PRIORITY,
+        max_attempts: int | None = None,
+        timeout: float | None = None,
+        tags: list[str] | None = None,
+        metadata: Any = None,
+        run_at: Any = None,
+        delay: float | timedelta | None = None,
+        expires_at: Any = None,
+        unique_opts: Mapping[str, Any] | None = None,
+        ordering_key: str | bytes | Sequence[int] | None = None,
+        opts: JobOpts | None = None,
+    ) -> list[Job]:
+        """Insert as `insert_many` does, and return the jobs, which are all in memory for that."""
+        shared = {
+            "kind": kind,
+            "queue": queue,
+            "priority": priority,
+            "max_attempts": max_attempts,
+            "timeout": timeout,
+            "tags": tags,
+            "metadata": metadata,
+            "run_at": run_at,
+            "delay": delay,
+            "expires_at": expires_at,
+            "unique_opts": unique_opts,
+            "ordering_key": ordering_key,
+        }
+        given = list(new_jobs(self.registry, jobs, shared, opts))
+        with self._using("insert jobs") as connection, as_one(connection):
+            ids = engine.insert_many(connection, given)
+            reported(ids, is_strict(unique_opts))
+            new = [(job, job_id) for job, job_id in zip(given, ids, strict=True) if job_id is not None]
+            added = engine.added(connection, [job_id for _, job_id in new])
+        return [added_job(job, each) for (job, _), each in zip(new, added, strict=True)]
+
+    def enqueue_many_copy(
+        self,
+        jobs: Iterable[Any],
+        *,
+        kind: str | None = None,
+        queue: str | None = None,
+        priority: int = DEFAULT_PRIORITY,
+        max_attempts: int | None = None,
+        timeout: float | None = None,
+        tags: list[str] | None = None,
+        metadata: Any = None,
+        run_at: Any = None,
+        delay: float | timedelta | None = None,
+        expires_at: Any = None,
+        unique_opts: Mapping[str, Any] | None = None,
+        ordering_key: str | bytes | Sequence[int] | None = None,
+        opts: JobOpts | None = None,
+    ) -> int:
+        """Insert as `insert_many` does, and return how many jobs were inserted."""
+        return self.insert_many(
+            jobs,
+            kind=kind,
+            queue=queue,
+            priority=priority,
+            max_attempts=max_attempts,
+            timeout=timeout,
+            tags=tags,
+            metadata=metadata,
+            run_at=run_at,
+            delay=delay,
+            expires_at=expires_at,
+            unique_opts=unique_opts,
+            ordering_key=ordering_key,
+            opts=opts,
+        ).inserted

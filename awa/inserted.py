@@ -1,0 +1,101 @@
+"""From what the database says of an insert to what its caller gets: the new job, or the one that was there before."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Final
+
+from awa import codec
+from awa.engine.insert import Added, Inserted, NewJob
+from awa.errors import UniqueConflict
+from awa.job import Job, JobState
+from awa.moments import moment
+from awa.policy import seconds_of
+from awa.unique.options import UniqueOptions
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def inserted_job(job: NewJob, inserted: Inserted, unique: UniqueOptions | None = None) -> Job:
+    """Return a job as it stands right after its insert, or the one that holds its unique key.
+
+    Raises UniqueConflict where that is not what was asked for.
+    """
+    if inserted.outcome != "inserted":
+        return _holder(job, inserted, unique)
+    return new_row(
+        job,
+        inserted.id,
+        JobState.parse(inserted.state),
+        created_at=_time(inserted.created_us),
+        run_at=_time(inserted.run_us),
+    )
+
+
+def added_job(job: NewJob, added: Added) -> Job:
+    """Return a job of a bulk insert."""
+    created_at = added.created_at.astimezone(timezone.utc)
+    run_at = added.run_at.astimezone(timezone.utc) if added.run_at else created_at
+    state = JobState.Scheduled if added.later else JobState.Available
+    return new_row(job, added.id, state, created_at=created_at, run_at=run_at)
+
+
+def new_row(job: NewJob, job_id: int, state: JobState, *, created_at: datetime, run_at: datetime) -> Job:
+    """Return a job that has just been inserted."""
+    return Job(
+        id=job_id,
+        kind=job.kind,
+        queue=job.queue,
+        state=state,
+        priority=job.priority,
+        attempt=0,
+        max_attempts=job.max_attempts,
+        timeout=seconds_of(job.timeout_ms),
+        args=codec.decode(job.args),
+        tags=list(job.tags or ()),
+        metadata=codec.decode(job.metadata) if job.metadata else {},
+        run_at=run_at,
+        created_at=created_at,
+        expires_at=job.expires_at,
+        unique_key=None if job.unique is None else job.unique.key,
+        ordering_key=job.ordering_key,
+    )
+
+
+def _holder(job: NewJob, inserted: Inserted, unique: UniqueOptions | None) -> Job:
+    on_conflict = (unique and unique.on_conflict) or "error"
+    row = codec.decode((inserted.existing or "{}").encode())
+    if inserted.outcome == "existing" and on_conflict != "skip":
+        started = ", and it has been started, so it cannot be replaced" if on_conflict == "replace" else ""
+        raise UniqueConflict(
+            f"could not insert a job of kind {job.kind!r}: job {inserted.id} ({row['state']}) holds its unique key"
+            f"{started}. Nothing was inserted, and the transaction can go on",
+            inserted.id,
+        )
+    return Job(
+        id=inserted.id,
+        kind=row["kind"],
+        queue=row["queue"],
+        state=JobState.parse(inserted.state),
+        priority=row["priority"],
+        attempt=row["attempt"],
+        max_attempts=row["max_attempts"],
+        timeout=seconds_of(row["timeout_ms"]),
+        args=row["args"],
+        tags=row["tags"],
+        metadata=row["metadata"],
+        unique_key=_unhex(row["unique_key"]),
+        ordering_key=_unhex(row["ordering_key"]),
+        run_at=_time(inserted.run_us),
+        created_at=_time(inserted.created_us),
+        expires_at=None if row["expires_at"] is None else moment(row["expires_at"]),
+        conflict="replaced" if inserted.outcome == "replaced" else "skipped",
+    )
+
+
+def _unhex(text: str | None) -> bytes | None:
+    return None if text is None else bytes.fromhex(text.removeprefix("\\x"))
+
+
+def _time(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
