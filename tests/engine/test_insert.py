@@ -1,6 +1,7 @@
 """Insert: one job, and many by COPY; what arrives is what was given."""
 
 import json
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -8,7 +9,7 @@ import psycopg
 import pytest
 
 from awa.engine import lead
-from awa.engine.insert import CHUNK_JOBS, NewJob, insert, insert_many
+from awa.engine.insert import CHUNK_JOBS, NewJob, Unique, insert, insert_many, insert_many_by
 from tests.engine.helpers import Connection, add, new
 from tests.fixtures.postgres import both_servers
 
@@ -175,13 +176,20 @@ def test_created_at_is_the_statements_time_not_the_transactions(db: Connection) 
         {"queue": ""},
         {"kind": "x" * 201},
         {"tags": ["t"] * 21},
+        {"unique": Unique(b"k" * 65, 159)},
+        {"unique": Unique(b"k", 4)},
+        {"ordering_key": b"k" * 1001},
     ],
 )
-def test_the_table_refuses_what_validation_let_through(db: Connection, fields: dict[str, Any]) -> None:
-    with pytest.raises((psycopg.errors.CheckViolation, psycopg.errors.InvalidParameterValue)):  # by the function
+def test_the_functions_refuse_what_validation_let_through(db: Connection, fields: dict[str, Any]) -> None:
+    def execute(sql: bytes, parameters: Mapping[str, Any]) -> list[Any]:
+        return db.execute(sql, parameters).fetchall()
+
+    refused = (psycopg.errors.CheckViolation, psycopg.errors.InvalidParameterValue)
+    with pytest.raises(refused):
         insert(db, new(**fields))
-    with pytest.raises(psycopg.errors.CheckViolation), db.transaction():
-        insert_many(db, [new(), new(**fields)])
+    with pytest.raises(refused):
+        insert_many_by(execute, [new(), new(**fields)])
     assert db.execute("select count(*) from awa.job_log").fetchone() == (0,)
 
 
