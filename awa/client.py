@@ -72,6 +72,7 @@ class Client(Registrar, Copier, Jobs, Queues, DeadLetters):
         self._source = self._source_of(database_url, max_connections)
         self.registry = Registry(payload_bytes_max=check_whole("payload_bytes_max", payload_bytes_max, PAYLOAD_BYTES))
         self._is_checked = self._source.is_callers
+        self._may_read_ahead = not self._source.is_callers
         self._is_closed = False
 
     @property

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from awa.database.borrowed import as_one
-from awa.engine import insert as engine
+from awa.engine import bulk
 from awa.insert_options import DEFAULT_PRIORITY, JobOpts
 from awa.inserted import added_job
 from awa.inserting import Inserter, is_strict, reported
@@ -53,10 +53,10 @@ class Copier(Inserter):
         }
         given = list(new_jobs(self.registry, jobs, shared, opts))
         with self._using("insert jobs") as connection, as_one(connection):
-            ids = engine.insert_many(connection, given)
+            ids = bulk.insert_many(connection, given)
             reported(ids, is_strict(unique_opts))
             new = [(job, job_id) for job, job_id in zip(given, ids, strict=True) if job_id is not None]
-            added = engine.added(connection, [job_id for _, job_id in new])
+            added = bulk.added(connection, [job_id for _, job_id in new])
         return [added_job(job, each) for (job, _), each in zip(new, added, strict=True)]
 
     def enqueue_many_copy(

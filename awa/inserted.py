@@ -6,7 +6,8 @@ from datetime import datetime, timedelta, timezone
 from typing import Final
 
 from awa import codec
-from awa.engine.insert import Added, Inserted, NewJob
+from awa.engine.bulk import Added
+from awa.engine.insert import Inserted, NewJob
 from awa.errors import UniqueConflict
 from awa.job import Job, JobState
 from awa.moments import moment

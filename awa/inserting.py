@@ -11,6 +11,7 @@ from awa.connected import Connected
 from awa.database.borrowed import as_one
 from awa.database.errors import translated_foreign
 from awa.database.foreign import foreign
+from awa.engine import bulk
 from awa.engine import insert as engine
 from awa.engine.insert import Execute, Inserted, NewJob
 from awa.errors import UniqueConflict, ValidationError
@@ -26,6 +27,8 @@ class Inserter(Connected):
 
     registry: Registry
     """The tasks whose queues jobs go to when no queue is given."""
+    _may_read_ahead: bool = False
+    """Whether the connections that are lent are nobody else's: then what yields jobs cannot be using one."""
 
     def _over(self, theirs: Any) -> Execute:
         """Return what runs a statement over a connection of the application's. Raises TypeError for what is none."""
@@ -159,9 +162,9 @@ class Inserter(Connected):
         if theirs is not None:
             execute = self._over(theirs)
             with translated_foreign("insert jobs"):
-                return reported(engine.insert_many_by(execute, given), must_all)
+                return reported(bulk.insert_many_by(execute, given), must_all)
         with self._using("insert jobs") as ours, as_one(ours):
-            return reported(engine.insert_many(ours, given), must_all)
+            return reported(bulk.insert_many(ours, given, ahead=self._may_read_ahead), must_all)
 
 
 def insert_over(execute: Execute, job: NewJob, *, replace: bool) -> Inserted:

@@ -17,3 +17,9 @@ def numbers(values: Iterable[int | float]) -> str:
 def byte_strings(values: Iterable[bytes]) -> str:
     """Return a Postgres array literal of byte strings, in hexadecimal."""
     return "{" + ",".join([r"\\x" + value.hex() for value in values]) + "}"
+
+
+def texts(values: Iterable[str]) -> str:
+    """Return the array literal of some texts."""
+    quoted = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
+    return "{" + ",".join(f'"{value}"' for value in quoted) + "}"

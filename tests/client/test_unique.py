@@ -12,7 +12,8 @@ import psycopg
 import pytest
 
 from awa import Cancel, Client, DatabaseError, JobState, RetryAfter, UniqueConflict, ValidationError
-from awa.engine.insert import NewJob, Unique, insert_many
+from awa.engine.bulk import insert_many
+from awa.engine.insert import NewJob, Unique
 from awa.engine.promote import promote
 from awa.engine.seal import seal_all
 from awa.engine.settle import release
@@ -308,7 +309,7 @@ def test_two_bulk_inserts_with_the_same_keys_in_other_orders(
     client: Client, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many parts they are sent in: none of them has some keys and waits for others meanwhile."""
-    monkeypatch.setattr("awa.engine.insert.CHUNK_JOBS", 10)
+    monkeypatch.setattr("awa.engine.bulk.CHUNK_JOBS", 10)
     connection.execute("set lock_timeout = '5s'")
 
     def ours() -> Iterator[dict[str, int]]:

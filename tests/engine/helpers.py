@@ -10,8 +10,9 @@ from psycopg import sql
 
 from awa.database.statements import statement
 from awa.engine import lead, retire
+from awa.engine.bulk import insert_many
 from awa.engine.claim import FROM_THE_START, Claimed, Want, claim, lanes
-from awa.engine.insert import NewJob, insert, insert_many
+from awa.engine.insert import NewJob, insert
 from awa.engine.seal import seal_all
 from awa.job import JobState
 from awa.outcome import Settlement

@@ -9,7 +9,8 @@ import psycopg
 import pytest
 
 from awa.engine import lead
-from awa.engine.insert import CHUNK_JOBS, NewJob, Unique, insert, insert_many, insert_many_by
+from awa.engine.bulk import CHUNK_JOBS, insert_many, insert_many_by
+from awa.engine.insert import NewJob, Unique, insert
 from tests.engine.helpers import Connection, add, new
 from tests.fixtures.postgres import both_servers
 

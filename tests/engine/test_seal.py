@@ -7,7 +7,7 @@ import pytest
 
 from awa.database.statements import statement
 from awa.engine import retire
-from awa.engine.insert import insert_many
+from awa.engine.bulk import insert_many
 from awa.engine.seal import BATCH_JOBS_MAX, STEP_JOBS_MAX, reseal, seal, seal_all
 from tests.engine.helpers import (
     Connection,

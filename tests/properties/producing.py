@@ -7,7 +7,8 @@ from datetime import datetime, timedelta, timezone
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from awa.engine.insert import NewJob, insert, insert_many
+from awa.engine.bulk import insert_many
+from awa.engine.insert import NewJob, insert
 from tests.properties.model import ModelJob
 from tests.properties.world import KINDS, QUEUES, Producer, World, pick
 

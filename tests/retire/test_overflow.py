@@ -10,7 +10,7 @@ import pytest
 
 from awa import telemetry
 from awa.database.connections import connect
-from awa.engine import claim, insert, lead, retire, seal
+from awa.engine import bulk, claim, insert, lead, retire, seal
 from awa.engine.insert import NewJob
 from tests.fixtures.postgres import both_servers
 from tests.fixtures.waiting import Session
@@ -31,7 +31,7 @@ def run_past_the_end(db: Connection, jobs: int) -> list[int]:
     (end,) = db.execute("select max(hi) from awa.segment").fetchone() or (0,)
     db.execute("select setval('awa.job_id', %s)", [end - 1 - jobs // 2])
     with db.transaction():
-        return insert.insert_many(db, [JOB] * jobs)
+        return bulk.insert_many(db, [JOB] * jobs)
 
 
 def placed(db: Connection) -> list[int]:
