@@ -10,7 +10,7 @@ from awa.database.borrowed import as_one
 from awa.engine import bulk
 from awa.insert_options import DEFAULT_PRIORITY, JobOpts
 from awa.inserted import added_job
-from awa.inserting import Inserter, is_strict, reported
+from awa.inserting import Inserter, reported
 from awa.job import Job
 from awa.producing import new_jobs
 
@@ -53,11 +53,11 @@ class Copier(Inserter):
         }
         given = list(new_jobs(self.registry, jobs, shared, opts))
         with self._using("insert jobs") as connection, as_one(connection):
-            ids = bulk.insert_many(connection, given)
-            reported(ids, is_strict(unique_opts))
-            new = [(job, job_id) for job, job_id in zip(given, ids, strict=True) if job_id is not None]
-            added = bulk.added(connection, [job_id for _, job_id in new])
-        return [added_job(job, each) for (job, _), each in zip(new, added, strict=True)]
+            done = bulk.insert_many(connection, given)
+            reported(done)
+            added = bulk.added(connection, done)
+        new = (job for job, job_id in zip(given, done.ids, strict=True) if job_id is not None)
+        return [added_job(job, each) for job, each in zip(new, added, strict=True)]
 
     def enqueue_many_copy(
         self,

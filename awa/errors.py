@@ -22,7 +22,7 @@ class UniqueConflict(AwaError):
     def __init__(self, message: str, job_id: int | None = None) -> None:
         super().__init__(message)
         self.job_id = job_id
-        """The job that holds the key; None where it was not a job's unique key."""
+        """The job that holds the key; None where it was no job's unique key, or one of the same bulk insert has it."""
 
     def __reduce__(self) -> tuple[type["UniqueConflict"], tuple[str, int | None]]:
         return UniqueConflict, (str(self), self.job_id)

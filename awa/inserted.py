@@ -67,10 +67,10 @@ def _holder(job: NewJob, inserted: Inserted, unique: UniqueOptions | None) -> Jo
     on_conflict = (unique and unique.on_conflict) or "error"
     row = codec.decode((inserted.existing or "{}").encode())
     if inserted.outcome == "existing" and on_conflict != "skip":
-        started = ", and it has been started, so it cannot be replaced" if on_conflict == "replace" else ""
+        taken = ", and it has been started or just taken by a worker, so it cannot be replaced"
         raise UniqueConflict(
             f"could not insert a job of kind {job.kind!r}: job {inserted.id} ({row['state']}) holds its unique key"
-            f"{started}. Nothing was inserted, and the transaction can go on",
+            f"{taken if on_conflict == 'replace' else ''}. Nothing was inserted, and the transaction can go on",
             inserted.id,
         )
     return Job(

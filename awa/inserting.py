@@ -13,6 +13,7 @@ from awa.database.errors import translated_foreign
 from awa.database.foreign import foreign
 from awa.engine import bulk
 from awa.engine import insert as engine
+from awa.engine.bulk import Bulk
 from awa.engine.insert import Execute, Inserted, NewJob
 from awa.errors import UniqueConflict, ValidationError
 from awa.insert_options import DEFAULT_PRIORITY, JobOpts, check_options
@@ -141,6 +142,8 @@ class Inserter(Connected):
 
         Jobs whose unique key is held, by a job that is there or by one before them, are left out, and reported in the
         result. With `on_conflict` "error" one of them is enough for UniqueConflict, and nothing is inserted.
+
+        Over a `connection` or `session` it is one statement, with all jobs in memory.
         """
         shared = {
             "kind": kind,
@@ -157,14 +160,13 @@ class Inserter(Connected):
             "ordering_key": ordering_key,
         }
         given = new_jobs(self.registry, jobs, shared, opts)
-        must_all = is_strict(unique_opts)
         theirs = one_of(connection, session)
         if theirs is not None:
             execute = self._over(theirs)
             with translated_foreign("insert jobs"):
-                return reported(bulk.insert_many_by(execute, given), must_all)
+                return reported(bulk.insert_many_by(execute, given))
         with self._using("insert jobs") as ours, as_one(ours):
-            return reported(bulk.insert_many(ours, given, ahead=self._may_read_ahead), must_all)
+            return reported(bulk.insert_many(ours, given, ahead=self._may_read_ahead))
 
 
 def insert_over(execute: Execute, job: NewJob, *, replace: bool) -> Inserted:
@@ -181,20 +183,18 @@ def one_of(connection: Any, session: Any) -> Any:
     return session if connection is None else connection
 
 
-def is_strict(unique_opts: Mapping[str, Any] | None) -> bool:
-    """Whether one duplicate is enough to insert nothing."""
-    return bool(unique_opts) and unique_opts is not None and unique_opts.get("on_conflict") == "error"
-
-
-def reported(ids: list[int | None], must_all: bool) -> InsertedMany:
-    """Return what a bulk insert did, and tell of it. Raises UniqueConflict for duplicates where it `must_all`."""
-    skipped_at = tuple(at for at, job_id in enumerate(ids) if job_id is None)
-    if skipped_at and must_all:
+def reported(done: Bulk) -> InsertedMany:
+    """Return what a bulk insert did, and tell of it. Raises UniqueConflict for one that must not be left out."""
+    if done.conflict is not None:
+        at, holder = done.conflict
+        by = "one before it has the same one" if holder is None else f"job {holder} holds it"
         raise UniqueConflict(
-            f"{len(skipped_at)} of {len(ids)} jobs have a unique key that another job holds, the first of them "
-            f"jobs[{skipped_at[0]}]. Nothing was inserted; with on_conflict 'skip' those are left out"
+            f"the unique key of jobs[{at}] is taken: {by}. Nothing was inserted; with on_conflict 'skip' such jobs are "
+            "left out",
+            holder,
         )
-    new = [job_id for job_id in ids if job_id is not None]
+    skipped_at = tuple(at for at, job_id in enumerate(done.ids) if job_id is None)
+    new = [job_id for job_id in done.ids if job_id is not None]
     if new:
         telemetry.emit(telemetry.INSERT_JOBS, jobs=len(new))
     return InsertedMany(new, len(new), len(skipped_at), skipped_at)

@@ -115,7 +115,10 @@ def _own(opts: Any) -> Mapping[str, Any]:
 def _job(registry: Registry, args: Any, options: Options, route: tuple[str, str, int]) -> NewJob:
     kind, queue, max_attempts = route
     raw, is_in_order = codec.encode_args_in_order(args, bytes_max=registry.payload_bytes_max)
-    unique = options.unique
+    key, unique = None, options.unique
+    if unique is not None:
+        digest = key_for(kind, queue, raw, unique, is_in_order=is_in_order)
+        key = Unique(digest, unique.states, unique.on_conflict == "error")
     return NewJob(
         queue,
         kind,
@@ -128,7 +131,7 @@ def _job(registry: Registry, args: Any, options: Options, route: tuple[str, str,
         options.timeout_ms,
         options.delay_s,
         options.expires_at,
-        None if unique is None else Unique(key_for(kind, queue, raw, unique, is_in_order=is_in_order), unique.states),
+        key,
         options.ordering_key,
     )
 

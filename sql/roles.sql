@@ -41,8 +41,7 @@ grant select on awa.jobs, awa.attempts, awa.deaths, awa.body, awa.job_log, awa.a
 -- marked anew after a restore (xid), and never changed.
 grant insert, update, delete on awa.batch, awa.deferred, awa.line, awa.attempt_log to awa_worker, awa_admin;
 grant update (xid), delete on awa.job_log to awa_worker, awa_admin;
-grant insert on awa.queue to awa_worker, awa_admin;
-grant insert, update on awa.lane to awa_worker, awa_admin;
+grant insert on awa.lane to awa_worker, awa_admin;
 grant select, insert, delete on awa.seal, awa.line_freed to awa_worker, awa_admin;
 grant select, insert, update, delete on awa.expiring to awa_worker, awa_admin;
 grant select, update (states), delete on awa.unique_claim to awa_worker, awa_admin;
@@ -63,6 +62,6 @@ grant select, insert, delete on awa.idle to awa_worker, awa_admin;
 grant select, update on awa.leader to awa_worker, awa_admin;
 
 -- control: queues, and jobs that run again
-grant update on awa.queue to awa_admin;
+grant insert, update on awa.queue to awa_admin;
 grant insert on awa.unique_claim to awa_admin;
 grant insert, update on awa.rerouted to awa_admin;

@@ -152,19 +152,20 @@ language sql immutable parallel safe as $$
                                else make_interval(secs => coalesce(ageing_s, 60)) end
 $$;
 
--- What a batch has in common: queue, kind and priority. The flags say what has been
--- seen in the lane, so that others pay nothing for it: jobs with a unique key, jobs
--- with an ordering key.
+-- What a batch has in common: queue, kind and priority. The flags say what there may be
+-- in the lane, so that others pay nothing for it: jobs with a unique key, jobs with an
+-- ordering key. A row is never changed, and nobody looks for one that is not committed:
+-- a seal must not wait for somebody's open transaction. So two may be alike.
 create table awa.lane (
   id             integer generated always as identity primary key,
   queue          text     not null,
   kind           text     not null,
   priority       smallint not null,
   is_unique      boolean  not null default false,
-  is_ordered     boolean  not null default false,
-  unique (queue, kind, priority)
+  is_ordered     boolean  not null default false
 );
 
+create index lane_of on awa.lane (queue, kind, priority);
 create index lane_unique on awa.lane (id) where is_unique;
 create index lane_ordered on awa.lane (id) where is_ordered;
 
@@ -240,8 +241,9 @@ create table awa.replaced (
 --   1 waiting  here and nowhere else, until the head is out of the way
 --   2 head     in a batch, or in deferred where a retry holds the line
 --   3 started  a worker has begun it, and the queue is not serial
---   4 stopping cancelled while a worker had it, and the queue is serial: nobody follows
---              until that worker has let go of it, or is gone
+--   4 stopping cancelled, or completed by its own handler, while a worker had it, and
+--              the queue is serial: nobody follows until that worker has let go of it,
+--              or is gone
 create table awa.line (
   job_id    bigint      primary key,
   pos       bigint      generated always as identity,
@@ -255,7 +257,7 @@ create table awa.line (
 );
 
 create index line_waiting on awa.line (queue, key, pos) where state = 1;
-create index line_head on awa.line (queue, key) where state in (2, 4);
+create index line_head on awa.line (queue, key) where state >= 2;
 create index line_stopping on awa.line (job_id) where state = 4;
 
 -- Lines in which something has changed, so that there may be a new head. Written by
@@ -592,16 +594,26 @@ create type awa.inserted_job as (
 create function awa.check_job(
   p_kind text, p_queue text, p_priority integer, p_max_attempts integer, p_run_at timestamptz, p_delay_s numeric,
   p_expires_at timestamptz, p_unique_key bytea, p_unique_states integer, p_ordering_key bytea, p_timeout_ms bigint,
-  p_tags text[], p_args jsonb
+  p_tags text[], p_args jsonb, p_metadata jsonb
 ) returns void
 language plpgsql stable as $$
+declare
+  -- What clients in every language can read.
+  v_depth  constant jsonpath    := '$.**{65}';
+  v_huge   constant jsonpath    := '$.** ? (@.type() == "number" && (@ > 1.7e308 || @ < -1.7e308))';
+  v_first  constant timestamptz := '0002-01-01 00:00:00+00';
+  v_last   constant timestamptz := '9999-01-01 00:00:00+00';
+  -- Clocks differ: a time that has passed here may be to come where the job was made.
+  v_recent constant timestamptz := clock_timestamp() - interval '1 minute';
 begin
   -- Most jobs are like this: one expression costs half of what the tests below do.
   if char_length(p_kind) between 1 and 200 and char_length(p_queue) between 1 and 200
      and (p_kind || p_queue) !~ '[\x01-\x1f\x7f-\x9f]' and p_priority between 1 and 4
      and p_max_attempts between 1 and 1000 and p_unique_states = 159 and jsonb_typeof(p_args) = 'object'
      and p_run_at is null and p_delay_s is null and p_expires_at is null and p_unique_key is null
-     and p_ordering_key is null and p_timeout_ms is null and p_tags is null then
+     and p_ordering_key is null and p_timeout_ms is null and p_tags is null and p_metadata is null
+     and not jsonb_path_exists(p_args, '$.**{65}')
+     and not jsonb_path_exists(p_args, '$.** ? (@.type() == "number" && (@ > 1.7e308 || @ < -1.7e308))') then
     return;
   end if;
   if p_kind is null then
@@ -616,6 +628,8 @@ begin
     raise exception 'priority is %; it must be a whole number from 1 to 4', p_priority using errcode = '23514';
   elsif p_max_attempts not between 1 and 1000 then
     raise exception 'max_attempts is %; it must be a whole number from 1 to 1000', p_max_attempts using errcode = '23514';
+  elsif array_ndims(p_tags) > 1 then
+    raise exception 'tags has % dimensions; it must be a list', array_ndims(p_tags) using errcode = '23514';
   elsif cardinality(p_tags) > 20 then
     raise exception 'tags has % entries; a job has at most 20', cardinality(p_tags) using errcode = '23514';
   elsif array_position(p_tags, null) is not null then
@@ -627,21 +641,25 @@ begin
       using errcode = '23514';
   elsif jsonb_typeof(p_args) <> 'object' then
     raise exception 'args are a JSON %; they must be an object', jsonb_typeof(p_args) using errcode = '22023';
+  elsif jsonb_path_exists(p_args, v_depth) or jsonb_path_exists(p_metadata, v_depth) then
+    raise exception 'args and metadata must not be nested deeper than 64' using errcode = '22023';
+  elsif jsonb_path_exists(p_args, v_huge) or jsonb_path_exists(p_metadata, v_huge) then
+    raise exception 'args and metadata must not hold numbers beyond 1.7e308' using errcode = '22023';
   elsif p_timeout_ms not between 0 and 2147483647 then
     raise exception 'timeout_ms is %; it must be a number of milliseconds from 0 to 2147483647', p_timeout_ms
       using errcode = '22023';
   elsif p_unique_states not between 1 and 255 then
     raise exception 'unique_states is %; it must be a mask of states from 1 to 255', p_unique_states using errcode = '22023';
-  elsif (p_unique_states >> case when p_delay_s > 0 or p_run_at > clock_timestamp() then 0 else 1 end) & 1 = 0 then
+  elsif (p_unique_states >> case when p_delay_s > 0 or p_run_at > v_recent then 0 else 1 end) & 1 = 0 then
     raise exception 'unique_states is %, which leaves out the state the job begins in: it would never hold its key',
       p_unique_states using errcode = '22023', hint = 'bit 0 is scheduled (a run_at that is to come), bit 1 is available';
   elsif p_delay_s is not null and p_run_at is not null then
     raise exception 'a job has either run_at or delay_s, not both' using errcode = '22023';
   elsif p_delay_s < 0 or p_delay_s > 3155760000 then
     raise exception 'delay_s is %; it must be a number of seconds from 0 to 3155760000', p_delay_s using errcode = '22023';
-  elsif not isfinite(p_run_at) or not isfinite(p_expires_at) then
-    raise exception 'run_at and expires_at must be points in time, not infinity' using errcode = '22023';
-  elsif p_expires_at <= clock_timestamp() then
+  elsif p_run_at not between v_first and v_last or p_expires_at not between v_first and v_last then
+    raise exception 'run_at and expires_at must lie in the years 2 to 9998' using errcode = '22023';
+  elsif p_expires_at <= v_recent then
     raise exception 'expires_at is %, which has passed: the job could never start', p_expires_at using errcode = '22023';
   elsif p_expires_at <= coalesce(p_run_at, clock_timestamp() + p_delay_s * interval '1 second') then
     raise exception 'expires_at is %, before the job may start', p_expires_at using errcode = '22023';
@@ -660,7 +678,8 @@ begin
   from jsonb_each(p_options) o
   join (values ('kind', 'string'), ('args', 'object'), ('queue', 'string'), ('priority', 'number'), ('run_at', 'string'),
                ('max_attempts', 'number'), ('tags', 'array'), ('unique_key', 'string'), ('unique_states', 'number'),
-               ('ordering_key', 'string'), ('timeout_ms', 'number'), ('delay_s', 'number'), ('expires_at', 'string')
+               ('ordering_key', 'string'), ('timeout_ms', 'number'), ('delay_s', 'number'), ('expires_at', 'string'),
+               ('required', 'boolean')
        ) as t(key, type) on t.key = o.key
   where jsonb_typeof(o.value) not in (t.type, 'null') limit 1;
   if found then
@@ -699,7 +718,9 @@ begin
   if not found then
     insert into awa.replaced values (p_id);
   end if;
-  if p_expires_at is not null then
+  -- One that is looked at earlier is put off then.
+  if p_expires_at is not null
+     and not exists (select from awa.expiring where job_id = p_id and expires_at <= p_expires_at) then
     insert into awa.expiring values (p_id, p_expires_at);
   end if;
   return true;
@@ -729,7 +750,7 @@ declare
   p_run_at        timestamptz := $5;
   p_max_attempts  integer     := coalesce($6, 25);
   p_tags          alias for $7;
-  p_metadata      alias for $8;
+  p_metadata      jsonb       := nullif($8, 'null');
   p_unique_key    alias for $9;
   p_unique_states integer     := coalesce($10, 159);
   p_ordering_key  alias for $11;
@@ -740,6 +761,8 @@ declare
   v_on_conflict   text        := 'error';
   v_unknown       text;
   v_holder        bigint;
+  v_states        integer;
+  v_state         awa.job_state;
   v_tries         integer     := 0;
   v_now           timestamptz;
   v_id            bigint;
@@ -773,7 +796,7 @@ begin
     end if;
   end if;
   perform awa.check_job(p_kind, p_queue, p_priority, p_max_attempts, p_run_at, v_delay_s, v_expires_at, p_unique_key,
-                        p_unique_states, p_ordering_key, v_timeout_ms, p_tags, p_args);
+                        p_unique_states, p_ordering_key, v_timeout_ms, p_tags, p_args, p_metadata);
   v_now := clock_timestamp();
   if v_delay_s > 0 then
     p_run_at := v_now + v_delay_s * interval '1 second';
@@ -787,22 +810,9 @@ begin
     insert into awa.unique_claim (key, job_id, states) values (p_unique_key, v_id, p_unique_states)
     on conflict do nothing;
     exit when found;
-    select job_id into v_holder from awa.unique_claim where key = p_unique_key;
+    select job_id, states into v_holder, v_states from awa.unique_claim where key = p_unique_key;
     continue when not found;
-    if v_on_conflict = 'error' then
-      raise exception 'job % holds the unique key %', v_holder, encode(p_unique_key, 'hex')
-        using errcode = 'unique_violation', constraint = 'unique_claim_pkey', schema = 'awa', table = 'unique_claim',
-              detail = v_holder::text, hint = 'opts on_conflict skip returns that job, replace changes one not yet started';
-    end if;
-    if v_on_conflict = 'replace' and awa.replace_job(v_holder, p_args, p_run_at, p_max_attempts, p_tags, p_metadata,
-                                                     v_timeout_ms::integer, v_expires_at) then
-      v_job.outcome := 'replaced';
-    else
-      v_job.outcome := 'existing';
-    end if;
-    select j.id, v_job.outcome, j.kind, j.queue, j.state, j.priority, j.attempt, j.max_attempts, j.timeout_ms, j.args,
-           j.metadata, j.tags, j.run_at, j.created_at, j.expires_at, j.unique_key, j.ordering_key
-    into v_job from awa.jobs j where j.id = v_holder;
+    select j.state into v_state from awa.jobs j where j.id = v_holder;
     if not found then
       -- Its row has just been moved by a retire, or somebody has deleted it by hand: a
       -- second statement sees which, unless the snapshot is the transaction's.
@@ -817,6 +827,29 @@ begin
       end if;
       continue;
     end if;
+    if (v_states >> array_position(enum_range(null::awa.job_state), v_state) - 1) & 1 = 0 then
+      -- It is in a state its mask leaves out, and has not been asked to let go yet: a
+      -- worker has taken it, and has not begun it.
+      update awa.unique_claim set job_id = v_id, states = p_unique_states
+      where key = p_unique_key and job_id = v_holder;
+      exit when found;
+      continue;
+    end if;
+    if v_on_conflict = 'error' then
+      raise exception 'job % holds the unique key %', v_holder, encode(p_unique_key, 'hex')
+        using errcode = 'unique_violation', constraint = 'unique_claim_pkey', schema = 'awa', table = 'unique_claim',
+              detail = v_holder::text, hint = 'opts on_conflict skip returns that job, replace changes one not yet started';
+    end if;
+    if v_on_conflict = 'replace' and awa.replace_job(v_holder, p_args, p_run_at, p_max_attempts, p_tags, p_metadata,
+                                                     v_timeout_ms::integer, v_expires_at) then
+      v_job.outcome := 'replaced';
+    else
+      v_job.outcome := 'existing';
+    end if;
+    select j.id, v_job.outcome, j.kind, j.queue, j.state, j.priority, j.attempt, j.max_attempts, j.timeout_ms, j.args,
+           j.metadata, j.tags, j.run_at, j.created_at, j.expires_at, j.unique_key, j.ordering_key
+    into v_job from awa.jobs j where j.id = v_holder;
+    continue when not found;
     if v_job.outcome = 'replaced' and (p_run_at > v_now) is not true and exists (select from awa.idle) then
       perform pg_notify('awa:wake', '');
     end if;
@@ -840,16 +873,23 @@ end $$;
 
 -- Many jobs at once: an array of objects, each with the parameters of insert_job and
 -- the entries of its opts, but on_conflict; keys in hexadecimal. A job whose unique
--- key is taken, by an older job or by one before it in the array, is left out.
--- Returns one row a job, by its place in the array from 0; id is null where it was
--- left out. Keys are taken in their order, so that two calls cannot wait for each
--- other.
-create function awa.insert_jobs(jobs jsonb) returns table (pos integer, id bigint)
+-- key is taken, by an older job or by one before it in the array, is left out; if it
+-- says "required": true, all are. Returns one row a job, by its place in the array from
+-- 0. outcome: inserted; existing: left out, and holder is the job that holds its key (null:
+-- one of these that was not inserted either); none: not inserted because of a required one. Keys are taken
+-- in their order, so that two calls cannot wait for each other.
+create function awa.insert_jobs(jobs jsonb)
+returns table (pos integer, id bigint, outcome text, created_at timestamptz, run_at timestamptz, holder bigint)
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
   p_jobs    alias for $1;
   v_unknown text;
+  v_ids     bigint[];
+  v_created timestamptz[];
+  v_run_at  timestamptz[];
+  v_keys    bytea[];
+  v_none    boolean;
 begin
   if jsonb_typeof(p_jobs) is distinct from 'array' then
     raise exception 'jobs must be a JSON array of objects' using errcode = '22023';
@@ -857,27 +897,28 @@ begin
   select key into v_unknown
   from jsonb_array_elements(p_jobs) as e(job) cross join lateral jsonb_object_keys(job) as key
   where key not in ('kind', 'args', 'queue', 'priority', 'run_at', 'max_attempts', 'tags', 'metadata', 'unique_key',
-                    'unique_states', 'ordering_key', 'timeout_ms', 'delay_s', 'expires_at') limit 1;
+                    'unique_states', 'ordering_key', 'timeout_ms', 'delay_s', 'expires_at', 'required') limit 1;
   if found then
     raise exception 'unknown option % in a job', quote_literal(v_unknown) using errcode = '22023';
   end if;
   perform awa.check_types(job) from jsonb_array_elements(p_jobs) as e(job);
-  return query
   with given as materialized (
-    select (e.ordinality - 1)::integer as pos, nextval('awa.job_id') as id, g.kind, coalesce(g.args, '{}') as args,
+    select e.ordinality as pos, nextval('awa.job_id') as id, g.kind, coalesce(g.args, '{}') as args,
            coalesce(g.queue, 'default') as queue, coalesce(g.priority, 2) as priority,
-           coalesce(g.max_attempts, 25) as max_attempts, g.tags, g.metadata, g.timeout_ms, g.expires_at,
+           coalesce(g.max_attempts, 25) as max_attempts, g.tags, nullif(g.metadata, 'null') as metadata, g.timeout_ms,
+           g.expires_at,
            case when g.delay_s > 0 then clock_timestamp() + g.delay_s * interval '1 second' else g.run_at end as run_at,
            decode(g.unique_key, 'hex') as unique_key, coalesce(g.unique_states, 159) as unique_states,
-           decode(g.ordering_key, 'hex') as ordering_key,
+           decode(g.ordering_key, 'hex') as ordering_key, g.required,
            awa.check_job(g.kind, coalesce(g.queue, 'default'), coalesce(g.priority, 2), coalesce(g.max_attempts, 25),
                          g.run_at, g.delay_s, g.expires_at, decode(g.unique_key, 'hex'), coalesce(g.unique_states, 159),
-                         decode(g.ordering_key, 'hex'), g.timeout_ms, g.tags, coalesce(g.args, '{}')) as checked
+                         decode(g.ordering_key, 'hex'), g.timeout_ms, g.tags, coalesce(g.args, '{}'),
+                         nullif(g.metadata, 'null')) as checked
     from jsonb_array_elements(p_jobs) with ordinality as e(job, ordinality)
     cross join lateral jsonb_to_record(e.job) as g(
       kind text, args jsonb, queue text, priority integer, run_at timestamptz, max_attempts integer, tags text[],
       metadata jsonb, unique_key text, unique_states integer, ordering_key text, timeout_ms bigint, delay_s numeric,
-      expires_at timestamptz)
+      expires_at timestamptz, required boolean)
   ), claimed as (
     insert into awa.unique_claim (key, job_id, states)
     select distinct on (g.unique_key) g.unique_key, g.id, g.unique_states from given g
@@ -891,16 +932,30 @@ begin
     select g.id, g.queue, g.kind, g.priority, g.max_attempts, g.timeout_ms, g.run_at, g.args, g.metadata, g.tags,
            g.expires_at, g.unique_key, case when g.unique_key is not null then g.unique_states end, g.ordering_key
     from given g join winning w on w.id = g.id order by g.pos
-    returning id
+    returning id, created_at, run_at
   )
-  select g.pos, w.id from given g left join written w on w.id = g.id order by g.pos;
-  if exists (select from awa.idle) then
+  select array_agg(w.id order by g.pos), array_agg(w.created_at order by g.pos), array_agg(w.run_at order by g.pos),
+         array_agg(case when w.id is null then g.unique_key end order by g.pos),
+         coalesce(bool_or(w.id is null and g.required), false)
+  into v_ids, v_created, v_run_at, v_keys, v_none
+  from given g left join written w on w.id = g.id;
+  if v_none then
+    delete from awa.job_log where id = any (v_ids);
+    delete from awa.unique_claim where job_id = any (v_ids);
+    v_ids := array_fill(null::bigint, array[cardinality(v_ids)]);
+  elsif exists (select from awa.idle) then
     perform pg_notify('awa:wake', '');
   end if;
+  return query
+  select (u.pos - 1)::integer, u.id,
+         case when u.id is not null then 'inserted' when u.key is not null then 'existing' else 'none' end,
+         case when u.id is not null then u.created_at end, case when u.id is not null then u.run_at end,
+         (select c.job_id from awa.unique_claim c where c.key = u.key)
+  from unnest(v_ids, v_created, v_run_at, v_keys) with ordinality as u(id, created_at, run_at, key, pos) order by u.pos;
 exception
   when invalid_text_representation or invalid_parameter_value or invalid_datetime_format or datetime_field_overflow
        or numeric_value_out_of_range or invalid_binary_representation then
-  raise exception 'a job has a value that cannot be read: %', sqlerrm using errcode = '22023';
+  raise exception 'a job has a value that cannot be: %', sqlerrm using errcode = '22023';
 end $$;
 
 revoke execute on function awa.contract_version, awa.check_types, awa.check_job, awa.replace_job, awa.insert_job, awa.insert_jobs from public;

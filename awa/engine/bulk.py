@@ -6,7 +6,7 @@ own, the next chunk is read while the server still works on the last one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final, NamedTuple
@@ -35,6 +35,7 @@ _COPY = statement("insert/copy")
 _MAY_COPY = statement("insert/may_copy")
 _INSERT_JOBS = statement("insert/insert_jobs")
 _INSERTED = statement("insert/inserted")
+_HOLDER = statement("control/holder")
 
 
 class Added(NamedTuple):
@@ -47,43 +48,65 @@ class Added(NamedTuple):
     """Whether run_at lies in the future, by the server's clock; None without a run_at."""
 
 
-def insert_many(
-    connection: psycopg.Connection[Any], jobs: Iterable[NewJob], *, ahead: bool = False
-) -> list[int | None]:
-    """Insert any number of jobs, holding at most `CHUNK_JOBS` of them in memory (`KEYED_JOBS` with unique keys).
+class Conflict(NamedTuple):
+    """A job that had to be left out, and must not be."""
 
-    Returns their ids, in order: None for each that was left out because another job holds its unique key.
+    at: int
+    """Its place among the jobs, from zero."""
+    holder: int | None
+    """The job that holds its unique key; None: one before it among these."""
+
+
+class Bulk:
+    """What became of the jobs of a bulk insert."""
+
+    def __init__(self) -> None:
+        self.ids: list[int | None] = []
+        """In their order: None for each that was left out because another job holds its unique key."""
+        self.conflict: Conflict | None = None
+        """The first of those that must not be left out: the transaction is to be undone, if anything was inserted."""
+        self.added: list[Added] = []
+        """What the server added to them, where that is known without asking."""
+
+
+def insert_many(connection: psycopg.Connection[Any], jobs: Iterable[NewJob], *, ahead: bool = False) -> Bulk:
+    """Insert any number of jobs, holding at most `CHUNK_JOBS` of them in memory (`KEYED_JOBS` with unique keys).
 
     The connection must be in a transaction: a part of the jobs is never committed alone. `ahead`: nothing that `jobs`
     does uses this connection, so that it may be asked for more while a chunk is being sent.
     """
-    ids: list[int | None] = []
+    bulk = Bulk()
     may_copy: bool | None = None
     chunks = Chunks(jobs)
-    while chunk := chunks.take():
+    while bulk.conflict is None and (chunk := chunks.take()):
         if may_copy is None:
             may_copy = _may_copy(connection)
-        ids += _copy(connection, chunk, chunks if ahead else None) if may_copy else _call(connection, chunk)
-    if ids and may_copy:
+        if may_copy:
+            _copy(bulk, connection, chunk, chunks if ahead else None)
+        else:
+            _note_called(bulk, chunk, connection.execute(_INSERT_JOBS, _records(chunk)))
+    if bulk.ids and may_copy:
         wake(connection)
-    return ids
+    return bulk
 
 
-def insert_many_by(execute: Execute, jobs: Iterable[NewJob]) -> list[int | None]:
+def insert_many_by(execute: Execute, jobs: Iterable[NewJob]) -> Bulk:
     """As `insert_many`, over a connection of the application's, by a function of the schema.
 
-    After an error a part of the jobs may have been inserted into the caller's transaction, which has failed then.
+    In one statement, however many jobs there are: only so are all of them inserted or none, whatever the connection's
+    transactions are like. Where there is a conflict, none is.
     """
-    ids: list[int | None] = []
-    chunks = Chunks(jobs)
-    while chunk := chunks.take():
-        ids += [row[0] for row in execute(_INSERT_JOBS, _records(chunk))]
-    return ids
+    bulk = Bulk()
+    given = list(jobs)
+    if given:
+        _note_called(bulk, given, execute(_INSERT_JOBS, _records(given)))
+    return bulk
 
 
-def added(connection: psycopg.Connection[Any], ids: Sequence[int]) -> list[Added]:
-    """Return what the server added to jobs just inserted, in the order of their ids, which is that of a bulk insert."""
-    return [Added(*row) for row in connection.execute(_INSERTED, {"ids": numbers(ids)})]
+def added(connection: psycopg.Connection[Any], bulk: Bulk) -> list[Added]:
+    """Return what the server added to the jobs just inserted, in their order."""
+    ids = [job for job in bulk.ids if job is not None]
+    return bulk.added or [Added(*row) for row in connection.execute(_INSERTED, {"ids": numbers(ids)})]
 
 
 class Chunks:
@@ -134,7 +157,7 @@ def _may_copy(connection: psycopg.Connection[Any]) -> bool:
     return row is not None and bool(row[0])
 
 
-def _copy(connection: psycopg.Connection[Any], chunk: list[NewJob], following: Chunks | None) -> list[int | None]:
+def _copy(bulk: Bulk, connection: psycopg.Connection[Any], chunk: list[NewJob], following: Chunks | None) -> None:
     taken = connection.execute(_TAKE_IDS, {"jobs": len(chunk)}, binary=True).fetchone()
     assert taken is not None
     ids: list[int | None] = taken[0]
@@ -142,13 +165,17 @@ def _copy(connection: psycopg.Connection[Any], chunk: list[NewJob], following: C
     if keyed:
         for at in _duplicates(connection, chunk, ids, keyed):
             ids[at] = None
+            unique = chunk[at].unique
+            if unique is not None and unique.is_required and bulk.conflict is None:
+                row = connection.execute(_HOLDER, {"key": unique.key}).fetchone()
+                bulk.conflict = Conflict(len(bulk.ids) + at, None if row is None or row[0] in ids else row[0])
     remaining = lines(ids, chunk, taken[1])
     with connection.cursor().copy(_COPY) as copy:
         while piece := b"".join(islice(remaining, PIECE_JOBS)):
             copy.write(piece)
             if following is not None:
                 following.read()
-    return ids
+    bulk.ids += ids
 
 
 def _duplicates(
@@ -165,8 +192,13 @@ def _duplicates(
     return [at for at in keyed if ids[at] in lost] if lost else []
 
 
-def _call(connection: psycopg.Connection[Any], chunk: list[NewJob]) -> list[int | None]:
-    return [row[0] for row in connection.execute(_INSERT_JOBS, _records(chunk))]
+def _note_called(bulk: Bulk, chunk: list[NewJob], answer: Iterable[Any]) -> None:
+    for job, (job_id, outcome, created_at, run_at, later, holder) in zip(chunk, answer, strict=True):
+        if job_id is not None:
+            bulk.added.append(Added(job_id, created_at, run_at, later))
+        elif outcome == "existing" and job.unique is not None and job.unique.is_required and bulk.conflict is None:
+            bulk.conflict = Conflict(len(bulk.ids), holder)
+        bulk.ids.append(job_id)
 
 
 def _records(chunk: list[NewJob]) -> dict[str, Any]:
@@ -190,5 +222,6 @@ def _record(job: NewJob) -> dict[str, Any]:
         "unique_key": None if job.unique is None else job.unique.key.hex(),
         "unique_states": None if job.unique is None else job.unique.states,
         "ordering_key": None if job.ordering_key is None else job.ordering_key.hex(),
+        "required": True if job.unique is not None and job.unique.is_required else None,
     }
     return {name: value for name, value in record.items() if value is not None}

@@ -23,6 +23,8 @@ class Unique(NamedTuple):
     key: bytes
     states: int
     """The states in which the job holds its key: bit i is the state of value i."""
+    is_required: bool = False
+    """In a bulk insert: if this job has to be left out, all are."""
 
 
 class NewJob(NamedTuple):

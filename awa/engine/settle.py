@@ -40,16 +40,17 @@ class Sent(NamedTuple):
 def send_settle(connection: psycopg.Connection[Any], worker: int, settlements: Sequence[Settlement]) -> Sent:
     """Send a settle inside an open transaction; `read_settle` reads the answer."""
     connection.execute(_LOCK, {"worker": worker}, prepare=True)
-    answer = connection.execute(_SETTLE, _parameters(worker, settlements), prepare=True)
+    answer = connection.execute(_SETTLE, _parameters(worker, settlements, within=False), prepare=True)
     failed = [job.job_id for job in settlements if job.state == JobState.Failed]
     return Sent(answer, connection.execute(_BURY, {"worker": worker, "ids": numbers(failed)}) if failed else None)
 
 
-def _parameters(worker: int, settlements: Sequence[Settlement]) -> dict[str, Any]:
+def _parameters(worker: int, settlements: Sequence[Settlement], *, within: bool) -> dict[str, Any]:
     ids, states, started, finished, cpu, peak, delays, payloads = zip(*settlements, strict=True)
     with_payload = [i for i, payload in enumerate(payloads) if payload is not None]
     return {
         "worker": worker,
+        "within": within,
         "ids": numbers(ids),
         "outcomes": numbers(map(int, states)),
         "started": numbers(started),
@@ -120,7 +121,8 @@ def note_costs(
 
 
 def stopped(connection: psycopg.Connection[Any], worker: int | None, jobs: Sequence[int] | None = None) -> None:
-    """Let those go that wait, in the line of a serial queue, for a job that was cancelled while it ran: it has stopped.
+    """Let those go that wait, in the line of a serial queue, for a handler whose job was cancelled, or completed by it,
+    while it ran: it has stopped.
 
     `jobs` of this worker; None: whatever it had. `worker` None: all that are not registered any more.
     """
@@ -190,7 +192,7 @@ def settle_within(execute: Execute, worker: int, settlement: Settlement) -> str 
     batches = execute(_LOCK_WITHIN, {"worker": worker})
     if not batches:
         return None
-    ((accepted,),) = execute(_SETTLE, _parameters(worker, [settlement]))
+    ((accepted,),) = execute(_SETTLE, _parameters(worker, [settlement], within=True))
     return str(batches[0][1]) if accepted else None
 
 

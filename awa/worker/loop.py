@@ -193,6 +193,8 @@ class Loop:
             self.pending.note_cancelled(body.id)
         if way is Way.DONE:
             self.pending.pass_over(ended - started)
+            if body.ordering_key is not None:
+                settle.stopped(self.connection, self._worker, [body.id])
         else:
             fits = self.pending.add(settlement, ended, in_doubt=way is not Way.SETTLE)
         self._slot.end_job()

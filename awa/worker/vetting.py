@@ -23,6 +23,8 @@ from awa.worker.limits import limits_of
 
 NOT_STARTED: Final = -1
 """In the place of the time at which an attempt began: there was none."""
+IN_LINE: Final = -2
+"""… and those behind it in its line wait."""
 BEING_REPLACED_US: Final = 100_000
 """A job whose contents somebody is changing at this moment is looked at again after so many microseconds."""
 
@@ -86,13 +88,14 @@ class Vetting:
                 body = body._replace(queue=lane.queue, priority=lane.priority)
             limits = usual if body.timeout_ms is None else limits_of(task.policy, body.timeout_ms, lane.deadline_s)
             attempt = 1 + (lease.attempts[i] if lease.attempts else 0)
+            is_first = attempt == 1 and lease.round == 0
             yield Item(
                 body,
                 attempt,
                 task,
                 limits,
-                is_first=attempt == 1 and lease.round == 0,
-                may_expire=job in unstarted,
+                is_first=is_first,
+                may_expire=is_first and job in unstarted,
                 passes_on=lane.passes_on and body.ordering_key is not None,
                 frees_key=body.unique_states is not None and not body.unique_states >> JobState.Running & 1,
             )
@@ -105,7 +108,7 @@ class Vetting:
             return set()
         locked = sorted(set(ids) - claim.untouched(connection, ids))
         replaced = set(claim.bodies(connection, locked)) if locked else set()  # a row that is gone has no lock either
-        self._put_aside(connection, dict.fromkeys(replaced, BEING_REPLACED_US))
+        self._put_aside(connection, dict.fromkeys(replaced, BEING_REPLACED_US), IN_LINE)
         return replaced
 
     def _without_postponed(self, connection: psycopg.Connection[Any], items: list[Item]) -> list[Item]:
@@ -116,18 +119,15 @@ class Vetting:
             for item in items
             if item.is_first and item.body.run_at is not None and item.body.run_at > now
         }
-        self._put_aside(connection, later)
+        self._put_aside(connection, later, NOT_STARTED)
         return [item for item in items if item.body.id not in later]
 
-    def _put_aside(self, connection: psycopg.Connection[Any], delays_us: Mapping[int, int]) -> None:
+    def _put_aside(self, connection: psycopg.Connection[Any], delays_us: Mapping[int, int], started: int) -> None:
         now = time_ns() // 1000
         settle.settle(
             connection,
             self._worker,
-            [
-                Settlement(job, JobState.Scheduled, NOT_STARTED, now, 0, 0, delay, None)
-                for job, delay in delays_us.items()
-            ],
+            [Settlement(job, JobState.Scheduled, started, now, 0, 0, delay, None) for job, delay in delays_us.items()],
         )
 
     def _write_off(self, connection: psycopg.Connection[Any], ids: Sequence[int]) -> None:

@@ -51,7 +51,8 @@ select pg_temp.same('the type awa.inserted_job', (
 select pg_temp.same('what awa.insert_jobs takes', pg_get_function_arguments('awa.insert_jobs'::regproc),
   'jobs jsonb');
 select pg_temp.same('what awa.insert_jobs returns', pg_get_function_result('awa.insert_jobs'::regproc),
-  'TABLE(pos integer, id bigint)');
+  'TABLE(pos integer, id bigint, outcome text, created_at timestamp with time zone, run_at timestamp with time zone, '
+  'holder bigint)');
 select pg_temp.same('the first eight states', array_to_string((enum_range(null::awa.job_state))[1:8], ' '),
   'scheduled available running completed retryable failed cancelled waiting_external');
 
@@ -160,6 +161,17 @@ from (values
   ($$insert_job('k', opts => '{"expires_at": "2100-13-01Z"}')$$, '22023'),
   ($$insert_job('k', opts => '{"on_conflict": 5}')$$, '22023'),
   ($$insert_job('k', tags => array['a', null])$$, '23514'),
+  ($$insert_job('k', tags => array[array['a'], array['b']])$$, '23514'),
+  ($$insert_job('k', run_at => '10000-01-01Z')$$, '22023'),
+  ($$insert_job('k', run_at => '294276-12-31Z')$$, '22023'),
+  ($$insert_job('k', run_at => '0001-12-31Z')$$, '22023'),
+  ($$insert_job('k', run_at => '4713-01-01Z BC')$$, '22023'),
+  ($$insert_job('k', opts => '{"expires_at": "275760-09-13Z"}')$$, '22023'),
+  ($$insert_job('k', ('{"a":' || repeat('[', 63) || '1' || repeat(']', 63) || '}')::jsonb)$$, 'nothing'),
+  ($$insert_job('k', ('{"a":' || repeat('[', 64) || '1' || repeat(']', 64) || '}')::jsonb)$$, '22023'),
+  ($$insert_job('k', metadata => (repeat('[', 3000) || '1' || repeat(']', 3000))::jsonb)$$, '22023'),
+  ($$insert_job('k', '{"a": [1e309]}')$$, '22023'),
+  ($$insert_job('k', '{"a": [-1e308, 12345678901234567890]}')$$, 'nothing'),
   ($$insert_job('k', unique_key => '\xc1', unique_states => 4)$$, '22023'),
   ($$insert_job('k', unique_key => '\xc1', unique_states => 1)$$, '22023'),
   ($$insert_job('k', unique_key => '\xc1', unique_states => 2, run_at => now() + interval '1 hour')$$, '22023'),
@@ -174,7 +186,10 @@ from (values
   ($$insert_jobs('[{"kind": "k", "run_at": "soon"}]')$$, '22023'),
   ($$insert_jobs('[{"kind": "k", "tags": "t"}]')$$, '22023'),
   ($$insert_jobs('[{"kind": "k", "tags": ["t", null]}]')$$, '23514'),
-  ($$insert_jobs('[{"kind": "k", "unique_key": "xy"}]')$$, '22023')
+  ($$insert_jobs('[{"kind": "k", "unique_key": "xy"}]')$$, '22023'),
+  ($$insert_jobs('[{"kind": "k", "required": 1}]')$$, '22023'),
+  ($$insert_jobs('[{"kind": "k", "run_at": "275760-09-13Z"}]')$$, '22023'),
+  ($$insert_jobs('[{"kind": "k", "metadata": {"a": 1e400}}]')$$, '22023')
 ) as calls (call, promised);
 
 -- -------------------------------------------------------------- insert_jobs
@@ -184,6 +199,13 @@ select pg_temp.same('many jobs: one row each, in their order, without an id wher
     from awa.insert_jobs('[{"kind": "k", "args": {"n": 1}}, {"kind": "k", "unique_key": "c1"},
                            {"kind": "k", "unique_key": "c1"}, {"kind": "k", "unique_key": "c0"}]')),
   '0 t, 1 t, 2 f, 3 f');
+select pg_temp.same('many jobs: none where a required one is left out', (
+    select string_agg(concat(pos, ' ', id is not null, ' ', outcome, ' ', holder is not null), ', ' order by pos)
+    from awa.insert_jobs('[{"kind": "k"}, {"kind": "k", "unique_key": "c8"},
+                           {"kind": "k", "unique_key": "c0", "required": true}]')),
+  '0 f none f, 1 f none f, 2 f existing t');
+select pg_temp.same('many jobs: the keys of those not inserted are free', (
+    select outcome from awa.insert_job('contract', unique_key => '\xc8')), 'inserted');
 select pg_temp.same('no jobs', (select count(*)::text from awa.insert_jobs('[]')), '0');
 
 rollback;

@@ -5,7 +5,9 @@
 with leased as materialized (
   select 1 from awa.batch where owner = %(worker)s and %(id)s = any (ids)
 ), let_go as (
-  delete from awa.unique_claim where job_id = %(id)s and (states >> 2) & 1 = 0 and exists (select from leased)
+  delete from awa.unique_claim where key = any (array(
+    select key from awa.unique_claim where job_id = %(id)s and (states >> 2) & 1 = 0 and exists (select from leased)
+    for update skip locked))
 ), begun as (
   update awa.line n set state = 3
   where n.job_id = %(id)s and n.state = 2 and exists (select from leased)

@@ -36,7 +36,9 @@ with aside as (
 ), freed as (
   insert into awa.line_freed (queue, key) select queue, key from in_line union select queue, key from left_line
 ), let_go as (
-  delete from awa.unique_claim where job_id = %(id)s and (states >> 6) & 1 = 0 and exists (select from found)
+  delete from awa.unique_claim where key = any (array(
+    select key from awa.unique_claim where job_id = %(id)s and (states >> 6) & 1 = 0 and exists (select from found)
+    for update skip locked))
 ), counted as (
   insert into awa.tally (minute, lane, outcome, jobs) select date_trunc('minute', now()), lane, 6, 1 from found
 ), attempted as (

@@ -33,7 +33,8 @@ select q.name as queue,
        coalesce(completed_last_hour, 0)::bigint as completed_last_hour,
        case when coalesce(oldest, first) is not null
             then greatest(0, extract(epoch from now() - least(oldest, first)))::float8 end as lag_seconds, q.paused_at is not null as paused
-from awa.queue q
+from (select coalesce(q.name, l.queue) as name, q.paused_at
+      from awa.queue q full join (select distinct queue from awa.lane) l on l.queue = q.name) q
 left join ready on ready.queue = q.name left join in_line on in_line.queue = q.name left join aside on aside.queue = q.name
 left join failed on failed.queue = q.name left join done on done.queue = q.name
 order by q.name;

@@ -15,11 +15,12 @@ with last as materialized (
     and not exists (select from awa.line n where n.job_id = u.id)  -- it was cancelled, and has not stopped yet
     and (%(dead)s::boolean is null or %(dead)s = exists (select from awa.dlq d where d.job_id = u.id))
 ), keyed as materialized (
-  -- A unique key is taken again; who does not get it does not run again. Of two that
-  -- want the same one, the older gets it.
+  -- A unique key is taken again, if it is held in the state that the job comes into; who
+  -- does not get it does not run again. Of two that want the same one, the older does.
   select distinct on (b.unique_key) t.id, b.unique_key, b.unique_states
   from last t join awa.body b on b.id = t.id
   where b.unique_key is not null and not exists (select from awa.unique_claim u where u.job_id = t.id)
+    and (b.unique_states >> case when %(run_at)s::timestamptz > now() then 0 else 1 end) & 1 = 1
   order by b.unique_key, t.id
 ), claimed as (
   insert into awa.unique_claim (key, job_id, states) select unique_key, id, unique_states from keyed order by unique_key
@@ -27,6 +28,7 @@ with last as materialized (
 ), may as materialized (
   select t.* from last t join awa.body b on b.id = t.id
   where b.unique_key is null or exists (select from claimed c where c.job_id = t.id)
+     or (b.unique_states >> case when %(run_at)s::timestamptz > now() then 0 else 1 end) & 1 = 0
      or exists (select from awa.unique_claim u where u.job_id = t.id)
 ), wanted as materialized (
   select t.id, t.round + 1 as round, t.lane as old_lane, l.kind,
@@ -34,39 +36,32 @@ with last as materialized (
          l.is_unique, l.is_ordered,
          case when l.is_ordered then (select b.ordering_key from awa.body b where b.id = t.id) end as ordering_key
   from may t join awa.lane l on l.id = t.lane
-), new_queue as (
-  insert into awa.queue (name) select distinct queue from wanted w
-  where not exists (select from awa.queue q where q.name = w.queue)
-  on conflict do nothing
 ), new_lane as (
-  -- do update, so that a lane made meanwhile by somebody else is returned too
-  insert into awa.lane as l (queue, kind, priority, is_unique, is_ordered)
-  select queue, kind, priority, bool_or(is_unique), bool_or(is_ordered)
-  from wanted w
-  where not exists (select from awa.lane l where l.queue = w.queue and l.kind = w.kind and l.priority = w.priority)
+  insert into awa.lane (queue, kind, priority, is_unique, is_ordered)
+  select queue, kind, priority, bool_or(is_unique), bool_or(is_ordered) from wanted w
+  where not exists (select from awa.lane l where l.queue = w.queue and l.kind = w.kind and l.priority = w.priority
+                      and l.is_unique >= w.is_unique and l.is_ordered >= w.is_ordered)
   group by queue, kind, priority
-  on conflict (queue, kind, priority) do update
-  set is_unique = l.is_unique or excluded.is_unique, is_ordered = l.is_ordered or excluded.is_ordered
-  returning id, queue, kind, priority
-), flagged as (
-  update awa.lane l
-  set is_unique = l.is_unique or w.is_unique, is_ordered = l.is_ordered or w.is_ordered
-  from (select queue, kind, priority, bool_or(is_unique) as is_unique, bool_or(is_ordered) as is_ordered
-        from wanted group by queue, kind, priority) w
-  where l.queue = w.queue and l.kind = w.kind and l.priority = w.priority
-    and (w.is_unique and not l.is_unique or w.is_ordered and not l.is_ordered)
+  returning id, queue, kind, priority, is_unique, is_ordered
 ), lanes as materialized (
-  select id, queue, kind, priority from awa.lane union select id, queue, kind, priority from new_lane
+  select w.id as job_id, min(l.id) as id
+  from wanted w
+  join (select id, queue, kind, priority, is_unique, is_ordered from awa.lane union all select * from new_lane) l
+    on l.queue = w.queue and l.kind = w.kind and l.priority = w.priority
+   and l.is_unique >= w.is_unique and l.is_ordered >= w.is_ordered
+  group by w.id
 ), placed as materialized (
   select w.id, w.round, w.old_lane, l.id as lane, w.queue, w.ordering_key, clock_timestamp() + awa.ageing(w.priority, q.ageing_s) as order_key,
          row_number() over (partition by l.id, w.round order by w.id) - 1 as pos,
          coalesce(%(run_at)s::timestamptz <= now(), true) as due
   from wanted w
-  join lanes l on l.queue = w.queue and l.kind = w.kind and l.priority = w.priority
+  join lanes l on l.job_id = w.id
   left join awa.queue q on q.name = w.queue
 ), marked as (
   insert into awa.attempt_log (job_id, finished_at, lane, round, attempt, outcome)
   select id, clock_timestamp(), lane, round, 0, 1 from placed
+), in_time as (
+  delete from awa.expiring where job_id = any (array(select id from placed))
 ), taken as (
   delete from awa.dlq where job_id = any (array(select id from placed))
 ), rerouted as (

@@ -61,7 +61,9 @@ with due as materialized (
 ), freed as (
   insert into awa.line_freed (queue, key) select queue, key from in_line union select queue, key from left_line
 ), let_go as (
-  delete from awa.unique_claim where job_id = any (array(select job_id from found)) and (states >> 6) & 1 = 0
+  delete from awa.unique_claim where key = any (array(
+    select key from awa.unique_claim where job_id = any (array(select job_id from found)) and (states >> 6) & 1 = 0
+    for update skip locked))
 ), left_alone as (
   -- Looked at again in a moment, so that they are not in the way of the others.
   update awa.expiring e set expires_at = now() + interval '1 second'

@@ -24,9 +24,11 @@ with due as materialized (
 ), lines as (
   insert into awa.line_freed (queue, key) select distinct queue, key from lined_up
 ), let_go as (
-  delete from awa.unique_claim
-  where job_id = any (array(select job_id from due where lane = any (array(select id from awa.lane where is_unique))))
-    and (states >> 1) & 1 = 0
+  delete from awa.unique_claim where key = any (array(
+    select key from awa.unique_claim
+    where job_id = any (array(select job_id from due where lane = any (array(select id from awa.lane where is_unique))))
+      and (states >> 1) & 1 = 0
+    for update skip locked))
 ), placed as (
   select due.*, due.run_at + awa.ageing(l.priority, q.ageing_s) as order_key,
          row_number() over (partition by due.lane, due.round order by due.run_at, due.job_id) - 1 as pos

@@ -58,9 +58,10 @@ with lease as materialized (
   where s.exhausted and q.dlq
   returning job_id
 ), let_go as (
-  delete from awa.unique_claim u using suspect s
-  where u.job_id = s.job_id and (s.exhausted or s.delay > interval '0')
-    and (u.states >> case when s.exhausted then 5 else 4 end) & 1 = 0
+  delete from awa.unique_claim where key = any (array(
+    select u.key from awa.unique_claim u join suspect s on s.job_id = u.job_id
+    where (s.exhausted or s.delay > interval '0') and (u.states >> case when s.exhausted then 5 else 4 end) & 1 = 0
+    for update of u skip locked))
 ), left_line as (
   delete from awa.line n using suspect s where n.job_id = s.job_id and s.exhausted returning n.queue, n.key
 ), stepped_aside as (

@@ -19,6 +19,7 @@ with looked as materialized (
   union all
   select job_id from looked where not exists (select from awa.body b where b.id = looked.job_id)
 ), gone as (
-  delete from awa.unique_claim where job_id = any (array(select job_id from over))
+  delete from awa.unique_claim where key = any (array(
+    select key from awa.unique_claim where job_id = any (array(select job_id from over)) for update skip locked))
 )
 select case when count(*) >= %(jobs_max)s then max(job_id) end as above from looked;

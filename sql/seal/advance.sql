@@ -19,7 +19,10 @@ with freed as materialized (
     select l.job_id, l.queue, l.key from awa.line l
     where l.queue = lines.queue and l.key = lines.key and l.state = 1 order by l.pos limit 1
   ) w
-  where not exists (select from awa.line h where h.queue = lines.queue and h.key = lines.key and h.state in (2, 4))
+  where not exists (
+    select from awa.line h
+    where h.queue = lines.queue and h.key = lines.key and h.state >= 2
+      and (h.state <> 3 or exists (select from awa.queue q where q.name = h.queue and q.serial)))
 ), had as materialized (
   select job_id, lane, round, attempt, order_key, pos from awa.line
   where job_id = any (array(select job_id from next)) and state = 1 order by job_id for update skip locked

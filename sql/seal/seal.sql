@@ -55,32 +55,25 @@ with head as materialized (
   select count(*)::int as jobs, count(*) >= %(jobs_max)s as more from fresh
 ), last as materialized (
   select xid, id from fresh order by xid desc, id desc limit 1
-), new_queue as (
-  insert into awa.queue (name) select distinct queue from fresh f
-  where not exists (select from awa.queue q where q.name = f.queue)
-  on conflict do nothing
 ), met as materialized (
   select queue, kind, priority, bool_or(unique_states is not null) as is_unique,
          bool_or(ordering_key is not null) as is_ordered
   from fresh group by queue, kind, priority
 ), new_lane as (
-  -- do update, so that a lane made meanwhile by somebody else is returned too
-  insert into awa.lane as l (queue, kind, priority, is_unique, is_ordered)
+  insert into awa.lane (queue, kind, priority, is_unique, is_ordered)
   select queue, kind, priority, is_unique, is_ordered from met m
-  where not exists (select from awa.lane l
-                    where l.queue = m.queue and l.kind = m.kind and l.priority = m.priority)
-  on conflict (queue, kind, priority) do update
-  set is_unique = l.is_unique or excluded.is_unique, is_ordered = l.is_ordered or excluded.is_ordered
-  returning id, queue, kind, priority
-), flagged as (
-  update awa.lane l
-  set is_unique = l.is_unique or m.is_unique, is_ordered = l.is_ordered or m.is_ordered
-  from met m
-  where l.queue = m.queue and l.kind = m.kind and l.priority = m.priority
-    and (m.is_unique and not l.is_unique or m.is_ordered and not l.is_ordered)
+  where not exists (select from awa.lane l where l.queue = m.queue and l.kind = m.kind and l.priority = m.priority
+                      and l.is_unique >= m.is_unique and l.is_ordered >= m.is_ordered)
+  returning id, queue, kind, priority, is_unique, is_ordered
 ), lanes as materialized (
-  select id, queue, kind, priority, min(id) over (partition by queue, priority) as stream
-  from (select id, queue, kind, priority from awa.lane union select id, queue, kind, priority from new_lane) l
+  -- The oldest lane in which there may be such jobs.
+  select m.queue, m.kind, m.priority, min(l.id) as id,
+         min(min(l.id)) over (partition by m.queue, m.priority) as stream
+  from met m
+  join (select id, queue, kind, priority, is_unique, is_ordered from awa.lane union all select * from new_lane) l
+    on l.queue = m.queue and l.kind = m.kind and l.priority = m.priority
+   and l.is_unique >= m.is_unique and l.is_ordered >= m.is_ordered
+  group by m.queue, m.kind, m.priority
 ), placed as materialized (
   select f.id, f.run_at, l.id as lane, l.stream, f.queue, f.ordering_key, f.expires_at, f.unique_states,
          greatest(f.created_at, f.run_at) + awa.ageing(f.priority, q.ageing_s) as order_key,
@@ -118,8 +111,10 @@ with head as materialized (
   select distinct queue, ordering_key from placed where ordering_key is not null and due
 ), let_go as (
   -- Keys held only while a job is scheduled, whose time came before it was sealed.
-  delete from awa.unique_claim
-  where job_id = any (array(select id from placed where due and (unique_states >> 1) & 1 = 0))
+  delete from awa.unique_claim where key = any (array(
+    select u.key from awa.unique_claim u
+    where u.job_id = any (array(select id from placed where due and (unique_states >> 1) & 1 = 0))
+    for update skip locked))
 ), expiring as (
   insert into awa.expiring (job_id, expires_at) select id, expires_at from placed where expires_at is not null
 ), ledger as (

@@ -2,10 +2,11 @@
 -- accepted; the rest were cancelled, rescued or settled before, and the caller
 -- learns which by their absence from the answer.
 --
--- Parameters, parallel arrays but for the last two: worker; ids bigint[];
+-- Parameters, parallel arrays but for worker, within and the last two: worker; within
+--   (true: a handler completes its own job, and goes on); ids bigint[];
 --   outcomes smallint[] (JobState numbers; 0 = snoozed, which leaves no attempt, or,
 --   where it was not started, put aside by its worker); started, finished bigint[]
---   (microseconds since the epoch; -1: not started); cpu bigint[]
+--   (microseconds since the epoch; -1: not started; -2: nor does it leave its line); cpu bigint[]
 --   (microseconds); peak int[] (KiB); delays bigint[] (microseconds until the
 --   next run of a retryable or snoozed job); payload_ids bigint[] with payloads
 --   jsonb[]: result or error of the few that have one.
@@ -45,7 +46,7 @@ with lease as materialized (
 ), attempted as (
   insert into awa.attempt_log (job_id, started_at, finished_at, worker, lane, cpu_s, peak_kb,
                                round, attempt, outcome, error, result)
-  select a.job_id, to_timestamp(nullif(a.started, -1) / 1e6), to_timestamp(a.finished / 1e6), %(worker)s, a.lane,
+  select a.job_id, to_timestamp(case when a.started >= 0 then a.started end / 1e6), to_timestamp(a.finished / 1e6), %(worker)s, a.lane,
          a.cpu / 1e6, a.peak, a.round, a.attempt + 1, a.outcome,
          case when a.outcome <> 3 then p.payload end, case when a.outcome = 3 then p.payload end
   from accepted a left join payload p using (job_id)
@@ -54,7 +55,7 @@ with lease as materialized (
   insert into awa.deferred (job_id, run_at, lane, round, attempt, why)
   select job_id, now() + delay * interval '1 microsecond', lane, round,
          attempt + (outcome = 4)::int,
-         case when outcome = 4 then 'retry' when started = -1 then 'scheduled' else 'snooze' end
+         case when outcome = 4 then 'retry' when started < 0 then 'scheduled' else 'snooze' end
   from accepted where outcome in (0, 4)
 ), counted as (
   insert into awa.tally (minute, lane, outcome, jobs)
@@ -62,23 +63,32 @@ with lease as materialized (
 ), keyed as materialized (
   -- Lanes without unique keys, and without lines, cost one look at an empty index each.
   select job_id, outcome from accepted
-  where lane = any (array(select id from awa.lane where is_unique)) and not (outcome = 0 and started = -1)
+  where lane = any (array(select id from awa.lane where is_unique)) and not (outcome = 0 and started < 0)
 ), let_go as (
-  delete from awa.unique_claim u using keyed k
-  where u.job_id = k.job_id and u.job_id = any (array(select job_id from keyed)) and (u.states >> k.outcome) & 1 = 0
+  -- What somebody has locked he is taking over, because his job wants the key.
+  delete from awa.unique_claim where key = any (array(
+    select u.key from awa.unique_claim u join keyed k on k.job_id = u.job_id
+    where u.job_id = any (array(select job_id from keyed)) and (u.states >> k.outcome) & 1 = 0
+    for update of u skip locked))
 ), has_begun as (
   -- A snooze leaves no attempt, yet such a job is neither replaced nor too late any more.
-  update awa.unique_claim u set states = u.states | 256
-  where u.job_id = any (array(select job_id from keyed where outcome = 0)) and u.states & 257 = 1
+  update awa.unique_claim u set states = u.states | 256 where u.key = any (array(
+    select n.key from awa.unique_claim n
+    where n.job_id = any (array(select job_id from keyed where outcome = 0)) and n.states & 257 = 1
+    for update skip locked))
 ), in_time as (
-  delete from awa.expiring where job_id = any (array(select job_id from accepted where outcome = 0 and started <> -1))
+  delete from awa.expiring where job_id = any (array(select job_id from accepted where outcome in (0, 4) and started >= 0))
 ), lined as materialized (
   select a.job_id, a.attempt + (a.outcome = 4)::int as attempt, a.outcome in (0, 4) as comes_back,
-         coalesce(q.retry_holds_line, false) and a.started <> -1 as holds
+         case when a.started = -1 then false else coalesce(q.retry_holds_line, false) or a.started = -2 end as holds,
+         coalesce(q.serial, false) and %(within)s as goes_on
   from accepted a join awa.lane l on l.id = a.lane left join awa.queue q on q.name = l.queue
   where a.lane = any (array(select id from awa.lane where is_ordered))
 ), left_line as (
-  delete from awa.line where job_id = any (array(select job_id from lined where not comes_back)) returning queue, key
+  delete from awa.line where job_id = any (array(select job_id from lined where not comes_back and not goes_on))
+  returning queue, key
+), stopping as (
+  update awa.line set state = 4 where job_id = any (array(select job_id from lined where not comes_back and goes_on))
 ), stepped_aside as (
   update awa.line n set state = case when d.holds then 2 else 0 end, attempt = d.attempt from lined d
   where d.comes_back and n.job_id = d.job_id and n.job_id = any (array(select job_id from lined where comes_back))

@@ -11,8 +11,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from awa import Client, JobState, Snooze, StateConflict, ValidationError
+from awa import Client, JobState, RetryAfter, Snooze, StateConflict, ValidationError
 from awa.engine import expire, lead, settle
+from awa.engine.claim import begin
 from awa.engine.promote import promote
 from awa.engine.rescue import Death, rescue, rescue_stale
 from awa.engine.seal import seal_all
@@ -224,6 +225,37 @@ def test_a_cancelled_job_that_is_being_run_keeps_a_serial_line_until_it_has_stop
     assert client.retry(first).state == JobState.Available
 
 
+def test_a_handler_that_goes_on_after_its_transaction_keeps_a_serial_line(
+    client: Client, connection: Connection
+) -> None:
+    client.configure_queue("default", serial=True)
+    could_start: list[list[int]] = []
+
+    @client.task(kind=KIND)
+    def charge(job: Any) -> None:
+        with job.transaction():
+            pass
+        could_start.append(startable(connection, other))
+
+    other = sign_in(connection, "other")
+    first, second = put(client), put(client)
+    assert client.work() == 2
+    assert could_start == [[], []]
+    assert [client.get_job(job).state for job in (first, second)] == [JobState.Completed] * 2
+    assert connection.execute("select count(*) from awa.line").fetchone() == (0,)
+
+
+def test_a_queue_that_becomes_serial_waits_for_what_runs(client: Client, connection: Connection) -> None:
+    worker = sign_in(connection)
+    first, second = put(client), put(client)
+    assert startable(connection, worker) == [first]
+    begin(connection, worker, first)
+    client.configure_queue("default", serial=True)
+    assert startable(connection, worker) == []
+    end(connection, worker, first)
+    assert startable(connection, worker) == [second]
+
+
 def test_another_worker_that_stops_lets_no_line_go(client: Client, connection: Connection) -> None:
     client.configure_queue("default", serial=True)
     worker, other = sign_in(connection), sign_in(connection, "other")
@@ -369,6 +401,28 @@ def test_a_snooze_counts_as_a_start(client: Client, connection: Connection) -> N
     assert expire.expire(connection) == []
     assert client.work() == 1
     assert (client.get_job(job).state, ran) == (JobState.Completed, [job, job])
+
+
+@pytest.mark.parametrize("how", ["retry", "retried by hand"])
+def test_who_has_started_in_time_is_not_late_at_the_next_attempt(
+    client: Client, connection: Connection, how: str
+) -> None:
+    """Even if the leader has not looked yet."""
+
+    @client.task(kind=KIND)
+    def second_time(job: Job) -> Any:
+        return RetryAfter(0) if job.attempt == 1 and how == "retry" else None
+
+    job = put(client, None, expires_at=soon())
+    if how == "retry":
+        assert client.work(limit=1) == 1
+    else:
+        client.cancel(job)
+        client.retry(job)
+    connection.execute("update awa.job_log set expires_at = now() - interval '1 s'")
+    promote(connection)
+    assert client.work() == 1
+    assert client.get_job(job).state == JobState.Completed
 
 
 def test_what_has_expired_can_be_retried_by_hand(client: Client, connection: Connection) -> None:

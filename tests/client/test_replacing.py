@@ -11,11 +11,12 @@ import pytest
 
 from awa import Client, JobState, Snooze, StateConflict, UniqueConflict
 from awa.engine import control, expire
-from awa.engine.claim import lanes
+from awa.engine.claim import begin, lanes
 from awa.engine.promote import promote
 from awa.engine.seal import seal, seal_all
-from tests.engine.helpers import sign_in, take
-from tests.fixtures.waiting import Session
+from awa.engine.settle import settle
+from tests.engine.helpers import ids_of, outcomes, sign_in, take
+from tests.fixtures.waiting import Session, until
 
 Connect = Callable[..., psycopg.Connection[Any]]
 Open = Callable[..., Session]
@@ -214,14 +215,97 @@ def test_what_is_being_replaced_does_not_expire_meanwhile(
     assert client.get_job(job.id).state == JobState.Available
 
 
-def test_a_claim_says_that_keys_have_come_into_a_lane(client: Client, connection: psycopg.Connection[Any]) -> None:
-    """Workers read the lanes only now and then."""
+def test_jobs_with_keys_are_in_lanes_that_say_so(client: Client, connection: psycopg.Connection[Any]) -> None:
+    """Lanes never change: workers read them only now and then."""
     worker = sign_in(connection)
     client.insert({}, kind="mail")
     seal_all(connection)
-    assert [lease.is_unique for lease in take(connection, worker, 10, "mail").leases] == [False]
     known = lanes(connection, ["mail"])
     put(client, 1)
     seal_all(connection)
-    assert lanes(connection, ["mail"]) == known
-    assert [lease.is_unique for lease in take(connection, worker, 10, "mail").leases] == [True]
+    client.insert({}, kind="mail")
+    seal_all(connection)
+    assert known[0] in lanes(connection, ["mail"])
+    leases = take(connection, worker, 10, "mail").leases
+    assert [(lease.lane == known[0].id, lease.is_unique) for lease in leases] == [
+        (True, False),
+        (False, True),
+        (True, False),
+    ]
+
+
+def test_a_job_that_a_worker_has_taken_lets_go_of_a_key_it_holds_until_the_start(
+    client: Client, connection: psycopg.Connection[Any]
+) -> None:
+    worker = sign_in(connection)
+    until_started = 0b00000011
+    first = put(client, 1, states=until_started)
+    seal_all(connection)
+    assert ids_of(take(connection, worker, 10, "mail")) == [first.id]
+    second = put(client, 2, states=until_started)
+    assert (second.conflict, second.args) == (None, {"n": 2})
+    begin(connection, worker, first.id)
+    assert settle(connection, worker, outcomes([first.id])) == {first.id}
+    again = put(client, 3, states=until_started)
+    assert (again.id, again.conflict) == (second.id, "replaced")
+
+
+@pytest.mark.parametrize("commits", [True, False])
+def test_a_worker_does_not_wait_for_who_takes_a_key_over(
+    client: Client, connect: Connect, connection: psycopg.Connection[Any], commits: bool
+) -> None:
+    worker = sign_in(connection)
+    first = put(client, 1, states=0b00000011)
+    seal_all(connection)
+    take(connection, worker, 10, "mail")
+    connection.execute("set lock_timeout = '1ms'")
+    theirs = connect(autocommit=False)
+    second = put(client, 2, theirs, states=0b00000011)
+    begin(connection, worker, first.id)
+    assert settle(connection, worker, outcomes([first.id])) == {first.id}
+    theirs.commit() if commits else theirs.rollback()
+    third = put(client, 3, states=0b00000011)
+    assert third.conflict == ("replaced" if commits else None)
+    assert (third.id == second.id) is commits
+
+
+def test_a_line_keeps_its_order_while_its_head_is_being_replaced(
+    client: Client, connect: Connect, connection: psycopg.Connection[Any]
+) -> None:
+    seen: list[Any] = []
+    client.task(kind="mail")(lambda job: seen.append(job.args["n"]))
+    put(client, 1, ordering_key="k")
+    client.insert({"n": 2}, kind="mail", ordering_key="k")
+    with connect(autocommit=False) as theirs:
+        put(client, 9, theirs, ordering_key="k")
+        assert client.work() == 0
+        theirs.rollback()
+    until(lambda: (client.work() and False) or len(seen) == 2)
+    assert seen == [1, 2]
+
+
+def test_a_seal_waits_for_nobody_who_replaces_the_job_again(
+    client: Client, connect: Connect, connection: psycopg.Connection[Any]
+) -> None:
+    put(client, 1, delay=3600)
+    with connect(autocommit=False) as theirs:
+        put(client, 2, theirs, delay=3000)
+        assert seal(connection).jobs == 1
+    with connect(autocommit=False) as theirs:
+        soon = put(client, 3, theirs, delay=2000)
+        line = client.insert({}, kind="mail", ordering_key="k")
+        connection.execute("set lock_timeout = '1ms'")
+        seal_all(connection)
+        assert ids_of(take(connection, sign_in(connection), 10, "mail")) == [line.id]
+    seal_all(connection)
+    row = connection.execute("select run_at from awa.deferred where job_id = %s", [soon.id]).fetchone()
+    assert row == (soon.run_at,)
+    assert connection.execute("select count(*) from awa.replaced").fetchone() == (0,)
+
+
+def test_replacing_again_and_again_leaves_no_trail(client: Client, connection: psycopg.Connection[Any]) -> None:
+    now = datetime.now(timezone.utc)
+    for n in range(5):
+        put(client, n, expires_at=now + timedelta(hours=n + 1))
+        seal_all(connection)
+    assert connection.execute("select count(*) from awa.expiring").fetchone() == (1,)

@@ -80,7 +80,7 @@ def test_one_that_has_been_started_is_not_replaced(working: Client) -> None:
     working.work()
     found = working.get_job(job.id)
     assert found.state == JobState.Failed
-    assert "it has been started, so it cannot be replaced" in found.errors[0]["error"]
+    assert "it has been started or just taken by a worker, so it cannot be replaced" in found.errors[0]["error"]
 
 
 def test_a_key_held_until_the_start_is_free_in_the_handler(working: Client) -> None:
@@ -318,7 +318,7 @@ def test_two_bulk_inserts_with_the_same_keys_in_other_orders(
                 jobs = [NewJob("default", "x", 2, 25, None, b"{}", None, None, unique=Unique(b"%d" % (29 - at), 159))
                         for at in range(30)]  # fmt: skip
                 with connection.transaction():
-                    assert None not in insert_many(connection, jobs)
+                    assert None not in insert_many(connection, jobs).ids
             yield {"n": n}
 
     monkeypatch.setattr("awa.producing.key_for", lambda kind, queue, raw, unique, **_: b"%d" % json.loads(raw)["n"])
@@ -326,12 +326,58 @@ def test_two_bulk_inserts_with_the_same_keys_in_other_orders(
 
 
 def test_bulk_inserts_that_want_all_or_nothing_say_so(client: Client, connection: psycopg.Connection[Any]) -> None:
-    with pytest.raises(UniqueConflict, match=r"1 of 3 jobs .* the first of them jobs\[2\]"):
+    with pytest.raises(UniqueConflict, match=r"the unique key of jobs\[2\] is taken: one before it has the same one"):
         client.insert_many([{"n": 1}, {"n": 2}, {"n": 1}], kind="x", unique_opts={"on_conflict": "error"})
     assert client.list_jobs() == []
     assert holders(connection) == []
     with pytest.raises(ValidationError, match="one job at a time"):
         client.insert_many([{}], kind="x", unique_opts={"on_conflict": "replace"})
+
+
+@pytest.mark.parametrize("over", ["own", "transaction", "theirs", "autocommit"])
+@pytest.mark.parametrize("shared", [True, False])
+def test_one_duplicate_that_must_not_be_left_out_is_enough(
+    client: Client, connection: psycopg.Connection[Any], connect: Connect, over: str, shared: bool
+) -> None:
+    there = client.insert({"n": 1}, kind="x", unique_opts={})
+    strict: dict[str, Any] = {"on_conflict": "error"}
+    options: dict[str, Any] = {"unique_opts": strict if shared else {}}
+    if not shared:
+        options["opts"] = [None, {"unique_opts": strict}]
+    jobs = [{"n": 0}, {"n": 1}]
+    refusal = pytest.raises(UniqueConflict, match=rf"jobs\[1\] is taken: job {there.id} holds it")
+    match over:
+        case "own":
+            with refusal as refused:
+                client.insert_many(jobs, kind="x", **options)
+        case "transaction":
+            with client.transaction() as tx, refusal as refused:
+                tx.insert_many(jobs, kind="x", **options)
+        case _:
+            with connect(autocommit=over == "autocommit") as theirs:
+                with refusal as refused:
+                    client.insert_many(jobs, kind="x", connection=theirs, **options)
+                theirs.execute("select 1")  # the transaction has not failed
+    assert refused.value.job_id == there.id
+    assert holders(connection) == [there.id]
+    assert len(client.list_jobs()) == 1
+
+
+def test_a_job_over_their_connection_that_cannot_be_keeps_all_out(client: Client, connect: Connect) -> None:
+    with connect() as theirs, pytest.raises(ValidationError, match=r"jobs\[10000\]"):
+        client.insert_many(
+            ({"n": n if n < 10_000 else float("nan")} for n in range(10_001)), kind="x", connection=theirs
+        )
+    assert client.list_jobs() == []
+
+
+def test_a_hand_retried_job_takes_no_key_that_its_mask_does_not_give_it(working: Client) -> None:
+    options = {"by_args": False, "states": ["scheduled"]}
+    first = working.insert({"then": "fail"}, kind="act", delay=3600, max_attempts=1, unique_opts=options)
+    working.cancel(first.id)
+    second = working.insert({}, kind="act", delay=3600, unique_opts=options)
+    assert working.retry(first.id).state == JobState.Available
+    assert second.conflict is None
 
 
 def test_each_of_many_may_have_options_of_its_own(client: Client) -> None:

@@ -36,7 +36,8 @@ def add(connection: Connection, jobs: int = 1, **fields: Any) -> list[int]:
     if jobs == 1:
         return [insert(connection, new(**fields)).id]
     with connection.transaction():
-        return insert_many(connection, [new(**fields)] * jobs)
+        ids = insert_many(connection, [new(**fields)] * jobs).ids
+    return [job for job in ids if job is not None]
 
 
 def add_sealed(connection: Connection, jobs: int = 1, **fields: Any) -> list[int]:

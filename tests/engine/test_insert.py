@@ -47,7 +47,7 @@ def put(connection: Connection, how: str, job: NewJob) -> int:
     if how == "one":
         return insert(connection, job).id
     with connection.transaction():
-        (job_id,) = insert_many(connection, [job])
+        (job_id,) = insert_many(connection, [job]).ids
     return job_id
 
 
@@ -115,7 +115,7 @@ def test_a_thousand_jobs_that_differ_in_one_field_each_stay_apart(db: Connection
         new(run_at=datetime(2030, 1, 1, tzinfo=timezone.utc)),
     ]
     with db.transaction():
-        ids = insert_many(db, kinds * 100)
+        ids = insert_many(db, kinds * 100).ids
     for job, given in zip(ids[: len(kinds)] + ids[-len(kinds) :], kinds * 2, strict=True):
         row = stored(db, job)
         assert row["metadata"] is None or json.loads(row["metadata"]) == json.loads(given.metadata or b"0")
@@ -125,7 +125,7 @@ def test_a_thousand_jobs_that_differ_in_one_field_each_stay_apart(db: Connection
 
 def test_ids_come_back_in_the_order_of_the_jobs(db: Connection) -> None:
     with db.transaction():
-        ids = insert_many(db, (new(args=b'{"n":%d}' % n) for n in range(2_500)))
+        ids = insert_many(db, (new(args=b'{"n":%d}' % n) for n in range(2_500))).ids
     assert len(set(ids)) == 2_500
     rows = db.execute("select id, (args->>'n')::int from awa.job_log order by 2").fetchall()
     assert [job for job, _ in rows] == ids
@@ -147,7 +147,7 @@ def test_many_jobs_go_in_chunks_but_commit_as_one(db: Connection) -> None:
 
 def test_inserting_no_jobs_is_no_error(db: Connection) -> None:
     with db.transaction():
-        assert insert_many(db, []) == []
+        assert insert_many(db, []).ids == []
 
 
 def test_insert_tells_what_the_server_added(db: Connection) -> None:

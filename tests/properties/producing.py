@@ -51,7 +51,7 @@ class Producing(World):
             self._inserted(producer, [insert(producer.connection, job).id], job)
             return
         with producer.connection.transaction():
-            self._inserted(producer, insert_many(producer.connection, [job] * jobs), job)
+            self._inserted(producer, insert_many(producer.connection, [job] * jobs).ids, job)
 
     @precondition(lambda self: any(producer.open for producer in self.producers))
     @rule(number=producers, back=st.booleans())

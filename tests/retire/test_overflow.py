@@ -31,7 +31,7 @@ def run_past_the_end(db: Connection, jobs: int) -> list[int]:
     (end,) = db.execute("select max(hi) from awa.segment").fetchone() or (0,)
     db.execute("select setval('awa.job_id', %s)", [end - 1 - jobs // 2])
     with db.transaction():
-        return bulk.insert_many(db, [JOB] * jobs)
+        return bulk.insert_many(db, [JOB] * jobs).ids
 
 
 def placed(db: Connection) -> list[int]:

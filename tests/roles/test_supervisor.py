@@ -45,7 +45,9 @@ def test_a_supervisor_with_the_rights_of_a_worker(
         shop.until_state("cancelled", gone.id, running.id, timeout=WAIT_S)
         # The ids have left the first segment: another is made ahead, and it is dropped when what is in it may go.
         supervisor.until_event("retire.segment", timeout=WAIT_S)
-        assert shop.rows("select min(no) > 1 and max(no) > 5 from awa.segment") == [True]
+        until(
+            lambda: shop.rows("select min(no) > 1 and max(no) > 5 from awa.segment") == [True], WAIT_S, "a new segment"
+        )
         until(lambda: client.dlq_depth() == 0, WAIT_S, "the dead letter has been forgotten")
     assert supervisor.stop() == 0
     assert "permission denied" not in supervisor.text()
