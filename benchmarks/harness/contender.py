@@ -8,8 +8,11 @@ import select
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import psycopg
 
 from benchmarks.harness.environments import python_of
 from benchmarks.harness.rivals.specs import Spec
@@ -55,7 +58,10 @@ class Contender:
         self._unread = b""
         hello = self.ask("hello")
         self.versions: dict[str, str] = hello["versions"]
-        self.outstanding_sql: str | None = hello["outstanding_sql"]
+        self._outstanding_sql: str | None = hello["outstanding_sql"]
+        self._stored_sql: str | None = hello["stored_sql"]
+        self._ignored = 0
+        self._connection: psycopg.Connection[Any] | None = None
 
     def ask(self, verb: str, *, timeout_s: float = ANSWER_S, **arguments: Any) -> Any:
         """Have it do something; return its answer."""
@@ -75,6 +81,26 @@ class Contender:
         if ended := self.ask("ended"):
             raise Failed(f"{ended}: {self.last_words()}")
 
+    def outstanding(self) -> int:
+        """Return how many jobs are not finished."""
+        return self._count(self._outstanding_sql) - self._ignored
+
+    def ignore(self, jobs: int) -> None:
+        """Note that so many jobs are not meant to be finished."""
+        self._ignored = jobs
+
+    def stored(self) -> int:
+        """Return how many jobs are there that no worker has begun with, while none is running."""
+        return self._count(self._stored_sql)
+
+    def _count(self, query: str | None) -> int:
+        if query is None:
+            return int(self.ask("outstanding"))
+        if self._connection is None:
+            self._connection = psycopg.connect(self.dsn, autocommit=True)
+        row = self._connection.execute(query.encode()).fetchone()
+        return int(row[0]) if row else 0
+
     def last_words(self) -> str:
         """Return the end of what it wrote to its log."""
         lines = self._log.read_text(errors="replace").strip().splitlines()
@@ -82,6 +108,8 @@ class Contender:
 
     def close(self) -> None:
         """End it and all that it started."""
+        if self._connection is not None:
+            self._connection.close()
         assert self._process.stdin is not None
         try:
             self._process.stdin.close()
@@ -93,10 +121,8 @@ class Contender:
 
     def kill(self) -> None:
         """End it at once, and all that it started."""
-        try:
+        with suppress(ProcessLookupError):  # nobody is left of the group
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:  # nobody is left of the group
-            pass
         self._process.wait()
 
     def _read_line(self, verb: str, timeout_s: float) -> bytes:

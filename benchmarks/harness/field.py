@@ -33,6 +33,7 @@ STALL_S = 30.0
 """A contender that runs no job for so long has failed."""
 WARM_UP = 0.1
 """The part of the jobs that starts before the clock does."""
+WARM_UP_JOBS = 50
 PROBE = 400
 PROBE_S = 0.5
 """Rates are sized up with so many jobs, or with as many as take that long."""
@@ -53,7 +54,9 @@ class Drained(NamedTuple):
 class Field:
     """The contenders of one scenario."""
 
-    def __init__(self, contenders: Sequence[Contender], marks: Marks, admin: psycopg.Connection[Any], plan: Plan) -> None:
+    def __init__(
+        self, contenders: Sequence[Contender], marks: Marks, admin: psycopg.Connection[Any], plan: Plan
+    ) -> None:
         self.contenders = list(contenders)
         self.failed: dict[str, str] = {}
         self.marks = marks
@@ -86,6 +89,16 @@ class Field:
             print(f"  {contender.name} has failed: {failure}", flush=True)
             self.failed[contender.name] = str(failure)
             contender.kill()
+
+    def about(self) -> dict[str, dict[str, Any]]:
+        """Return who took part: versions, settings, what differs, and why one failed."""
+        told: dict[str, dict[str, Any]] = {
+            it.name: {"versions": it.versions, "variant": it.variant, "differs": it.spec.differs}
+            for it in self.contenders
+        }
+        for name, error in self.failed.items():
+            told.setdefault(name, {"differs": ALL[name].differs})["failed"] = error
+        return told
 
     # Measurements
 
@@ -147,6 +160,12 @@ class Field:
         finally:
             contender.ask("stop")
 
+    def warm_up(self, contender: Contender) -> None:
+        """Have the workers that have just been started run some jobs, before anything is measured."""
+        self.marks.clear(WARM_UP_JOBS)
+        contender.ask("bulk", first=0, count=WARM_UP_JOBS)
+        self.await_all(contender, WARM_UP_JOBS)
+
     def await_all(self, contender: Contender, jobs: int) -> int:
         """Wait until jobs 0 to `jobs` have run and are finished in the queue's tables too; return when that was.
 
@@ -159,7 +178,9 @@ class Field:
             if now > done:
                 done, moved = now, time.monotonic()
             elif time.monotonic() - moved > STALL_S:
-                raise Failed(f"{done:,} of {jobs:,} jobs have run, and none for {STALL_S:g} s: {contender.last_words()}")
+                raise Failed(
+                    f"{done:,} of {jobs:,} jobs have run, and none for {STALL_S:g} s: {contender.last_words()}"
+                )
             elif time.monotonic() - moved > 1:
                 contender.insist_on_life()
         ended = self._await_settled(contender)
@@ -175,15 +196,10 @@ class Field:
 
     def _await_settled(self, contender: Contender) -> int:
         deadline = time.monotonic() + STALL_S
-        with ExitStack() as closing:
-            ask: Callable[[], int] = lambda: contender.ask("outstanding")  # noqa: E731
-            if (query := contender.outstanding_sql) is not None:
-                connection = closing.enter_context(psycopg.connect(contender.dsn, autocommit=True))
-                ask = lambda: connection.execute(query.encode()).fetchone()[0]  # type: ignore[index] # noqa: E731
-            while (left := ask()) > 0:
-                if time.monotonic() > deadline:
-                    raise Failed(f"all jobs have run, and {left:,} are not finished {STALL_S:g} s later")
-                time.sleep(0.005)
+        while (left := contender.outstanding()) > 0:
+            if time.monotonic() > deadline:
+                raise Failed(f"all jobs have run, and {left:,} are not finished {STALL_S:g} s later")
+            time.sleep(0.005)
         return time.monotonic_ns()
 
 
@@ -224,11 +240,6 @@ def field(plan: Plan, specs: Sequence[Spec] | None = None) -> Iterator[Field]:
 def rivals(plan: Plan) -> list[Spec]:
     """Return the rivals that were asked for."""
     return [spec for spec in RIVALS if spec.name in plan.rivals]
-
-
-def spec(name: str) -> Spec:
-    """Return the contender of that name."""
-    return ALL[name]
 
 
 def _shown(spec: Spec, rates: dict[int, float]) -> str:

@@ -21,7 +21,7 @@ class Plan:
     rivals: tuple[str, ...] = tuple(spec.name for spec in RIVALS)
 
     def size(self, usual: int, full: int | None = None) -> int:
-        """Return how many jobs to take where `usual` is the scenario's number, and `full` the one for those with time."""
+        """Return how many jobs to take: `usual` is the scenario's own number, `full` the one for those with time."""
         if self.jobs is not None:
             return self.jobs
         return full if self.full and full is not None else usual

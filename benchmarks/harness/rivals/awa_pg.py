@@ -12,9 +12,7 @@ from .protocol import AsyncRival, body, main
 
 
 class AwaPg(AsyncRival):
-    outstanding_sql = (
-        "select count(*) from awa.jobs where state in ('scheduled', 'available', 'running', 'retryable')"
-    )
+    outstanding_sql = "select count(*) from awa.jobs where state in ('scheduled', 'available', 'running', 'retryable')"
 
     def __init__(self) -> None:
         super().__init__()

@@ -19,9 +19,7 @@ TABLE = """
     create sequence public.bare_id;
     create table public.bare (like awa.job_log including defaults);
     alter table public.bare alter column id set default nextval('public.bare_id'), add primary key (id)"""
-COLUMNS = (
-    "kind, args, queue, priority, run_at, max_attempts, tags, metadata, unique_key, unique_states, ordering_key"
-)
+COLUMNS = "kind, args, queue, priority, run_at, max_attempts, tags, metadata, unique_key, unique_states, ordering_key"
 COPY = f"copy public.bare ({COLUMNS}) from stdin"
 INSERT = f"""
     insert into public.bare ({COLUMNS})
@@ -48,6 +46,8 @@ PARAMETERS: dict[str, Any] = {
 
 
 class BoundTable(Rival):
+    outstanding_sql = "select count(*) from public.bare"
+
     def __init__(self) -> None:
         super().__init__()
         self.connection = psycopg.connect(self.dsn, autocommit=True)
@@ -59,7 +59,8 @@ class BoundTable(Rival):
 
     def bulk(self, numbers: Sequence[int]) -> None:
         lines = (
-            f'noop\t{{"n":{n},"text":"{TEXT}"}}\tdefault\t2\t\\N\t25\t\\N\t\\N\t\\N\t\\N\t\\N\n'.encode() for n in numbers
+            f'noop\t{{"n":{n},"text":"{TEXT}"}}\tdefault\t2\t\\N\t25\t\\N\t\\N\t\\N\t\\N\t\\N\n'.encode()
+            for n in numbers
         )
         with self.connection.cursor() as cursor, cursor.copy(COPY) as copy:
             for line in lines:

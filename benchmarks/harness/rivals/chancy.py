@@ -55,9 +55,7 @@ class Chancy(AsyncRival):
         self.wait(self._declare())
 
     async def _declare(self) -> None:
-        queue = Queue(
-            QUEUE, concurrency=self.variant["concurrency"], executor=App.Executor.Async, eager_polling=True
-        )
+        queue = Queue(QUEUE, concurrency=self.variant["concurrency"], executor=App.Executor.Async, eager_polling=True)
         await (await self.app()).declare(queue, upsert=True)
 
     async def awork(self, until: asyncio.Event) -> None:

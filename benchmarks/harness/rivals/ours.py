@@ -28,10 +28,15 @@ def noop(job: Any) -> None:
     _marks.run(job.args["n"], _burn_ns)
 
 
+for _at in range(_settings.get("variant", {}).get("kinds", 0)):
+    client.task(kind=f"noop_{_at}")(noop)
+
+
 class Ours(Rival):
     outstanding_sql = (
         "select (select coalesce(sum(cardinality(ids)), 0) from awa.batch) + (select count(*) from awa.deferred)"
     )
+    stored_sql = "select count(*) from awa.job_log"
 
     def prepare(self) -> None:
         with connect(self.dsn, role="benchmark") as connection:

@@ -34,6 +34,8 @@ class Rival:
 
     outstanding_sql: str | None = None
     """Counts the jobs that are not finished; None: `outstanding` does."""
+    stored_sql: str | None = None
+    """Counts the jobs that are there while no worker runs, where that is another statement."""
 
     def __init__(self) -> None:
         settings = json.loads(os.environ["BENCH_SETTINGS"])
@@ -85,7 +87,7 @@ class Rival:
     def serve(self) -> None:
         """Answer until the harness closes the line."""
         verbs: dict[str, Callable[..., Any]] = {
-            "hello": lambda: {"outstanding_sql": self.outstanding_sql, "versions": self.versions()},
+            "hello": self._hello,
             "prepare": self.prepare,
             "bulk": self._bulk,
             "single": self._single,
@@ -108,6 +110,13 @@ class Rival:
                 print(json.dumps(answer), file=_answers, flush=True)
         finally:
             self.stop()
+
+    def _hello(self) -> dict[str, Any]:
+        return {
+            "outstanding_sql": self.outstanding_sql,
+            "stored_sql": self.stored_sql or self.outstanding_sql,
+            "versions": self.versions(),
+        }
 
     def _bulk(self, first: int, count: int) -> float:
         began = time.perf_counter()

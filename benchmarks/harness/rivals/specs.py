@@ -43,6 +43,15 @@ BOUNDS = (
     ),
 )
 
+STATEMENT = Spec(
+    "awa.insert_job",
+    "ours_statement",
+    is_bound=True,
+    differs="the statement behind Client.insert, without the client",
+)
+
+ENGINE, BARE_TABLE = BOUNDS
+
 RIVALS = (
     Spec(
         "awa-pg",
@@ -96,8 +105,8 @@ RIVALS = (
         "skip locked",
         "diy",
         variants=tuple({"batch": many} for many in (1, 10, 100)),
-        differs="written by hand in 60 lines of psycopg: no retries, no time limits, no heartbeat, no rescue, no attempts",
+        differs="60 lines of psycopg by hand: no retries, no time limits, no heartbeat, no rescue, no attempts",
     ),
 )
 
-ALL = {spec.name: spec for spec in (OURS, *BOUNDS, *RIVALS)}
+ALL = {spec.name: spec for spec in (OURS, STATEMENT, *BOUNDS, *RIVALS)}
