@@ -91,7 +91,7 @@ def table(figures: Sequence[Figure]) -> str:
 
 def goal(figure: Figure) -> str:
     """Return what the figure is to reach, for people; empty when it has no goal."""
-    return "" if figure.goal is None else f"{'≤' if figure.at_most else '≥'} {figure.goal:,g} {figure.unit}"
+    return "" if figure.goal is None else f"{'≤' if figure.at_most else '≥'} {shown(figure.goal)} {figure.unit}"
 
 
 def verdict(figure: Figure) -> str:

@@ -37,10 +37,10 @@ def run(plan: Plan) -> Result:
     sizes = FULL if plan.full else SIZES
     if plan.jobs is not None:
         sizes = (plan.jobs, 2 * plan.jobs)
-    rounds = [_round(sizes) for _ in range(plan.rounds)]
+    at_once = min(LEASE_JOBS, max(1, sizes[0] // (2 * (LEASES + WARM_UP))) if plan.jobs else LEASE_JOBS)
+    rounds = [_round(sizes, at_once) for _ in range(plan.rounds)]
     figures = [
-        Figure(f"claim and settle {LEASE_JOBS} jobs of {size:,}", "ms", [each[size] for each in rounds])
-        for size in sizes
+        Figure(f"claim and settle {at_once} jobs of {size:,}", "ms", [each[size] for each in rounds]) for size in sizes
     ]
     ratios = [each[sizes[-1]] / each[sizes[0]] for each in rounds]
     title = f"claim and settle at {sizes[-1]:,} jobs ÷ at {sizes[0]:,}"
@@ -49,7 +49,7 @@ def run(plan: Plan) -> Result:
     return Result(figures, [Series("claim and settle by backlog", "awa", "jobs waiting", "ms", line)])
 
 
-def _round(sizes: tuple[int, ...]) -> dict[int, float]:
+def _round(sizes: tuple[int, ...], at_once: int) -> dict[int, float]:
     measured = {}
     with fresh_database() as dsn, connect(dsn, role="benchmark") as connection, Client(dsn) as client:
         node = lead.register_node(connection, "benchmark", ["noop"])
@@ -59,20 +59,20 @@ def _round(sizes: tuple[int, ...]) -> dict[int, float]:
         for size in sizes:
             client.insert_many((body(n) for n in range(size - waiting)), kind="noop")
             seal.seal_all(connection)
-            waiting = size - _work_off(connection, worker, WARM_UP)[1]
-            times, taken = _work_off(connection, worker, LEASES)
+            waiting = size - _work_off(connection, worker, WARM_UP, at_once)[1]
+            times, taken = _work_off(connection, worker, LEASES, at_once)
             waiting -= taken
             measured[size] = median(times) * 1000
     return measured
 
 
-def _work_off(connection: psycopg.Connection[Any], worker: int, leases: int) -> tuple[list[float], int]:
+def _work_off(connection: psycopg.Connection[Any], worker: int, leases: int, at_once: int) -> tuple[list[float], int]:
     """Claim and settle so many times; return how long each took, in seconds, and how many jobs they were."""
     (lane,) = claim.lanes(connection, ["noop"])
     start, times, jobs = FROM_THE_START, [], 0
     for _ in range(leases):
         began = time.perf_counter()
-        claimed = claim.claim(connection, worker, [Want(lane.id, start, 1.0)], budget_us=LEASE_JOBS, batches_max=2)
+        claimed = claim.claim(connection, worker, [Want(lane.id, start, 1.0)], budget_us=at_once, batches_max=2)
         if not claimed.leases:
             break
         ids = [job for lease in claimed.leases for job in lease.ids]

@@ -1,6 +1,7 @@
 """Queues and kinds: the same jobs in one queue, in a thousand queues, and of a hundred kinds.
 
-A worker claims by lane, that is by queue, kind and priority. Read the ratios: the total load is the same, and so should
+A worker claims by lane, that is by queue, kind and priority. The workers are the same ones each time, for all queues and
+kinds. Read the ratios: the total load is the same, and so should
 the rate be. Few jobs are in each queue then, so batches are small; that is a part of the price.
 """
 
@@ -39,7 +40,7 @@ def run(plan: Plan) -> Result:
 def _round(plan: Plan, jobs: int) -> tuple[float, float, float]:
     with field(plan, [OURS]) as it:
         ours = it.contenders[0]
-        ours.variant = {"kinds": KINDS}
+        ours.variant = {"kinds": KINDS, "queues": QUEUES}
         one = _drain(it, ours, jobs, lambda n: ("default", "noop"))
         kinds = _drain(it, ours, jobs, lambda n: ("default", f"noop_{n % KINDS}"))
         many = _drain(it, ours, jobs, lambda n: (f"queue_{n % QUEUES}", "noop"))

@@ -1,4 +1,7 @@
-"""Awa itself, as its users run it: `awa.Client` and `awa-supervisor`, no setting but the number of processes."""
+"""Awa itself, as its users run it: `awa.Client` and `awa-supervisor`, no setting but the number of processes.
+
+Where a scenario is about many queues or kinds, the application has as many.
+"""
 
 from __future__ import annotations
 
@@ -52,6 +55,8 @@ class Ours(Rival):
     def commands(self) -> list[list[str]]:
         supervisor = str(Path(sys.executable).with_name("awa-supervisor"))
         options = ["--app", "rivals.ours:client", "--processes", str(self.processes), "--log-level", "warning"]
+        if many := self.variant.get("queues"):
+            options += ["--queues", ",".join(["default", *(f"queue_{at}" for at in range(many))])]
         return [[supervisor, *options]]
 
 
