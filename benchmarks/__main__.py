@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -24,6 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
         write_page(*load(asked.summary), source=asked.summary)
         print(f"{PAGE} is written from {asked.summary.name}")
         return 0
+    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C, so that everything that was started is ended
+        signal.signal(number, _interrupt)
     plan = Plan(asked.rounds, asked.jobs, asked.seconds, asked.full, tuple(asked.rivals))
     results: dict[str, Result] = {}
     try:
@@ -39,6 +42,10 @@ def main(arguments: list[str] | None = None) -> int:
     with_goal = sum(figure.goal is not None for figure in figures)
     print(f"{with_goal - len(missed)} of {with_goal} goals reached" + "".join(f"\n  not: {name}" for name in missed))
     return 1 if missed else 0
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _keep(results: dict[str, Result], plan: Plan, folder: Path) -> None:
@@ -80,4 +87,7 @@ def _names(text: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("interrupted; everything that was started has been stopped and removed")

@@ -56,12 +56,20 @@ class Contender:
                 start_new_session=True,
             )
         self._unread = b""
-        hello = self.ask("hello")
+        hello = self._greet()
         self.versions: dict[str, str] = hello["versions"]
         self._outstanding_sql: str | None = hello["outstanding_sql"]
         self._stored_sql: str | None = hello["stored_sql"]
         self._ignored = 0
         self._connection: psycopg.Connection[Any] | None = None
+
+    def _greet(self) -> Any:
+        """Have it say what it is; where it cannot even do that, it is ended."""
+        try:
+            return self.ask("hello")
+        except BaseException:
+            self.kill()
+            raise
 
     def ask(self, verb: str, *, timeout_s: float = ANSWER_S, **arguments: Any) -> Any:
         """Have it do something; return its answer."""
@@ -112,10 +120,9 @@ class Contender:
             self._connection.close()
         assert self._process.stdin is not None
         try:
-            self._process.stdin.close()
-            self._process.wait(END_S)
-        except (BrokenPipeError, subprocess.TimeoutExpired):
-            pass
+            with suppress(BrokenPipeError, subprocess.TimeoutExpired):
+                self._process.stdin.close()
+                self._process.wait(END_S)
         finally:
             self.kill()
 
@@ -124,6 +131,10 @@ class Contender:
         with suppress(ProcessLookupError):  # nobody is left of the group
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            with suppress(BrokenPipeError):
+                pipe.close()
 
     def _read_line(self, verb: str, timeout_s: float) -> bytes:
         assert self._process.stdout is not None

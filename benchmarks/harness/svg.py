@@ -66,6 +66,8 @@ def lines(title: str, x: str, y: str, drawn: Sequence[Line]) -> str:
     most = max((point[1] for line in drawn for point in line.points), default=0) or 1.0
     low, high = min(xs, default=0.0), max(xs, default=1.0)
     is_log = low > 0 and high / low > 100
+    if not is_log and 0 < low < high / 3:
+        low = 0.0
 
     def across(value: float) -> float:
         share = math.log(value / low) / math.log(high / low) if is_log else (value - low) / ((high - low) or 1.0)

@@ -1,8 +1,8 @@
 """Queues and kinds: the same jobs in one queue, in a thousand queues, and of a hundred kinds.
 
-A worker claims by lane, that is by queue, kind and priority. The workers are the same ones each time, for all queues and
-kinds. Read the ratios: the total load is the same, and so should
-the rate be. Few jobs are in each queue then, so batches are small; that is a part of the price.
+A worker claims by lane, that is by queue, kind and priority. The workers are the same ones each time, for all queues
+and kinds. Read the ratios: the total load is the same, and so should the rate be. Few jobs are in each queue then, so
+batches are small; that is a part of the price.
 """
 
 from __future__ import annotations
