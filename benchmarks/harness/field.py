@@ -38,6 +38,9 @@ PROBE = 400
 PROBE_S = 0.5
 """Rates are sized up with so many jobs, or with as many as take that long."""
 
+_sized_up: dict[str, tuple[dict[str, Any], float]] = {}
+"""The best variant of each contender and its rate, as found earlier in this run."""
+
 
 class Drained(NamedTuple):
     """What a drain took."""
@@ -107,6 +110,9 @@ class Field:
         if self.plan.jobs is not None and self.plan.jobs <= PROBE:
             contender.rate = float(self.plan.jobs)
             return
+        if contender.name in _sized_up:
+            contender.variant, contender.rate = _sized_up[contender.name]
+            return
         rates = {}
         for at, variant in enumerate(contender.spec.variants):
             rate = self.drain(contender, PROBE, variant=variant).rate
@@ -115,6 +121,7 @@ class Field:
             rates[at] = rate
         best = max(rates, key=lambda at: rates[at])
         contender.variant, contender.rate = contender.spec.variants[best], rates[best]
+        _sized_up[contender.name] = contender.variant, rates[best]
         if len(rates) > 1:
             print(f"  {contender.name}: best with {contender.variant} of {_shown(contender.spec, rates)}", flush=True)
 

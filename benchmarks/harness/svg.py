@@ -103,7 +103,7 @@ def ticks(most: float) -> list[float]:
         return [0.0]
     raw = most / 4
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw)
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw)
     return [step * i for i in range(int(most / step) + 1)]
 
 

@@ -21,20 +21,20 @@ from typing import NamedTuple
 import psycopg
 
 from benchmarks.harness.contender import Contender
-from benchmarks.harness.field import Field, field
+from benchmarks.harness.field import Field, field, rivals
 from benchmarks.harness.plan import Plan
 from benchmarks.harness.report import Figure, Result, Series
-from benchmarks.harness.rivals.specs import OURS, RIVALS
+from benchmarks.harness.rivals.specs import OURS
 from benchmarks.harness.stats import bulk
 
-SECONDS = 8.0
+SECONDS = 5.0
 FULL_S = 180.0
 CYCLE_S = 1.0
 """Produce and drain as many jobs as take about that long, again and again."""
 PIECE = 1_000
 SCAN_EVERY_S = 1.0
-BESIDE = ("skip locked",)
-"""Rivals measured too; with --full awa-pg as well."""
+BESIDE = ("awa-pg", "skip locked")
+"""Rivals measured with --full; in a few seconds nobody suffers."""
 LARGEST = """
     select format('%I.%I', schemaname, relname) from pg_stat_user_tables order by pg_table_size(relid) desc limit 1"""
 
@@ -50,9 +50,8 @@ class Cycle(NamedTuple):
 
 def run(plan: Plan) -> Result:
     """Measure without anybody, then with each kind of transaction, in each round."""
-    beside = (*BESIDE, "awa-pg") if plan.full else BESIDE
-    chosen = [OURS, *(spec for spec in RIVALS if spec.name in plan.rivals and spec.name in beside)]
-    with field(plan, chosen) as it:
+    chosen = [spec for spec in rivals(plan) if plan.full and spec.name in BESIDE]
+    with field(plan, [OURS, *chosen]) as it:
         it.each(it.size_up)
         rounds = it.turns(lambda contender: {name: _flow(it, contender, pin) for name, pin in PINS.items()})
         figures: list[Figure] = []

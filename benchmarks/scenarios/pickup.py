@@ -16,7 +16,7 @@ import random
 
 from benchmarks.harness.comparison import compare
 from benchmarks.harness.contender import Contender
-from benchmarks.harness.field import Field, field
+from benchmarks.harness.field import Field, field, rivals
 from benchmarks.harness.plan import Plan
 from benchmarks.harness.report import Figure, Result, Series, percentile
 from benchmarks.harness.rivals.specs import OURS
@@ -28,13 +28,14 @@ PAUSE_S = (0.01, 0.06)
 LOADS = (10, 50, 90)
 PIECE_S = 0.01
 BESIDE = ("awa-pg",)
-"""Who is measured under load too; on an idle queue all rivals are."""
+"""Rivals measured by default; on an idle queue all of them with --full."""
 IDLE = "pickup on an idle queue"
 
 
 def run(plan: Plan) -> Result:
-    """Measure every contender when idle, and Awa and awa-pg under load, in each round."""
-    with field(plan) as it:
+    """Measure when idle, then under load, in each round."""
+    chosen = [spec for spec in rivals(plan) if plan.full or spec.name in BESIDE]
+    with field(plan, [OURS, *chosen]) as it:
         idle = it.turns(lambda contender: _idle(it, contender, plan.size(JOBS)))
         figures: list[Figure] = []
         for percent, goal, ratio in ((50, 3.0, None), (99, 10.0, 1 / 3)):

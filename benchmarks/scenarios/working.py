@@ -13,21 +13,22 @@ import os
 
 from benchmarks.harness.comparison import compare
 from benchmarks.harness.contender import Contender
-from benchmarks.harness.field import PROCESSES, Field, field
+from benchmarks.harness.field import PROCESSES, Field, field, rivals
 from benchmarks.harness.plan import Plan
 from benchmarks.harness.report import Figure, Result, Series
-from benchmarks.harness.rivals.specs import OURS, RIVALS
+from benchmarks.harness.rivals.specs import OURS
 
-BESIDE = ("awa-pg", "skip locked")
+BESIDE = ("awa-pg",)
 """Rivals measured by default; all of them with --full. Ten milliseconds dwarf most differences."""
-SECONDS = 5.0
+SECONDS = 3.0
+FULL_S = 10.0
 """Longer than a drain of no-ops: the leases that are left at the end are of unequal length."""
 
 
 def run(plan: Plan) -> Result:
     """Drain jobs of one and of ten milliseconds with every contender, and with Awa at one worker and more."""
-    chosen = [OURS, *(spec for spec in RIVALS if spec.name in plan.rivals and (plan.full or spec.name in BESIDE))]
-    with field(plan, chosen) as it:
+    chosen = [spec for spec in rivals(plan) if plan.full or spec.name in BESIDE]
+    with field(plan, [OURS, *chosen]) as it:
         it.each(it.size_up)
         figures = []
         for ms in (1, 10):
@@ -42,10 +43,10 @@ def run(plan: Plan) -> Result:
 
 
 def _rate(it: Field, contender: Contender, ms: int, workers: int) -> float:
-    jobs = int(it.plan.span(SECONDS) * workers / ms * 1000)
+    jobs = int(it.plan.span(SECONDS, FULL_S) * workers / ms * 1000)
     jobs = min(jobs, it.plan.jobs or jobs)
     if contender.rate is not None:
-        jobs = min(jobs, int(contender.rate * SECONDS) + 1)
+        jobs = min(jobs, int(contender.rate * it.plan.span(SECONDS, FULL_S)) + 1)
     return it.drain(contender, jobs, processes=workers, burn_ns=ms * 1_000_000).rate
 
 

@@ -58,7 +58,7 @@ def test_who_fails_is_out_and_its_earlier_figures_are_void(it: Field) -> None:
 
     def measure(contender: Contender) -> float:
         calls.append(contender.name)
-        if calls.count(DIY.name) == 2:
+        if contender.name == DIY.name and calls.count(DIY.name) == 2:
             contender.ask("no such verb")
         return 1.0
 
@@ -69,7 +69,7 @@ def test_who_fails_is_out_and_its_earlier_figures_are_void(it: Field) -> None:
 
 
 def test_jobs_that_are_lost_make_their_contender_fail(it: Field, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.harness.field.STALL_S", 0.5)
+    monkeypatch.setattr("benchmarks.harness.field.STALL_S", 3.0)
     contender = it.contenders[-1]
     it.marks.clear(JOBS)
     contender.ask("bulk", first=0, count=JOBS - 1)

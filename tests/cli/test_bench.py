@@ -13,7 +13,8 @@ pytestmark = [pytest.mark.processes, pytest.mark.slow]
 def test_it_measures_on_a_given_database(awa: Run, database: str) -> None:
     done = awa("bench", "--jobs", 200, "--processes", 1, "--json", "--database-url", database)
     report = json.loads(done.stdout)
-    assert (report["jobs"], report["processes"], report["settings"]["fsync"]) == (200, 1, "on")
+    assert (report["jobs"], report["processes"]) == (200, 1)
+    assert report["settings"].keys() == {"server_version", "fsync", "synchronous_commit"}
     assert min(report["insert_many_per_s"], report["insert_per_s"], report["drain_per_s"]) > 0
     assert 0 <= report["pickup_p50_ms"] <= report["pickup_p99_ms"]
     with psycopg.connect(database) as connection:
