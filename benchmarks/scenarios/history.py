@@ -11,7 +11,7 @@ from benchmarks.harness.plan import Plan
 from benchmarks.harness.report import Figure, Result
 from benchmarks.harness.rivals.specs import OURS
 
-HISTORY = 200_000
+HISTORY = 100_000
 FULL = 2_000_000
 STEP = 500_000
 

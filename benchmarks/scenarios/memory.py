@@ -26,8 +26,11 @@ DONE = "select coalesce(sum(jobs), 0)::int from awa.tally where outcome = 3"
 
 
 def run(plan: Plan) -> Result:
-    """Measure with few and with many workers in each round."""
-    rounds = [{workers: _measure(workers, plan.size(JOBS)) for workers in (FEW, MANY)} for _ in range(plan.rounds)]
+    """Measure with few and with many workers: once, where next to nothing varies; with --full in each round."""
+    rounds = [
+        {workers: _measure(workers, plan.size(JOBS)) for workers in (FEW, MANY)}
+        for _ in range(plan.rounds if plan.full else 1)
+    ]
     per_worker = [(each[MANY][0] - each[FEW][0]) / (MANY - FEW) for each in rounds]
     return Result(
         [

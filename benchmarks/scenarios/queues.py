@@ -19,12 +19,13 @@ from benchmarks.harness.rivals.specs import OURS
 
 QUEUES = 1_000
 KINDS = 100
-JOBS = 100_000
+JOBS = 50_000
+FULL = 500_000
 
 
 def run(plan: Plan) -> Result:
     """Measure one queue, many queues and many kinds, on a fresh server in each round."""
-    jobs = plan.size(JOBS)
+    jobs = plan.size(JOBS, FULL)
     rounds = [_round(plan, jobs) for _ in range(plan.rounds)]
     one, queues, kinds = ([each[i] for each in rounds] for i in range(3))
     return Result(

@@ -26,7 +26,7 @@ from benchmarks.harness.supervisor import supervisor, until
 
 PROCESSES = 2
 BALLAST_MB = "300"
-KILLS = 20
+KILLS = 10
 FULL = 100
 """Kills a round; a 99th percentile means something with many."""
 WAIT_S = 60.0

@@ -1,7 +1,7 @@
 """Scheduled: many jobs that wait for a time to come.
 
 Three questions. Does a drain mind a large number of jobs scheduled for tomorrow? How fast are scheduled jobs inserted
-and put aside? And when many become due at the same moment, how fast are they brought back and run? A hundred thousand
+and put aside? And when many become due at the same moment, how fast are they brought back and run? Fifty thousand
 by default, a million with --full.
 """
 
@@ -20,7 +20,7 @@ from benchmarks.harness.report import Figure, Result
 from benchmarks.harness.rivals.protocol import body
 from benchmarks.harness.rivals.specs import OURS
 
-JOBS = 100_000
+JOBS = 50_000
 FULL = 1_000_000
 DUE_PART = 4
 """One of so many is due at once in the end."""
