@@ -8,7 +8,7 @@ from statistics import median
 from benchmarks.harness.report import Figure
 from benchmarks.harness.rivals.specs import ALL, OURS
 
-FASTEST_PYTHON = "the fastest rival in Python"
+FASTEST_PYTHON = "the fastest library in Python"
 
 
 def compare(
@@ -34,7 +34,7 @@ def compare(
         for who, values in others.items():
             ratios = [mine / theirs for mine, theirs in zip(ours, values, strict=True)]
             wanted = goals.get(who) or (goals.get(FASTEST_PYTHON) if who == fastest else None)
-            name = f"{title}: awa ÷ {who}" + (" (the fastest in Python)" if who == fastest else "")
+            name = f"{title}: awa ÷ {who}" + (f" ({FASTEST_PYTHON})" if who == fastest else "")
             figures.append(Figure(name, "×", ratios, wanted, at_most=less_is_better))
     for who, error in failed.items():
         figures.append(Figure(f"{title}: {who}", unit, [], chart=title, who=who, error=error))

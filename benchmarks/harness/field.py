@@ -35,8 +35,10 @@ WARM_UP = 0.1
 """The part of the jobs that starts before the clock does."""
 WARM_UP_JOBS = 50
 PROBE = 400
-PROBE_S = 0.5
-"""Rates are sized up with so many jobs, or with as many as take that long."""
+GROWTH = 1.15
+LONG_S = 8.0
+"""A rate is sized up with so many jobs, then with four times as many, until it grows no more by that factor (who takes
+long to get going must not be judged by that) or the next drain would take that long."""
 
 _sized_up: dict[str, tuple[dict[str, Any], float]] = {}
 """The best variant of each contender and its rate, as found earlier in this run."""
@@ -115,15 +117,21 @@ class Field:
             return
         rates = {}
         for at, variant in enumerate(contender.spec.variants):
-            rate = self.drain(contender, PROBE, variant=variant).rate
-            if rate * PROBE_S > PROBE:
-                rate = self.drain(contender, int(rate * PROBE_S), variant=variant).rate
-            rates[at] = rate
+            rates[at] = self._probe(contender, variant)
         best = max(rates, key=lambda at: rates[at])
         contender.variant, contender.rate = contender.spec.variants[best], rates[best]
         _sized_up[contender.name] = contender.variant, rates[best]
         if len(rates) > 1:
             print(f"  {contender.name}: best with {contender.variant} of {_shown(contender.spec, rates)}", flush=True)
+
+    def _probe(self, contender: Contender, variant: dict[str, Any]) -> float:
+        """Return the rate with one variant, where more jobs do not make it better."""
+        jobs, grown = PROBE, self.drain(contender, PROBE, variant=variant).rate
+        rate = 0.0
+        while grown > rate * GROWTH and 4 * jobs / grown < LONG_S and 4 * jobs <= CAPACITY:
+            jobs, rate = 4 * jobs, grown
+            grown = self.drain(contender, jobs, variant=variant).rate
+        return max(rate, grown)
 
     def jobs_for(self, contender: Contender, seconds: float) -> int:
         """Return how many jobs this contender drains in so many seconds, about."""

@@ -39,7 +39,7 @@ def test_ratios_are_taken_round_by_round() -> None:
 
 def test_the_fastest_in_python_has_the_goal_for_it() -> None:
     figures = compared()
-    fastest = figures["drain: awa ÷ pgqueuer (the fastest in Python)"]
+    fastest = figures["drain: awa ÷ pgqueuer (the fastest library in Python)"]
     assert (fastest.goal, fastest.reached) == (5.0, False)
     assert figures["drain: awa ÷ procrastinate"].goal is None
 

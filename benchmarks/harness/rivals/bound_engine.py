@@ -1,7 +1,7 @@
 """Bound: the engine's own SQL, claim and settle in one round trip, around a loop that does nothing for a job.
 
 What `ours` adds to it is the worker: running a handler, its time limit, its measurements, the board. The bodies are
-fetched, as they must be, and not decoded.
+fetched, as they must be, and not decoded: the number of a job is cut out of it.
 """
 
 from __future__ import annotations
@@ -51,11 +51,6 @@ class _Loop:
         self._worker = worker
         self._done: list[Settlement] = []
         self._starts: dict[int, str] = {}
-        # A job's number is its distance from the first one that has not been attempted.
-        row = connection.execute(
-            "select min(id) from awa.job_log where id > (select coalesce(max(job_id), 0) from awa.attempt_log)"
-        ).fetchone()
-        self._first_id = row[0] if row and row[0] else 1
 
     def step(self) -> list[int]:
         """Settle the last lease, claim the next one; return the numbers of its jobs."""
@@ -69,10 +64,10 @@ class _Loop:
             return []
         self._starts.update({lease.lane: lease.order_key for lease in claimed.leases})
         ids = [job for lease in claimed.leases for job in lease.ids]
-        claim.bodies(self._connection, ids)
+        bodies = claim.bodies(self._connection, ids)
         now = time.time_ns() // 1000
         self._done = [Settlement(job, JobState.Completed, now, now, 0, 0, -1, None) for job in ids]
-        return [job - self._first_id for job in ids]
+        return [_number(bodies[job].args) for job in ids]
 
     def settle(self) -> None:
         """Settle what is left."""
@@ -87,6 +82,11 @@ class _Loop:
         if settled:
             settle.read_settle(settled)
         return claim.read_claim(answer)
+
+
+def _number(args: bytes) -> int:
+    """Return n of {"n": n, "text": …}."""
+    return int(args[args.index(b":") + 1 : args.index(b",")])
 
 
 if __name__ == "__main__":

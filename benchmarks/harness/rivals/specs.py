@@ -21,6 +21,7 @@ class Spec:
     is_bound: bool = False
     """Not a queue, but what limits one."""
     is_python: bool = True
+    """A library written in Python: the fastest of them is the one to beat."""
     differs: str = ""
     """What it does more or less for a job than Awa does; the tables say so."""
 
@@ -104,6 +105,7 @@ RIVALS = (
     Spec(
         "skip locked",
         "diy",
+        is_python=False,
         variants=tuple({"batch": many} for many in (1, 10, 100)),
         differs="60 lines of psycopg by hand: no retries, no time limits, no heartbeat, no rescue, no attempts",
     ),
