@@ -1,47 +1,93 @@
-"""`python -m benchmarks [SCENARIO …] [--rounds N] [--jobs N]`: run scenarios, print a table, keep raw values."""
+"""`python -m benchmarks [SCENARIO …]`: run scenarios, print a table, keep raw values, draw charts."""
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
-from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
 
 from awa.database.connections import connect
-from benchmarks.harness.report import Figure, save, table
-from benchmarks.harness.server import facts, fresh_database
-from benchmarks.scenarios import drain, inserting, inside, pickup, recovery
-
-SCENARIOS: dict[str, tuple[Callable[[int, int], list[Figure]], int]] = {
-    "drain": (drain.run, 200_000),
-    "pickup": (pickup.run, 300),
-    "recovery": (recovery.run, 100),
-    "inserting": (inserting.run, 100_000),
-    "inside": (inside.run, 2_000),
-}
-"""Each scenario and how many jobs it takes by default."""
+from benchmarks.harness.charts import draw_all
+from benchmarks.harness.plan import Plan
+from benchmarks.harness.report import RESULTS, Result, load, save, table
+from benchmarks.harness.rivals.specs import RIVALS
+from benchmarks.harness.server import facts, fresh_server
+from benchmarks.harness.summary import PAGE, write_page
+from benchmarks.scenarios import SCENARIOS
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Run what was asked for. Returns 0 when every goal was reached, 1 when one was not."""
-    asked = _arguments()
-    figures: list[Figure] = []
-    for name in asked.scenario or SCENARIOS:
-        run, jobs = SCENARIOS[name]
-        print(f"{name}: {asked.rounds} rounds …", flush=True)
-        figures += run(asked.rounds, asked.jobs or jobs)
-    with fresh_database() as dsn, connect(dsn, role="benchmark") as connection:
-        path = save(figures, facts(connection))
-    print(f"\n{table(figures)}\n\nraw values: {path.relative_to(path.parents[2])}")
-    return 0 if all(figure.reached is not False for figure in figures) else 1
+    asked = _arguments(arguments)
+    if asked.summary:
+        write_page(*load(asked.summary), source=asked.summary)
+        print(f"{PAGE} is written from {asked.summary.name}")
+        return 0
+    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C, so that everything that was started is ended
+        signal.signal(number, _interrupt)
+    plan = Plan(asked.rounds, asked.jobs, asked.seconds, asked.full, tuple(asked.rivals))
+    results: dict[str, Result] = {}
+    try:
+        for name in asked.scenario or SCENARIOS:
+            print(f"{name}: {plan.rounds} rounds …", flush=True)
+            results[name] = SCENARIOS[name](plan)
+            print(f"\n{table(results[name].figures)}\n", flush=True)
+    finally:
+        if results:
+            _keep(results, plan, asked.results)
+    figures = [figure for result in results.values() for figure in result.figures]
+    missed = [figure.name for figure in figures if figure.reached is False]
+    with_goal = sum(figure.goal is not None for figure in figures)
+    print(f"{with_goal - len(missed)} of {with_goal} goals reached" + "".join(f"\n  not: {name}" for name in missed))
+    return 1 if missed else 0
 
 
-def _arguments() -> argparse.Namespace:
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _keep(results: dict[str, Result], plan: Plan, folder: Path) -> None:
+    """Write the raw values and the charts."""
+    with fresh_server() as server, connect(server.dsn, role="benchmark") as connection:
+        path = save(results, facts(connection), asdict(plan), folder)
+    charts = draw_all(results, path.with_suffix(""))
+    print(f"raw values: {path}\ncharts: {len(charts)} in {path.with_suffix('')}", flush=True)
+
+
+def _arguments(arguments: list[str] | None) -> argparse.Namespace:
+    rivals = [spec.name for spec in RIVALS]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("scenario", nargs="*", choices=[*SCENARIOS, []], help="which to run (default: all)")
-    parser.add_argument("--rounds", type=int, default=3, help="how often, each on a fresh server; medians are quoted")
+    parser.add_argument("--rounds", type=int, default=3, help="how often everybody has a turn; medians are quoted")
     parser.add_argument("--jobs", type=int, default=None, help="how many jobs, instead of the scenario's own number")
-    return parser.parse_args()
+    parser.add_argument("--seconds", type=float, default=2.0, help="how long a rate is measured, about")
+    parser.add_argument("--full", action="store_true", help="large sizes, and more of the rivals: takes hours")
+    parser.add_argument(
+        "--rivals",
+        type=_names,
+        default=rivals,
+        metavar="A,B",
+        help=f"who takes part beside Awa, of {', '.join(rivals)}",
+    )
+    parser.add_argument("--results", type=Path, default=RESULTS, help="the folder for raw values and charts")
+    parser.add_argument(
+        "--summary", type=Path, metavar="FILE", help=f"write {PAGE} from a results file; measure nothing"
+    )
+    return parser.parse_args(arguments)
+
+
+def _names(text: str) -> list[str]:
+    known = [spec.name for spec in RIVALS]
+    names = [name.strip() for name in text.split(",") if name.strip() not in ("", "none")]
+    if unknown := set(names) - set(known):
+        raise argparse.ArgumentTypeError(f"no such rival: {', '.join(sorted(unknown))}; known: {', '.join(known)}")
+    return names
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("interrupted; everything that was started has been stopped and removed")

@@ -2,6 +2,7 @@
 
 import click
 
+from awa.cli.bench import bench
 from awa.cli.demo import demo
 from awa.cli.dev import dev
 from awa.cli.dlq import dlq
@@ -12,7 +13,7 @@ from awa.cli.schema import migrate
 from awa.cli.target import database_url_option
 from awa.version import __version__
 
-COMMANDS = (migrate, job, queue, dlq, demo, dev)
+COMMANDS = (migrate, job, queue, dlq, demo, bench, dev)
 
 
 @click.group(name="awa", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

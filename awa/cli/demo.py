@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
-
 import click
 
 from awa.cli.failures import Refused
+from awa.cli.interruptible import interruptible
 from awa.cli.output import json_option, show_json
 from awa.processes.cpus import available_cpus
 
@@ -18,8 +14,6 @@ PROCESSES_MIN = 2
 PROCESSES_DEFAULT_MAX = 8
 FILES_MIN = 20
 """With fewer files the work is done before a worker can be killed in the middle of it."""
-EXIT_INTERRUPTED = 130
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @click.command()
@@ -48,7 +42,7 @@ def demo(processes: int | None, files: int | None, database_url: str | None, as_
     from awa.demo.story import Options, tell  # the demo is for those who run it
 
     chosen = processes or min(max(available_cpus(), PROCESSES_MIN), PROCESSES_DEFAULT_MAX)
-    with _interruptible():
+    with interruptible("the demo"):
         report = tell(Options(chosen, files, database_url))
     if as_json:
         show_json(report.as_json())
@@ -56,32 +50,3 @@ def demo(processes: int | None, files: int | None, database_url: str | None, as_
         click.echo(report.text())
     if not report.holds:
         raise Refused("not all checks hold; see above")
-
-
-class Interrupted(Refused):
-    """Somebody wanted it to end."""
-
-    exit_code = EXIT_INTERRUPTED
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let INT, TERM and HUP end the block in order: once, and not again while it tidies up."""
-    before = {number: signal.getsignal(number) for number in ENDING}
-    before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}  # as under nohup
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        for each in before:
-            signal.signal(each, signal.SIG_IGN)
-        click.echo("\ninterrupted; tidying up", err=True)
-        raise KeyboardInterrupt
-
-    for number in before:
-        signal.signal(number, interrupt)
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise Interrupted("the demo was interrupted; everything it had started has been stopped and removed") from None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -36,12 +36,12 @@ select w.pid from awa.worker w join awa.node n on n.id = w.node_id where n.pid =
 class Supervisor:
     """The child process. As a context manager it is gone at the end, with all its workers."""
 
-    def __init__(self, place: Place, processes: int) -> None:
+    def __init__(self, place: Place, processes: int, app: str = APP) -> None:
         self._log = place.log
         with open(place.log, "wb") as log:
             # Ctrl-C in a terminal reaches a whole process group; in a session of its own the supervisor is left to us.
             self._process = subprocess.Popen(
-                [*COMMAND, "--app", APP, "--processes", str(processes)],
+                [*COMMAND, "--app", app, "--processes", str(processes)],
                 cwd=place.directory,  # Python looks there for modules first: it must not be a stranger's directory
                 env={**os.environ, "DATABASE_URL": place.dsn},  # not an argument: every user sees those
                 stdin=subprocess.DEVNULL,

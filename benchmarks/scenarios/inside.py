@@ -17,15 +17,20 @@ from typing import Any
 import psycopg
 
 from awa import Client
-from benchmarks.harness.report import Figure
+from benchmarks.harness.plan import Plan
+from benchmarks.harness.report import Figure, Result
 from benchmarks.harness.server import fresh_database
 
 ARGS = {"n": 0, "text": "x" * 230}
 _STATEMENT = re.compile(rb"\tF\t\d+\t(?:Query|Execute)\t")
 
 
-def run(rounds: int, jobs: int) -> list[Figure]:
-    """Measure `jobs` inserts, `rounds` times, by way of each library."""
+INSERTS = 2_000
+
+
+def run(plan: Plan) -> Result:
+    """Measure many inserts, round by round, by way of each library."""
+    rounds, jobs = plan.rounds, plan.size(INSERTS)
     figures: list[Figure] = []
     with fresh_database() as dsn:
         for name, using in (("SQLAlchemy", _sqlalchemy), ("Django", _django)):
@@ -42,7 +47,7 @@ def run(rounds: int, jobs: int) -> list[Figure]:
                 Figure(f"insert in a transaction of {name}", "statements", statements, 1, at_most=True),
                 Figure(f"insert in a transaction of {name}, Python", "µs", spent, 150, at_most=True),
             ]
-    return figures
+    return Result(figures)
 
 
 Using = tuple[Any, Callable[[], Any], psycopg.Connection[Any]]

@@ -1,60 +1,103 @@
-"""Pickup: how long an idle queue takes from the commit of an insert to the start of the handler.
+"""Pickup: how long a job waits from the commit of its insert to the start of its handler.
 
-One job at a time, each awaited, with pauses of random length in between so that no poll interval is in step with it.
-Both ends are read from the same machine's clock. The 50th percentile is what a user feels; the 99th shows whether
-wake-ups get lost (it would jump to the poll interval, 100 ms).
+On an idle queue: one job at a time, each awaited, with pauses of random length in between so that no poll interval is
+in step with it. The 50th percentile is what a user feels; the 99th shows whether wake-ups get lost (it would jump to
+a poll interval). Then under load: a producer inserts in pieces, ten milliseconds apart, at 10, 50 and 90 % of what
+the contender takes when it produces and drains at once. There a job waits in a piece, behind others; what matters is
+how the 99th percentile grows.
+
+Both ends are read from the same machine's clock: when the insert returned to the producer, and when the handler
+began. A job that began before its producer heard of the commit counts as no wait.
 """
 
 from __future__ import annotations
 
 import random
-import time
-from typing import Any
 
-import psycopg
+from benchmarks.harness.comparison import compare
+from benchmarks.harness.contender import Contender
+from benchmarks.harness.field import Field, field, rivals
+from benchmarks.harness.plan import Plan
+from benchmarks.harness.report import Figure, Result, Series, percentile
+from benchmarks.harness.rivals.specs import OURS
+from benchmarks.scenarios.together import throughput
 
-from awa import Client
-from awa.database.connections import connect
-from benchmarks.harness.report import Figure, percentile
-from benchmarks.harness.server import fresh_database
-from benchmarks.harness.supervisor import supervisor, until
-
-PROCESSES = 2
+JOBS = 200
 WARM_UP = 20
+PAUSE_S = (0.01, 0.06)
+LOADS = (10, 50, 90)
+PIECE_S = 0.01
+BESIDE = ("awa-pg",)
+"""Rivals measured by default; on an idle queue all of them with --full."""
+IDLE = "pickup on an idle queue"
 
 
-def run(rounds: int, jobs: int) -> list[Figure]:
-    """Measure `rounds` times with `jobs` jobs, one after the other."""
-    results = [_round(jobs) for _ in range(rounds)]
-    return [
-        Figure("pickup on an idle queue, p50", "ms", [percentile(r, 50) for r in results], 5, at_most=True),
-        Figure("pickup on an idle queue, p99", "ms", [percentile(r, 99) for r in results]),
-    ]
+def run(plan: Plan) -> Result:
+    """Measure when idle, then under load, in each round."""
+    chosen = [spec for spec in rivals(plan) if plan.full or spec.name in BESIDE]
+    with field(plan, [OURS, *chosen]) as it:
+        idle = it.turns(lambda contender: _idle(it, contender, plan.size(JOBS)))
+        figures: list[Figure] = []
+        for percent, goal, ratio in ((50, 3.0, None), (99, 10.0, 1 / 3)):
+            values = {who: [percentile(waits, percent) for waits in rounds] for who, rounds in idle.items()}
+            goals = {"awa-pg": ratio} if ratio else {}
+            compared = compare(f"{IDLE}, p{percent}", "ms", values, it.failed, goals, less_is_better=True)
+            figures += [_with_goal(figure, goal) for figure in compared]
+        loaded = [contender for contender in it.contenders if contender.name in (OURS.name, *BESIDE)]
+        under_load, series = _under_load(it, loaded)
+        return Result(figures + under_load, series, it.about())
 
 
-def _round(jobs: int) -> list[float]:
-    with (
-        fresh_database() as dsn,
-        supervisor(dsn, PROCESSES),
-        connect(dsn, role="benchmark") as connection,
-        Client(dsn) as client,
-    ):
-        return [_one(client, connection) for _ in range(WARM_UP + jobs)][WARM_UP:]
+def _with_goal(figure: Figure, goal: float) -> Figure:
+    if figure.who != OURS.name:
+        return figure
+    return Figure(figure.name, figure.unit, figure.values, goal, True, figure.chart, figure.who)
 
 
-def _one(client: Client, connection: psycopg.Connection[Any]) -> float:
-    """Return the milliseconds from commit to start of one job."""
-    time.sleep(random.uniform(0.01, 0.06))
-    job = client.insert({}, kind="noop")
-    committed = time.time()
-    started: list[float] = []
+def _idle(it: Field, contender: Contender, jobs: int) -> list[float]:
+    """Return how many milliseconds each of so many single jobs waited."""
+    pauses = [random.uniform(*PAUSE_S) for _ in range(WARM_UP + jobs)]
+    with it.workers(contender):
+        it.warm_up(contender)
+        it.marks.clear(len(pauses))
+        inserted: list[int] = contender.ask("pickups", first=0, pauses=pauses)
+        it.await_all(contender, len(pauses))
+    waits = [(began - done) / 1e6 for done, began in zip(inserted, it.marks.starts(len(pauses)), strict=True)]
+    return [max(0.0, wait) for wait in waits[WARM_UP:]]
 
-    def ran() -> bool:
-        row = connection.execute(
-            "select extract(epoch from started_at)::float8 from awa.attempt_log where job_id = %s", [job.id]
-        ).fetchone()
-        started.extend(row or ())
-        return bool(row)
 
-    until(ran, 10, f"job {job.id} ran", every_s=0.005)
-    return (started[0] - committed) * 1000
+def _under_load(it: Field, contenders: list[Contender]) -> tuple[list[Figure], list[Series]]:
+    """Measure at several parts of each contender's capacity, which is found first."""
+    plan = it.plan
+    capacity = it.turns(
+        lambda contender: throughput(it, contender, it.jobs_for(contender, plan.seconds / 2)), contenders
+    )
+    figures, series = [], []
+    points: dict[tuple[str, int], list[tuple[float, float]]] = {}
+    for load in LOADS:
+        measured = it.turns(
+            lambda contender, load=load: _at_rate(it, contender, min(capacity[contender.name]) * load / 100), contenders
+        )
+        for who, rounds in measured.items():
+            for percent in (50, 99):
+                values = [percentile(waits, percent) for waits in rounds]
+                figures.append(Figure(f"pickup at {load} % of capacity, p{percent}: {who}", "ms", values))
+                point = (float(load), figures[-1].median or 0.0)
+                points.setdefault((who, percent), []).append(point)
+    for (who, percent), line in points.items():
+        series.append(Series("pickup under load", f"{who}, p{percent}", "% of capacity", "ms", line))
+    return figures, series
+
+
+def _at_rate(it: Field, contender: Contender, rate: float) -> list[float]:
+    """Return how many milliseconds each job waited when so many a second come."""
+    jobs = max(100, int(rate * it.plan.seconds))
+    jobs = min(jobs, it.plan.jobs or jobs)
+    with it.workers(contender):
+        it.warm_up(contender)
+        it.marks.clear(jobs)
+        pieces = contender.ask("produce", first=0, count=jobs, piece=max(1, int(rate * PIECE_S)), rate=rate)
+        it.await_all(contender, jobs)
+    starts = it.marks.starts(jobs)
+    waits = [(starts[first + i] - done) / 1e6 for first, count, done in pieces for i in range(count)]
+    return [max(0.0, wait) for wait in waits[jobs // 10 :]]

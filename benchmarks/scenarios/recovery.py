@@ -19,12 +19,16 @@ import psycopg
 
 from awa import Client
 from awa.database.connections import connect
-from benchmarks.harness.report import Figure, percentile
+from benchmarks.harness.plan import Plan
+from benchmarks.harness.report import Figure, Result, percentile
 from benchmarks.harness.server import fresh_database
 from benchmarks.harness.supervisor import supervisor, until
 
 PROCESSES = 2
 BALLAST_MB = "300"
+KILLS = 10
+FULL = 100
+"""Kills a round; a 99th percentile means something with many."""
 WAIT_S = 60.0
 BEGIN_S = 0.05
 """From its claim on, a job has begun by then: killed before, it would only go back, with no attempt spent."""
@@ -44,10 +48,11 @@ class Recovery(NamedTuple):
     replaced: float
 
 
-def run(rounds: int, kills: int) -> list[Figure]:
-    """Measure `rounds` times with `kills` killed workers each, and one lost supervisor."""
+def run(plan: Plan) -> Result:
+    """Kill many workers, and lose one supervisor, in each round."""
+    rounds, kills = plan.rounds, plan.size(KILLS, FULL)
     results = [_round(kills) for _ in range(rounds)]
-    lost = [_lose_node() for _ in range(rounds)]
+    lost = [_lose_node() for _ in range(rounds if plan.full else 1)]  # half a minute each
 
     def figures(name: str, field: str, goal: float | None) -> list[Figure]:
         values = [[getattr(each, field) for each in result] for result in results]
@@ -56,12 +61,14 @@ def run(rounds: int, kills: int) -> list[Figure]:
             Figure(f"{name}, p99", "ms", [percentile(each, 99) for each in values], goal, at_most=True),
         ]
 
-    return [
-        *figures("worker killed → its job is claimable", "claimable", 250),
-        *figures("worker killed → its job is another's", "elsewhere", None),
-        *figures("worker killed → replacement ready", "replaced", 500),
-        Figure("supervisor killed → its job is another node's", "s", lost, 20, at_most=True),
-    ]
+    return Result(
+        [
+            *figures("worker killed → its job is claimable", "claimable", 250),
+            *figures("worker killed → its job is another's", "elsewhere", None),
+            *figures("worker killed → replacement ready", "replaced", 500),
+            Figure("supervisor killed → its job is another node's", "s", lost, 20, at_most=True),
+        ]
+    )
 
 
 def _round(kills: int) -> list[Recovery]:

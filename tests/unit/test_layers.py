@@ -34,8 +34,16 @@ LAYERS = (
     "async_client",
     "supervisor",
 )
-EDGES = "cli web embedded integrations otel testing demo __main__".split()
-BETWEEN_EDGES = {("cli", "web"), ("cli", "embedded"), ("cli", "demo"), ("testing", "embedded"), ("demo", "embedded")}
+EDGES = "cli web embedded integrations otel testing demo bench __main__".split()
+BETWEEN_EDGES = {
+    ("cli", "web"),
+    ("cli", "embedded"),
+    ("cli", "demo"),
+    ("cli", "bench"),
+    ("bench", "demo"),
+    ("testing", "embedded"),
+    ("demo", "embedded"),
+}
 BETWEEN_EDGES |= {("__main__", "cli"), ("integrations", "cli")}
 RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts.split()}
 RANK |= {edge: len(LAYERS) for edge in EDGES}

@@ -1,0 +1,111 @@
+"""The summary page, written from a results file: nothing in it is typed by hand but what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness.charts import draw_all
+from benchmarks.harness.report import Figure, Result, goal, shown, verdict
+from benchmarks.harness.rivals.specs import ALL
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = "docs/explanation/performance.md"
+CHARTS = "performance"
+"""The folder of the charts, beside the page."""
+
+INTRODUCTION = """# Performance
+
+What Awa costs, measured beside other queues in the same run, on the same server, with the same jobs. `make bench`
+does it again on your machine; [its page](../../benchmarks/README.md) says how each figure is taken. Compare ratios,
+and only those of one run: how fast a machine is changes from hour to hour, and what it changes meets all contenders
+alike.
+
+## The rules
+
+* **Same durability for all.** `fsync` and `synchronous_commit` are on, or the harness refuses to measure; Redis runs
+  with `appendfsync always`.
+* **Every job is verified to have run.** Each handler marks its job's number in an array that all processes share, at
+  the same cost for all. A job that is missing, or has run twice, makes its contender fail.
+* **Finished means finished.** The clock stops when the queue's own tables say that nothing is left to do.
+* **The warm-up is not counted:** not the start of processes, and not the first tenth of the jobs.
+* **In turns.** Each round has every contender once; only the one whose turn it is has workers. Three rounds or more;
+  the median is quoted, with the least and the greatest.
+* **Awa as it comes, the others at their best.** Awa runs with its defaults. Of the others several settings are tried
+  before the first round, and the fastest takes part.
+* **Failed is failed.** A contender that does not do what it is asked to has no figure, not a figure of zero.
+"""
+
+
+def write_page(results: Mapping[str, Result], about: Mapping[str, Any], source: Path, page: Path = ROOT / PAGE) -> None:
+    """Write the page and its charts."""
+    charts = draw_all(results, page.parent / CHARTS)
+    parts = [INTRODUCTION, _run(about, source), _goals(results), _contenders(results)]
+    parts += [_scenario(name, result) for name, result in results.items()]
+    parts.append("## Charts\n\n" + "\n".join(f"![{path.stem}]({CHARTS}/{path.name})" for path in charts) + "\n")
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text("\n".join(parts))
+
+
+def _run(about: Mapping[str, Any], source: Path) -> str:
+    machine, settings, asked = about["machine"], about["settings"], about["asked"]
+    chosen = ", ".join(f"`{name} = {value}`" for name, value in settings.items() if name != "server_version")
+    return f"""## The run
+
+{machine["cpus"]} cores ({machine["processor"]}), {machine["memory_gb"]} GB of memory, {machine["system"]},
+Python {machine["python"]}, PostgreSQL {settings["server_version"]}, {chosen}.
+{asked["rounds"]} rounds, rates measured for about {asked["seconds"]:g} s each, bodies of 250 bytes. The load of the
+machine before it began: {machine["load_before"][0]:g}. Raw values: `benchmarks/results/{source.name}`.
+"""
+
+
+def _goals(results: Mapping[str, Result]) -> str:
+    figures = [figure for result in results.values() for figure in result.figures if figure.goal is not None]
+    return "## Goals\n\n" + _table(figures)
+
+
+def _contenders(results: Mapping[str, Result]) -> str:
+    told: dict[str, dict[str, Any]] = {}
+    for result in results.values():
+        for name, about in result.contenders.items():
+            told.setdefault(name, {}).update({key: value for key, value in about.items() if value})
+    if not told:
+        return ""
+    rows = ["| contender | version | best with | per job, compared with Awa |", "|---|---|---|---|"]
+    for name, about in told.items():
+        variant = ", ".join(f"{key} {value}" for key, value in about.get("variant", {}).items())
+        said = about.get("differs", "")
+        if "failed" in about:
+            said = f"**failed**: {_plain(about['failed'])}. {said}"
+        rows.append(f"| {name} | {_version(name, about.get('versions', {}))} | {variant} | {said} |")
+    return "## Contenders\n\n" + "\n".join(rows) + "\n"
+
+
+def _version(name: str, versions: Mapping[str, str]) -> str:
+    """Return the version of the package a contender is pinned to, as it was found installed."""
+    if not (name in ALL and ALL[name].requirements):
+        return ""
+    package = ALL[name].requirements[0].partition("==")[0].partition("[")[0]
+    return f"{package} {versions.get(package, '')}".strip()
+
+
+def _scenario(name: str, result: Result) -> str:
+    return f"## {name.capitalize()}\n\n{_table(result.figures)}"
+
+
+def _table(figures: Iterable[Figure]) -> str:
+    rows = ["| figure | median | least … greatest | goal | |", "|---|---|---|---|---|"]
+    for figure in figures:
+        if figure.median is None:
+            rows.append(f"| {figure.name} | failed | | {goal(figure)} | {_plain(verdict(figure))} |")
+        else:
+            spread = f"{shown(min(figure.values))} … {shown(max(figure.values))}"
+            middle = f"{shown(figure.median)} {figure.unit}"
+            rows.append(f"| {figure.name} | {middle} | {spread} | {goal(figure)} | {verdict(figure)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _plain(text: str) -> str:
+    """Return text that cannot break out of the cell of a table."""
+    return " ".join(text.replace("|", "/").split())[:200]

@@ -1,0 +1,86 @@
+"""Backlog: what claiming and settling cost when ten thousand jobs wait, and when many more do.
+
+By the engine alone, over one connection, each in a round trip of its own: a batch is claimed, its bodies are read, it
+is settled. The time of the three is taken; the median of sixty is quoted. It must not grow with the backlog: the
+ratio of the largest backlog to the smallest says whether it does. A million jobs by default, ten with --full.
+"""
+
+from __future__ import annotations
+
+import time
+from statistics import median
+from typing import Any
+
+import psycopg
+
+from awa import Client
+from awa.database.connections import connect
+from awa.engine import claim, lead, seal, settle
+from awa.engine.claim import FROM_THE_START, Want
+from awa.job import JobState
+from awa.outcome import Settlement
+from benchmarks.harness.plan import Plan
+from benchmarks.harness.report import Figure, Result, Series
+from benchmarks.harness.rivals.protocol import body
+from benchmarks.harness.server import fresh_database
+
+SIZES = (10_000, 1_000_000)
+FULL = (*SIZES, 10_000_000)
+LEASES = 60
+"""So that the smallest backlog is not used up."""
+WARM_UP = 10
+LEASE_JOBS = 128
+
+
+def run(plan: Plan) -> Result:
+    """Let the backlog grow from size to size, and measure at each, in each round."""
+    sizes = FULL if plan.full else SIZES
+    if plan.jobs is not None:
+        sizes = (plan.jobs, 2 * plan.jobs)
+    at_once = min(LEASE_JOBS, max(1, sizes[0] // (2 * (LEASES + WARM_UP))) if plan.jobs else LEASE_JOBS)
+    rounds = [_round(sizes, at_once) for _ in range(plan.rounds)]
+    figures = [
+        Figure(f"claim and settle {at_once} jobs of {size:,}", "ms", [each[size] for each in rounds]) for size in sizes
+    ]
+    ratios = [each[sizes[-1]] / each[sizes[0]] for each in rounds]
+    title = f"claim and settle at {sizes[-1]:,} jobs ÷ at {sizes[0]:,}"
+    figures.append(Figure(title, "×", ratios, 1.2, at_most=True))
+    line = [(float(size), median(each[size] for each in rounds)) for size in sizes]
+    return Result(figures, [Series("claim and settle by backlog", "awa", "jobs waiting", "ms", line)])
+
+
+def _round(sizes: tuple[int, ...], at_once: int) -> dict[int, float]:
+    measured = {}
+    with fresh_database() as dsn, connect(dsn, role="benchmark") as connection, Client(dsn) as client:
+        node = lead.register_node(connection, "benchmark", ["noop"])
+        worker = lead.register_worker(connection, node)
+        assert worker is not None
+        waiting = 0
+        for size in sizes:
+            client.insert_many((body(n) for n in range(size - waiting)), kind="noop")
+            seal.seal_all(connection)
+            waiting = size - _work_off(connection, worker, WARM_UP, at_once)[1]
+            times, taken = _work_off(connection, worker, LEASES, at_once)
+            waiting -= taken
+            measured[size] = median(times) * 1000
+    return measured
+
+
+def _work_off(connection: psycopg.Connection[Any], worker: int, leases: int, at_once: int) -> tuple[list[float], int]:
+    """Claim and settle so many times; return how long each took, in seconds, and how many jobs they were."""
+    (lane,) = claim.lanes(connection, ["noop"])
+    start, times, jobs = FROM_THE_START, [], 0
+    for _ in range(leases):
+        began = time.perf_counter()
+        claimed = claim.claim(connection, worker, [Want(lane.id, start, 1.0)], budget_us=at_once, batches_max=2)
+        if not claimed.leases:
+            break
+        ids = [job for lease in claimed.leases for job in lease.ids]
+        claim.bodies(connection, ids)
+        now = time.time_ns() // 1000
+        settle.settle(
+            connection, worker, [Settlement(job, JobState.Completed, now, now, 0, 0, -1, None) for job in ids]
+        )
+        times.append(time.perf_counter() - began)
+        start, jobs = claimed.leases[-1].order_key, jobs + len(ids)
+    return times, jobs

@@ -1,0 +1,173 @@
+"""Horizon: jobs come and go at full rate while somebody's open transaction keeps vacuum from removing anything.
+
+In three ways: a snapshot that idles, a snapshot that reads a large table again and again, and an idle transaction
+that has written something. Each is held while produce and drain go on, time after time, and compared with the same
+without anybody. Read the ratio of the rates first; then the chart of dead rows, which must not grow faster than jobs
+come, and that of the rate over time, which must not fall. A queue that updates its rows slows down here as the dead
+ones pile up in front of those that are alive.
+
+Some seconds by default, three minutes each with --full.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from statistics import median
+from typing import NamedTuple
+
+import psycopg
+
+from benchmarks.harness.contender import Contender
+from benchmarks.harness.field import Field, field, rivals
+from benchmarks.harness.plan import Plan
+from benchmarks.harness.report import Figure, Result, Series
+from benchmarks.harness.rivals.specs import OURS
+from benchmarks.harness.stats import bulk
+
+SECONDS = 5.0
+FULL_S = 180.0
+CYCLE_S = 1.0
+"""Produce and drain as many jobs as take about that long, again and again."""
+PIECE = 1_000
+SCAN_EVERY_S = 1.0
+BESIDE = ("awa-pg", "skip locked")
+"""Rivals measured with --full; in a few seconds nobody suffers."""
+LARGEST = """
+    select format('%I.%I', schemaname, relname) from pg_stat_user_tables order by pg_table_size(relid) desc limit 1"""
+
+
+class Cycle(NamedTuple):
+    """What one cycle has come to."""
+
+    at_s: float
+    rate: float
+    dead: int
+    megabytes: float
+
+
+def run(plan: Plan) -> Result:
+    """Measure without anybody, then with each kind of transaction, in each round."""
+    chosen = [spec for spec in rivals(plan) if plan.full and spec.name in BESIDE]
+    with field(plan, [OURS, *chosen]) as it:
+        it.each(it.size_up)
+        rounds = it.turns(lambda contender: {name: _flow(it, contender, pin) for name, pin in PINS.items()})
+        figures: list[Figure] = []
+        series: list[Series] = []
+        for who, measured in rounds.items():
+            figures += _figures(who, measured)
+            series += _series(who, measured[-1])
+        figures += [Figure(f"horizon: {who}", "jobs/s", [], error=error) for who, error in it.failed.items()]
+        return Result(figures, series, it.about())
+
+
+def _figures(who: str, rounds: list[dict[str, list[Cycle]]]) -> list[Figure]:
+    is_ours = who == OURS.name
+    figures = [Figure(f"steady rate, nobody's snapshot: {who}", "jobs/s", [_rate(each[NOBODY]) for each in rounds])]
+    for name in PINS:
+        if name != NOBODY:
+            ratios = [_rate(each[name]) / _rate(each[NOBODY]) for each in rounds]
+            figures.append(Figure(f"rate with {name} ÷ without: {who}", "×", ratios, 0.95 if is_ours else None))
+            dead = [each[name][-1].dead - each[name][0].dead for each in rounds]
+            jobs = [sum(cycle.rate for cycle in each[name][1:]) * CYCLE_S or 1.0 for each in rounds]
+            added = [rows / many * 1000 for rows, many in zip(dead, jobs, strict=True)]
+            title = f"dead rows left by 1,000 jobs with {name}: {who}"
+            figures.append(Figure(title, "rows", added, 40 if is_ours else None, at_most=True))
+    return figures
+
+
+def _series(who: str, measured: dict[str, list[Cycle]]) -> list[Series]:
+    lines = []
+    for name, cycles in measured.items():
+        for chart, y, values in (
+            ("rate with a pinned horizon", "jobs/s", [cycle.rate for cycle in cycles]),
+            ("dead rows with a pinned horizon", "rows", [float(cycle.dead) for cycle in cycles]),
+            ("tables and indexes with a pinned horizon", "MB", [cycle.megabytes for cycle in cycles]),
+        ):
+            points = [(cycle.at_s, value) for cycle, value in zip(cycles, values, strict=True)]
+            lines.append(Series(chart, f"{who}, {name}", "s", y, points))
+    return lines
+
+
+def _rate(cycles: list[Cycle]) -> float:
+    return median(cycle.rate for cycle in cycles)
+
+
+def _flow(it: Field, contender: Contender, pin: Callable[[str], object]) -> list[Cycle]:
+    """Produce and drain for a while, with `pin` held; sample after each cycle."""
+    seconds = it.plan.span(SECONDS, FULL_S)
+    jobs = it.jobs_for(contender, CYCLE_S)
+    cycles: list[Cycle] = []
+    with (
+        psycopg.connect(contender.dsn, autocommit=True) as watching,
+        it.workers(contender),
+    ):
+        watching.execute("vacuum")
+        it.warm_up(contender)
+        with pin(contender.dsn):  # type: ignore[attr-defined]
+            began = time.monotonic()
+            while not cycles or time.monotonic() - began < seconds:
+                it.marks.clear(jobs)
+                contender.ask("produce", first=0, count=jobs, piece=min(PIECE, jobs), rate=None)
+                ended = it.await_all(contender, jobs)
+                size = bulk(watching)
+                megabytes = (size.table_bytes + size.index_bytes) / 1e6
+                cycles.append(Cycle(time.monotonic() - began, it.rate(jobs, ended), size.dead, megabytes))
+    return cycles
+
+
+# Who holds the horizon
+
+
+@contextmanager
+def _nobody(dsn: str) -> Iterator[None]:
+    yield
+
+
+@contextmanager
+def _snapshot(dsn: str) -> Iterator[None]:
+    with psycopg.connect(dsn) as connection:
+        connection.execute("set transaction isolation level repeatable read")
+        connection.execute("select 1")
+        yield
+        connection.rollback()
+
+
+@contextmanager
+def _scans(dsn: str) -> Iterator[None]:
+    done = threading.Event()
+    with psycopg.connect(dsn) as connection:
+        connection.execute("set transaction isolation level repeatable read")
+        (table,) = connection.execute(LARGEST).fetchone() or ("pg_class",)
+
+        def scan() -> None:
+            while not done.wait(SCAN_EVERY_S):
+                connection.execute(f"select count(*) from {table}".encode())
+
+        scanning = threading.Thread(target=scan)
+        scanning.start()
+        try:
+            yield
+        finally:
+            done.set()
+            scanning.join()
+            connection.rollback()
+
+
+@contextmanager
+def _writer(dsn: str) -> Iterator[None]:
+    with psycopg.connect(dsn) as connection:
+        connection.execute("create table public.written_by_a_long_transaction (n integer)")
+        yield
+        connection.rollback()
+
+
+NOBODY = "nobody"
+PINS: dict[str, Callable[[str], object]] = {
+    NOBODY: _nobody,
+    "an idle snapshot": _snapshot,
+    "active scans": _scans,
+    "an idle writer": _writer,
+}
