@@ -9,7 +9,7 @@ from typing import Any, ParamSpec
 
 import psycopg
 
-from tests.fixtures.waiting import POLL_SECONDS
+from tests.fixtures.waiting import POLL_SECONDS_MIN
 
 P = ParamSpec("P")
 
@@ -34,7 +34,7 @@ async def until(predicate: Callable[[], Any], timeout: float = 10.0, message: st
         if value:
             return value
         assert monotonic() < deadline, f"not within {timeout} s: {message or predicate}"
-        await asyncio.sleep(POLL_SECONDS)
+        await asyncio.sleep(POLL_SECONDS_MIN)
 
 
 def waiting_for_a_lock(onlooker: psycopg.Connection[Any]) -> int:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +57,9 @@ def web(
         yield web
 
 
-@pytest.fixture
-def supervisor(env: dict[str, str], web: Web, tmp_path: Path) -> Iterator[psutil.Popen]:
-    """Its workers, two of them."""
-    log = tmp_path / "supervisor.log"
+@contextmanager
+def supervising(env: dict[str, str], log: Path) -> Iterator[psutil.Popen]:
+    """Run the shop's workers, two of them."""
     with log.open("wb") as output:
         process = psutil.Popen(
             [sys.executable, "-m", "flask", "--app", "shop", "awa", "supervisor", "--processes", "2"],
@@ -105,46 +105,51 @@ def sockets(process: psutil.Process) -> set[str]:
     return {each for each in found if each.startswith("socket:")}
 
 
-@pytest.mark.usefixtures("supervisor")
-def test_an_order_is_shipped_by_a_worker(web: Web) -> None:
-    status, given = web.post("/orders", product="kayak")
-    assert status == 201
-    answer = until_completed(web, given["job"])
-    assert answer == {"job": given["job"], "state": "completed", "result": "a kayak is on its way"}
-    assert web.get(f"/orders/{given['order']}") == (200, {"order": given["order"], "product": "kayak", "shipped": True})
+def test_a_day_at_the_shop(web: Web, env: dict[str, str], db: psycopg.Connection[Any], tmp_path: Path) -> None:
+    """One after the other, at the same servers: they take longer to start than all this takes."""
     assert web.get("/jobs/999999")[0] == 404
+    by_form = the_form_leads_to_the_job(web)
+    by_post = a_request_that_is_rolled_back_leaves_no_job(web, db, by_form)
+    with supervising(env, tmp_path / "supervisor.log") as supervisor:
+        an_order_is_shipped_by_a_worker(web, by_form, by_post)
+        nothing_is_shared_after_the_fork(web, supervisor, db)
 
 
-def test_the_form_leads_to_the_job(web: Web) -> None:
+def the_form_leads_to_the_job(web: Web) -> int:
     assert '<form method="post"' in web.get("/")[1]
     status, answer = web.post_form("/orders", product="kayak")
     assert (status, answer["state"]) == (200, "available")
+    return int(answer["job"])
 
 
-def test_a_request_that_is_rolled_back_leaves_no_job(web: Web, db: psycopg.Connection[Any]) -> None:
-    answers = [web.post("/orders", product="kayak") for _ in range(KAYAKS + 1)]
-    assert [status for status, _ in answers] == [201] * KAYAKS + [409]
-    lost = answers[-1][1]["job"]
-    assert web.get(f"/jobs/{lost}")[0] == 404
-    kept = [answer["job"] for _, answer in answers[:KAYAKS]]
-    assert db.execute("select array_agg(id order by id) from awa.jobs").fetchone() == (kept,)
+def a_request_that_is_rolled_back_leaves_no_job(web: Web, db: psycopg.Connection[Any], before: int) -> dict[str, int]:
+    """The last kayak is sold, and one that is not there."""
+    (sold, given), (refused, lost) = (web.post("/orders", product="kayak") for _ in range(KAYAKS))
+    assert (sold, refused) == (201, 409)
+    assert web.get(f"/jobs/{lost['job']}")[0] == 404
+    assert db.execute("select array_agg(id order by id) from awa.jobs").fetchone() == ([before, given["job"]],)
     assert db.execute("select count(*) from orders").fetchone() == (KAYAKS,)
+    return dict(given)
 
 
-def test_nothing_is_shared_after_the_fork(web: Web, supervisor: psutil.Process, db: psycopg.Connection[Any]) -> None:
+def an_order_is_shipped_by_a_worker(web: Web, by_form: int, by_post: dict[str, int]) -> None:
+    until_completed(web, by_form)
+    job, order = by_post["job"], by_post["order"]
+    assert until_completed(web, job) == {"job": job, "state": "completed", "result": "a kayak is on its way"}
+    assert web.get(f"/orders/{order}") == (200, {"order": order, "product": "kayak", "shipped": True})
+
+
+def nothing_is_shared_after_the_fork(web: Web, supervisor: psutil.Process, db: psycopg.Connection[Any]) -> None:
     db.execute("update product set stock = 1000")
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda _: web.post("/orders", product="kayak"), range(200)))
     assert [status for status, _ in answers] == [201] * 200
-    until(
-        lambda: db.execute("select count(*) from orders where shipped").fetchone() == (200,),
-        PATIENCE_S,
-        "all are shipped",
-    )
+    until(lambda: db.execute("select bool_and(shipped) from orders").fetchone() == (True,), PATIENCE_S, "all shipped")
     (forkserver,) = (each for each in supervisor.children() if each.children())
     for processes in (web.workers(), forkserver.children()):
         one, other = map(sockets, processes)
         assert one
         assert other
         assert not one & other
-    assert db.execute("select count(*), count(distinct job_id) from awa.attempts").fetchone() == (200, 200)
+    attempts = "select count(*), count(distinct job_id) from awa.attempts"
+    until(lambda: db.execute(attempts).fetchone() == (KAYAKS + 200,) * 2, PATIENCE_S, "each has one attempt")

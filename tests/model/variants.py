@@ -13,15 +13,18 @@ class Variant(NamedTuple):
     defines: tuple[str, ...]
     violates: str | None = None
     """The assertion that must fail; None: none may."""
+    is_large: bool = False
+    """Takes long, and is for `make model` alone."""
 
 
 HOLDS: Final = (
-    Variant("whole", "everybody, any two faults", ("COARSE", "FAULTS=2")),
-    Variant("fine", "every lock a step of its own, any one fault", ("FAULTS=1",)),
+    Variant("whole", "everybody, any two faults", ("COARSE", "FAULTS=2"), is_large=True),
+    Variant("fine", "every lock a step of its own, any one fault", ("FAULTS=1",), is_large=True),
     Variant("outcomes", "attempts that are retried or snoozed, any one fault", ("COARSE", "OUTCOMES", "FAULTS=1")),
-    Variant("steps", "two jobs each, sealed one at a time", ("COARSE", "JOBS_EACH=2", "JOBS_MAX=1", "FAULTS=0")),
+    Variant("steps", "two jobs each, sealed one at a time", ("COARSE", "JOBS_EACH=2", "JOBS_MAX=1", "FAULTS=0"),
+            is_large=True),
     Variant("bulk", "two jobs each, sealed together", ("COARSE", "JOBS_EACH=2", "FAULTS=0")),
-)
+)  # fmt: skip
 MISTAKES: Final = (
     Variant("cursor", "a cursor over ids, not a snapshot", ("BROKEN_CURSOR_BY_ID", "FAULTS=0"), "lost"),
     Variant("unlocked", "sealing without the lock", ("BROKEN_SEAL_WITHOUT_LOCK", "FAULTS=0"), "ledger_key_refused"),

@@ -1,18 +1,19 @@
 """The distributions, built once, and environments to install them into."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 import sys
 import venv
-from collections.abc import Callable
+from importlib.metadata import Distribution, distribution, distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.fixtures.processes import ROOT
-
-PROBE = "msgspec"
-"""A small package of ours needs it anyway: whether it can be fetched shows whether there is a package index."""
 
 
 def run(*command: object, cwd: Path, timeout: float = 300) -> str:
@@ -46,24 +47,60 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Distributions:
     return Distributions(directory)
 
 
+class Environment:
+    """A virtual environment with what an installed distribution says it needs, taken from the one the tests run in.
+
+    Nothing is fetched, and what is not declared is not there.
+    """
+
+    def __init__(self, home: Path) -> None:
+        venv.create(home, with_pip=False)
+        self.programs = home / "bin"
+        self._home = home
+        (self._packages,) = home.glob("lib/python*/site-packages")
+
+    def install(self, wheel: Path, *extras: str) -> None:
+        """Install a wheel, and link what it needs with these extras."""
+        self._pip("install", "--quiet", "--no-deps", "--no-index", wheel)
+        (installed,) = distributions(name="awa-supervisor", path=[str(self._packages)])
+        for needed in requirements(installed, frozenset(extras)):
+            self._link(needed)
+        self._pip("check")
+
+    def _link(self, needed: Distribution) -> None:
+        for file in needed.files or ():
+            place = self._packages / file
+            if ".." not in file.parts:  # programs in bin/
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.symlink_to(file.locate())
+
+    def _pip(self, *arguments: object) -> None:
+        run(sys.executable, "-m", "pip", "--python", self.programs / "python", *arguments, cwd=self._home)
+
+
+def requirements(root: Distribution, extras: frozenset[str]) -> list[Distribution]:
+    """Return all that a distribution needs with these extras, and what those need in turn, as installed here."""
+    found: dict[str, Distribution] = {}
+    seen: set[tuple[str, frozenset[str]]] = set()
+    queue = [(root, extras)]
+    while queue:
+        needy, chosen = queue.pop()
+        for requirement in map(Requirement, needy.requires or ()):
+            name, more = canonicalize_name(requirement.name), frozenset(requirement.extras)
+            if (name, more) in seen or not _applies(requirement, chosen):
+                continue
+            seen.add((name, more))
+            found[name] = distribution(name)
+            queue.append((found[name], more))
+    return list(found.values())
+
+
+def _applies(requirement: Requirement, extras: frozenset[str]) -> bool:
+    marker = requirement.marker
+    return marker is None or any(marker.evaluate({"extra": extra}) for extra in extras | {""})
+
+
 @pytest.fixture
-def environment(tmp_path: Path) -> Callable[..., Path]:
-    """Makes an empty environment with some requirements installed; returns where its programs are."""
-
-    def make(*requirements: object) -> Path:
-        home = tmp_path / "environment"
-        venv.create(home, with_pip=True)
-        python = home / "bin" / "python"
-        _require_index(python, tmp_path)
-        run(python, "-m", "pip", "install", "--quiet", *requirements, cwd=tmp_path)
-        return home / "bin"
-
-    return make
-
-
-def _require_index(python: Path, directory: Path) -> None:
-    """Skip the test where nothing can be fetched."""
-    command = [python, "-m", "pip", "download", "--quiet", "--no-deps", "--retries", "1", "--timeout", "10", PROBE]
-    probe = subprocess.run(command, check=False, cwd=directory, capture_output=True, text=True)
-    if probe.returncode != 0:
-        pytest.skip(f"no package index can be reached: pip download {PROBE} failed with {probe.stderr.strip()[-300:]}")
+def environment(tmp_path: Path) -> Environment:
+    """An empty environment."""
+    return Environment(tmp_path / "environment")

@@ -1,14 +1,16 @@
 """Installed into an empty environment, from somewhere that has nothing to do with this project, it works."""
 
+from __future__ import annotations
+
 import json
-from collections.abc import Callable
+import sys
 from pathlib import Path
 
 import pytest
 
 from awa.version import __version__
 from tests.fixtures.processes import ROOT
-from tests.packaging.conftest import Distributions, run
+from tests.packaging.conftest import Distributions, Environment, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.processes]
 
@@ -25,6 +27,15 @@ WHERE = (
 )
 
 
+EDITABLE = "import hatchling.build, sys; print(hatchling.build.build_editable(sys.argv[1]))"
+"""What `pip install --editable` asks of the project, without an environment of its own for the asking."""
+
+
+def editable(into: Path) -> Path:
+    """Make the wheel that an editable install consists of."""
+    return into / run(sys.executable, "-c", EDITABLE, into, cwd=ROOT).strip()
+
+
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Path:
     path = tmp_path / "else where"
@@ -32,8 +43,9 @@ def elsewhere(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_wheel_runs_the_demo(built: Distributions, environment: Callable[..., Path], elsewhere: Path) -> None:
-    programs = environment(f"{built.wheel}[embedded]")
+def test_the_wheel_runs_the_demo(built: Distributions, environment: Environment, elsewhere: Path) -> None:
+    environment.install(built.wheel, "embedded")
+    programs = environment.programs
     assert run(programs / "awa", "--version", cwd=elsewhere) == f"awa, version {__version__}\n"
     assert "--app" in run(programs / "awa-supervisor", "--help", cwd=elsewhere)
     assert "create schema awa" in run(programs / "awa", "migrate", "--sql", cwd=elsewhere)
@@ -45,8 +57,11 @@ def test_the_wheel_runs_the_demo(built: Distributions, environment: Callable[...
     assert (report["rows"], report["jobs_lost"], report["rows_written_twice"]) == (50, 0, 0)
 
 
-def test_an_editable_install_reads_the_statements_in_place(environment: Callable[..., Path], elsewhere: Path) -> None:
-    programs = environment("--editable", ROOT)
+def test_an_editable_install_reads_the_statements_in_place(
+    environment: Environment, elsewhere: Path, tmp_path: Path
+) -> None:
+    environment.install(editable(tmp_path))
+    programs = environment.programs
     file, statements, length = run(programs / "python", "-c", WHERE, cwd=elsewhere).splitlines()
     assert Path(file) == ROOT / "awa" / "database" / "statements.py"
     assert Path(statements) == ROOT / "sql"

@@ -24,7 +24,7 @@ COMMON = settings(
     verbosity=Verbosity.normal,
 )
 PROFILES = {
-    "default": settings(COMMON, max_examples=60, stateful_step_count=60),
+    "default": settings(COMMON, max_examples=25, stateful_step_count=60),
     "long": settings(COMMON, max_examples=2000, stateful_step_count=120),
 }
 
