@@ -16,7 +16,7 @@ demo: .venv/installed-embedded ## See it work: analyse Python's library, kill a 
 	@$(BIN)/python -m awa demo $(ARGS)
 
 test: .venv/installed-test ## Run the tests (ARGS="-k claim")
-	@$(BIN)/python -m pytest -n auto $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 chaos: .venv/installed-test ## Kill, cut and stop everything for a while, and see that no job is lost (MINUTES=30 SEED=7)
 	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)

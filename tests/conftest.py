@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from awa.processes.cpus import available_cpus
+
 ROOT = Path(__file__).parents[1]
 COMPILED = ("awa", "tests/fixtures", "tests/django/site", "tests/chaos")
 
@@ -18,6 +20,15 @@ pytest_plugins = [
     "tests.fixtures.processes",
     "tests.fixtures.supervisor",
 ]
+
+
+WORKERS_MORE = 2
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """For `-n auto`, more workers than CPUs: half of the time a test waits for a process, a lock or the clock."""
+    return available_cpus() + WORKERS_MORE
 
 
 def pytest_configure(config: pytest.Config) -> None:

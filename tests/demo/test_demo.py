@@ -44,8 +44,15 @@ def test_a_given_database_keeps_the_rows_and_takes_a_second_run(start: Start, da
     assert found == [(1, 20), (2, 20)]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("moment", ["database ready", "ready with 2 workers", "SIGKILL to worker"])
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [
+        ("database ready", signal.SIGTERM),
+        ("ready with 2 workers", signal.SIGINT),
+        ("ready with 2 workers", signal.SIGTERM),
+        ("SIGKILL to worker", signal.SIGINT),
+    ],
+)
 def test_an_interrupted_demo_tidies_up(start: Start, moment: str, number: int) -> None:
     demo = start("--files", ENOUGH_FILES, "--processes", 2)
     demo.until_said(moment)

@@ -54,6 +54,10 @@ class Site:
         """Run a script in the project; return what it printed."""
         return self._run(["-c", f"import django\ndjango.setup()\n{script}"], code, None)
 
+    def python(self, script: str) -> str:
+        """Run a script in which Django is not set up; return what it printed."""
+        return self._run(["-c", script], 0, None)
+
     def _run(self, command: list[str], code: int, env: dict[str, str] | None) -> str:
         done = subprocess.run(
             [sys.executable, "-W", "error::ResourceWarning", *command],

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
-
-import pytest
 
 from tests.django.conftest import TASKS, MakeSite
 
@@ -27,10 +26,26 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("case", WRONG)
-def test_what_is_wrong_is_an_error(site: MakeSite, case: str) -> None:
-    settings, expected = WRONG[case]
-    assert expected in site(APPS=["django_tasks"], **settings).manage("check", code=1)
+CHECK_EACH = """
+import os, sys
+from django.core import management
+for site in {sites!r}:
+    sys.stdout.flush()
+    if (pid := os.fork()) == 0:
+        os.environ["SITE"] = site
+        management.execute_from_command_line(["manage.py", "check"])
+        os._exit(0)
+    print("ended with", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+def test_what_is_wrong_is_an_error(site: MakeSite) -> None:
+    """Each in a process of its own, which is forked from one that has not read any settings yet."""
+    sites = [json.dumps({"APPS": ["django_tasks"], **settings}) for settings, _ in WRONG.values()]
+    answers = site().python(CHECK_EACH.format(sites=sites)).split("ended with")
+    for (case, (_, expected)), said, then in zip(WRONG.items(), answers[:-1], answers[1:], strict=True):
+        assert expected in said, case
+        assert then.startswith(" 1\n"), case
 
 
 def test_what_means_nothing_is_a_warning(site: MakeSite) -> None:

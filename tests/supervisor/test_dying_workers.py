@@ -104,19 +104,17 @@ def test_a_job_that_kills_its_worker_every_time_fails_and_blocks_nobody(shop: Sh
     assert supervisor.process.poll() is None
 
 
-@pytest.mark.parametrize(
-    ("kind", "args", "error"),
-    [
-        ("die", {"signal": int(signal.SIGSEGV)}, "worker killed by SIGSEGV"),
-        ("hard_exit", {"code": 0}, "worker exited with code 0"),
-        ("hard_exit", {"code": 71}, "worker exited with code 71"),
-    ],
-)
-def test_how_a_worker_ended_is_named(shop: Shop, supervise: Start, kind: str, args: Any, error: str) -> None:
+def test_how_a_worker_ended_is_named(shop: Shop, supervise: Start) -> None:
     supervise(processes=1)
-    job = shop.insert(kind, args, max_attempts=1)
-    shop.until_state("failed", job)
-    assert [entry["error"] for entry in shop.job(job)["errors"]] == [error]
+    ends: dict[int, str] = {
+        shop.insert("die", {"signal": int(signal.SIGSEGV)}, max_attempts=1): "worker killed by SIGSEGV",
+        shop.insert("hard_exit", {"code": 0}, max_attempts=1): "worker exited with code 0",
+        shop.insert("hard_exit", {"code": 71}, max_attempts=1): "worker exited with code 71",
+    }
+    shop.until_state("failed", *ends)
+    assert {job: [entry["error"] for entry in shop.job(job)["errors"]] for job in ends} == {
+        job: [end] for job, end in ends.items()
+    }
 
 
 def test_many_killers_do_not_slow_the_others_down(shop: Shop, supervise: Start) -> None:

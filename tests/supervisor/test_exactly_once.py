@@ -6,12 +6,13 @@ import os
 import random
 import signal
 from collections import Counter
+from itertools import product
 from time import monotonic, sleep
-from typing import Any
 
 import psutil
 import pytest
 
+from awa.engine import control
 from tests.fixtures.ledger import COMMITTED, PLACES, TABLE, WRITERS
 from tests.fixtures.processes import is_alive, until_dead
 from tests.fixtures.supervisor import Shop, Start
@@ -39,21 +40,20 @@ def outcomes(shop: Shop, job: int) -> list[str]:
     return [attempt["outcome"] for attempt in shop.attempts(job)]
 
 
-@pytest.mark.parametrize("by", WRITERS)
-def test_killed_at_every_point(shop: Shop, supervise: Start, by: str) -> None:
-    """One job dies at each place, and between them are jobs that nothing happens to."""
-    supervisor = supervise(app=LEDGER, processes=2).ready()
-    args: list[dict[str, Any]] = [arg for place in PLACES for arg in ({"die_at": place, "by": by}, {"by": by})]
+def test_killed_at_every_point(shop: Shop, supervise: Start) -> None:
+    """By each library, one job dies at each place, and between them are jobs that nothing happens to."""
+    supervisor = supervise(app=LEDGER, processes=4).ready()
+    args = [arg for by in WRITERS for place in PLACES for arg in ({"die_at": place, "by": by}, {"by": by})]
     jobs = shop.insert_many([("entry", each) for each in args])
     shop.until_state("completed", *jobs, timeout=PATIENCE_S)
-    until(lambda: len(supervisor.events("worker.exited")) >= len(PLACES), PATIENCE_S)
+    until(lambda: len(supervisor.events("worker.exited")) >= len(WRITERS) * len(PLACES), PATIENCE_S)
     for job, given in zip(jobs, args, strict=True):
         place = given.get("die_at")
         died_before = place is not None and PLACES.index(place) < COMMITTED
-        assert written(shop, job) == ["first", "second"], place
-        assert outcomes(shop, job) == (["retryable"] if died_before else []) + ["completed"], place
-        assert shop.effects(job).count("ran") == 1 + died_before, place
-        assert shop.job(job)["attempt"] == 1 + died_before, place
+        assert written(shop, job) == ["first", "second"], given
+        assert outcomes(shop, job) == (["retryable"] if died_before else []) + ["completed"], given
+        assert shop.effects(job).count("ran") == 1 + died_before, given
+        assert shop.job(job)["attempt"] == 1 + died_before, given
     assert shop.rows("select count(*) from awa.batch") == [0]
     assert not supervisor.events("settle.refused")
 
@@ -65,7 +65,7 @@ def test_killed_at_any_moment(shop: Shop, supervise: Start, seed: int) -> None:
     supervisor = supervise(app=LEDGER, processes=2).ready()
     chance = random.Random(seed)
     jobs = shop.insert_many([("entry", {"by": by}) for _ in range(150) for by in ("own", "psycopg")])
-    end = monotonic() + 6
+    end = monotonic() + 3
     while monotonic() < end:
         sleep(chance.uniform(0.002, 0.12))
         for pid in supervisor.workers()[:1]:
@@ -140,17 +140,15 @@ def test_a_zombie_behind_its_commit_does_not_go_on_with_the_lease(
     thaw(frozen)
 
 
-@pytest.mark.parametrize("by", ["own", "psycopg", "django"])
-def test_the_workers_connection_is_cut_meanwhile(shop: Shop, supervise: Start, by: str) -> None:
+def test_the_workers_connection_is_cut_meanwhile(shop: Shop, supervise: Start) -> None:
     """It cannot ask what became of the transaction; it settles later, and makes nothing of a refusal."""
     supervisor = supervise(app=LEDGER, processes=1).ready()
-    places = ("second", "committed", "after")
-    for place in places:
+    for by, place in product(("own", "psycopg", "django"), ("second", "committed", "after")):
         job = shop.insert("entry", {"cut_at": place, "by": by})
         shop.until_state("completed", job, timeout=PATIENCE_S)
         until(lambda job=job: shop.effects(job)[-1] == "after", PATIENCE_S)
-        assert written(shop, job) == ["first", "second"]
-        assert shop.effects(job) == ["ran", "after"]
+        assert written(shop, job) == ["first", "second"], (by, place)
+        assert shop.effects(job) == ["ran", "after"], (by, place)
     note = shop.insert("entry")
     shop.until_state("completed", note, timeout=PATIENCE_S)
     assert not supervisor.events("settle.refused")
@@ -158,38 +156,42 @@ def test_the_workers_connection_is_cut_meanwhile(shop: Shop, supervise: Start, b
     assert not supervisor.events("worker.exited")
 
 
-@pytest.mark.parametrize("by", ["own", "psycopg2", "sqlalchemy"])
-def test_time_is_up(shop: Shop, supervise: Start, by: str) -> None:
+def test_time_is_up(shop: Shop, supervise: Start) -> None:
+    libraries = ("own", "psycopg2", "sqlalchemy")
+    supervisor = supervise(app=LEDGER, processes=5).ready()
+    given = [
+        {what: place, "by": by}
+        for by in libraries
+        for what, place in (
+            ("sleep_at", "second"),
+            ("sleep_at", "settled"),
+            ("hang_at", "second"),
+            ("sleep_at", "committed"),
+            ("hang_at", "committed"),
+        )
+    ]
+    jobs = shop.insert_many([("entry", each) for each in given], timeout_ms=1500)
+    shop.until_state("completed", *jobs, timeout=PATIENCE_S)
+    hanging = [each for each in given if "hang_at" in each]
+    until(lambda: len(supervisor.events("worker.exited")) == len(hanging), PATIENCE_S)
+    for job, each in zip(jobs, given, strict=True):
+        assert written(shop, job) == ["first", "second"], each
+        if "committed" in each.values():
+            assert outcomes(shop, job) == ["completed"], each
+        else:
+            assert outcomes(shop, job) == ["retryable", "completed"], each
+            assert shop.attempts(job)[0]["error"]["type"] == "JobTimeout", each
+
+
+def test_cancelled_in_the_block(shop: Shop, supervise: Start) -> None:
     supervisor = supervise(app=LEDGER, processes=2).ready()
-    before, settled, after = shop.insert_many(
-        [("entry", {"sleep_at": place, "by": by}) for place in ("second", "settled", "committed")], timeout_ms=1500
-    )
-    hangs_before, hangs_after = shop.insert_many(
-        [("entry", {"hang_at": place, "by": by}) for place in ("second", "committed")], timeout_ms=1500
-    )
-    shop.until_state("completed", before, settled, after, hangs_before, hangs_after, timeout=PATIENCE_S)
-    until(lambda: len(supervisor.events("worker.exited")) == 2, PATIENCE_S)
-    for job in (before, settled, hangs_before):
-        assert outcomes(shop, job) == ["retryable", "completed"]
-        assert shop.attempts(job)[0]["error"]["type"] == "JobTimeout"
-    for job in (after, hangs_after):
-        assert outcomes(shop, job) == ["completed"]
-    for job in (before, settled, after, hangs_before, hangs_after):
-        assert written(shop, job) == ["first", "second"]
-
-
-@pytest.mark.parametrize("by", ["own", "psycopg"])
-def test_cancelled_in_the_block(shop: Shop, supervise: Start, by: str) -> None:
-    from awa.engine import control
-
-    supervisor = supervise(app=LEDGER, processes=1).ready()
-    job = shop.insert("entry", {"wait_at": "second", "by": by})
-    shop.until_effect("waits second", job, timeout=PATIENCE_S)
-    assert control.cancel(shop.db, job) is True
+    jobs = [shop.insert("entry", {"wait_at": "second", "by": by}) for by in ("own", "psycopg")]
+    shop.until_effect("waits second", *jobs, timeout=PATIENCE_S)
+    assert all(control.cancel(shop.db, job) for job in jobs)
     shop.open("gate")
-    supervisor.until_event("settle.refused", timeout=PATIENCE_S)
-    assert written(shop, job) == []
-    assert shop.states(job) == ["cancelled"]
+    supervisor.until_event("settle.refused", 2, timeout=PATIENCE_S)
+    assert [written(shop, job) for job in jobs] == [[], []]
+    assert shop.states(*jobs) == ["cancelled"] * 2
 
 
 def test_others_of_the_lease_go_on(shop: Shop, supervise: Start) -> None:

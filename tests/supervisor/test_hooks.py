@@ -37,15 +37,15 @@ def test_a_handler_is_called_inside_and_after_the_start(shop: Shop, supervisor: 
     assert shop.effects(job) == shop.effects(later) == AROUND
 
 
-@pytest.mark.parametrize("kind", ["sleep", "sleep_async"])
-def test_a_time_out_passes_through(shop: Shop, supervisor: Supervisor, kind: str) -> None:
-    job = shop.insert(kind, max_attempts=1)
-    shop.until_state("failed", job)
-    assert shop.effects(job) == ["outer in", "inner out", "outer saw JobTimeout", "outer out"]
-    error = error_of(shop, job)
-    assert error["type"] == "JobTimeout"
-    assert f"in {kind}" in error["error"]
-    assert "around.py" not in error["error"]
+def test_a_time_out_passes_through(shop: Shop, supervisor: Supervisor) -> None:
+    jobs = {kind: shop.insert(kind, max_attempts=1) for kind in ("sleep", "sleep_async")}
+    shop.until_state("failed", *jobs.values())
+    for kind, job in jobs.items():
+        assert shop.effects(job) == ["outer in", "inner out", "outer saw JobTimeout", "outer out"]
+        error = error_of(shop, job)
+        assert error["type"] == "JobTimeout", kind
+        assert f"in {kind}" in error["error"]
+        assert "around.py" not in error["error"], kind
     assert not supervisor.events("worker.exited")
 
 
@@ -70,24 +70,23 @@ def test_a_time_out_does_not_disturb_the_way_out(shop: Shop, supervisor: Supervi
     assert shop.effects(job) == ["outer in", "handler", "waiting at exit", "inner out", "outer out"]
 
 
-@pytest.mark.parametrize("at", ["enter", "exit"])
-def test_what_fails_around_a_job_is_its_error(shop: Shop, supervisor: Supervisor, at: str) -> None:
-    job = shop.insert("plain", {"fail": at})
-    shop.until_state("retryable", job)
-    error = error_of(shop, job)
-    assert error["type"] == "LookupError"
-    assert error["error"].startswith(f"LookupError: failed at {at}\n")
-    assert shop.effects(job) == ["outer in", "outer saw LookupError", "outer out"]
+@pytest.mark.usefixtures("supervisor")
+def test_what_fails_around_a_job_is_its_error(shop: Shop) -> None:
+    jobs = {at: shop.insert("plain", {"fail": at}) for at in ("enter", "exit")}
+    shop.until_state("retryable", *jobs.values())
+    for at, job in jobs.items():
+        error = error_of(shop, job)
+        assert error["type"] == "LookupError", at
+        assert error["error"].startswith(f"LookupError: failed at {at}\n")
+        assert shop.effects(job) == ["outer in", "outer saw LookupError", "outer out"], at
 
 
-@pytest.mark.parametrize("returns", [True, False])
-def test_a_child_that_a_handler_forked_does_not_leave_by_the_same_way(
-    shop: Shop, supervisor: Supervisor, returns: bool
-) -> None:
-    job = shop.insert("fork_and_exit", {"returns": returns})
-    shop.until_state("completed", job)
-    assert shop.job(job)["result"] == (0 if returns else 7)
-    assert shop.effects(job) == AROUND
+@pytest.mark.usefixtures("supervisor")
+def test_a_child_that_a_handler_forked_does_not_leave_by_the_same_way(shop: Shop) -> None:
+    jobs = {code: shop.insert("fork_and_exit", {"returns": code == 0}) for code in (0, 7)}
+    shop.until_state("completed", *jobs.values())
+    assert {code: shop.job(job)["result"] for code, job in jobs.items()} == {0: 0, 7: 7}
+    assert [shop.effects(job) for job in jobs.values()] == [AROUND, AROUND]
 
 
 @pytest.mark.skipif(not can_cap(), reason="this system does not limit the memory of a process")
