@@ -169,7 +169,10 @@ class Field:
         variant: dict[str, Any] | None = None,
     ) -> Iterator[None]:
         """Worker processes of one contender, while the block lasts."""
-        contender.ask("start", processes=processes, burn_ns=burn_ns, variant=variant or contender.variant)
+        variant = variant or contender.variant
+        if not burn_ns:
+            processes = variant.get("processes", processes)
+        contender.ask("start", processes=processes, burn_ns=burn_ns, variant=variant)
         try:
             yield
         finally:

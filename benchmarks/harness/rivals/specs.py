@@ -15,7 +15,8 @@ class Spec:
     requirements: tuple[str, ...] = ()
     """Pinned; none: it runs in the environment of the benchmarks themselves."""
     variants: tuple[dict[str, Any], ...] = ({},)
-    """Settings to try; the one with the highest rate takes part."""
+    """Settings to try; the one with the highest rate takes part. `processes` among them stands for jobs that do not
+    compute: a runtime that has threads of its own may be faster in one."""
     needs_redis: bool = False
     runs_jobs: bool = True
     is_bound: bool = False
@@ -58,7 +59,7 @@ RIVALS = (
         "awa-pg",
         "awa_pg",
         ("awa-pg==0.6.9",),
-        tuple({"max_workers": many} for many in (16, 64, 256, 1024)),
+        tuple({"max_workers": many, "processes": count} for many in (64, 256, 512) for count in (1, 2)),
         is_python=False,
         differs="dispatch in Rust; all jobs of a process share its event loop, so none can be killed; completed jobs "
         "are soon gone",
