@@ -59,7 +59,7 @@ RIVALS = (
         "awa-pg",
         "awa_pg",
         ("awa-pg==0.6.9",),
-        tuple({"max_workers": many, "processes": count} for many in (64, 256, 512) for count in (1, 2)),
+        tuple({"max_workers": many, "processes": count} for many in (64, 256, 1024) for count in (1, 2)),
         is_python=False,
         differs="dispatch in Rust; all jobs of a process share its event loop, so none can be killed; completed jobs "
         "are soon gone",
