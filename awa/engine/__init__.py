@@ -20,16 +20,16 @@ A job's row in `job_log` is written once and never touched again. What moves is 
 
 Invariants, and what keeps each:
 
-* A committed job is in exactly one place: not yet sealed, in one batch, deferred, or ended. Every step moves ids within
-  one transaction.
+* A committed job is in exactly one place: not yet sealed, in one batch, deferred, waiting in the line of its ordering
+  key, or ended. Every step moves ids within one transaction.
 * Nothing is sealed twice, nothing is missed: the cursor is a snapshot, not an id, and one sealer runs at a time.
 * Nothing is settled twice: a settle accepts only ids in a lease of that worker, under the lease's row lock, and the
   attempt's primary key is a second guard.
-* Producers wait for nobody: an insert takes no lock that another transaction wants.
+* Producers wait for nobody, but for who is just taking the same unique key; and sealing waits for nobody at all.
 * A segment goes only when every id it could ever hold is accounted for: the transactions that held the id sequence when
   it left the range have ended, a seal begun after that is done, and each job has ended or is moved.
 
 Rules of this package: a connection comes in, rows go out. No threads, no clock (times are the server's), no
 environment.
-`send_…` and `read_…` are the halves of a call that can share a round trip with others.
+`insert` is for one job, `bulk` for many. `send_…` and `read_…` are the halves of a call that can share a round trip with others.
 """
