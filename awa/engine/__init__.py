@@ -31,6 +31,6 @@ Invariants, and what keeps each:
 
 Rules of this package: a connection comes in, rows go out. No threads, no clock (times are the server's), no
 environment.
-`insert` is for one job, `bulk` for many. `send_…` and `read_…` are the halves of a call that can share a round trip with
-others.
+`insert` is for one job, `bulk` for many. `send_…` and `read_…` are the halves of a call that can share a round trip
+with others.
 """
