@@ -25,11 +25,27 @@ def frozen() -> Iterator[list[psutil.Process]]:
     thaw(processes)
 
 
-def freeze(supervisor: Supervisor, frozen: list[psutil.Process]) -> None:
-    """Stop a supervisor with all its processes, as a paused virtual machine does."""
+IS_AT_IT = """select exists (select from pg_stat_activity
+where datname = current_database() and application_name = 'awa leader' and state <> 'idle')"""
+
+
+def freeze(shop: Shop, supervisor: Supervisor, frozen: list[psutil.Process]) -> None:
+    """Stop a supervisor with all its processes, as a paused virtual machine does.
+
+    Not while it leads and makes or drops a segment: whoever reads jobs would wait a minute for what it has locked.
+    """
     frozen += supervisor.family()
-    for process in frozen:
-        process.suspend()
+    running = [process for process in frozen if process.status() != psutil.STATUS_STOPPED]
+
+    def is_done() -> bool:
+        for process in running:
+            process.suspend()
+        if shop.rows(IS_AT_IT) == [False]:
+            return True
+        thaw(running)
+        return False
+
+    until(is_done, message="the leader has no transaction open")
 
 
 def thaw(frozen: list[psutil.Process]) -> None:
@@ -64,7 +80,7 @@ def test_declared_dead_and_alive_all_the_same(shop: Shop, supervise: Start, froz
     _, running, behind = lease_with_a_stop(shop, first, "gate")
     (zombie,) = first.workers()
     second = supervise(processes=1).ready()
-    freeze(first, frozen)
+    freeze(shop, first, frozen)
     second.until_event("rescue.node")
     shop.open("gate")
     shop.until_state("completed", running, *behind)
