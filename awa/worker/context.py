@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timezone
-from typing import Any, overload
+from operator import attrgetter
+from typing import Any, TypeVar, overload
 
 import msgspec
 
@@ -15,66 +17,91 @@ from awa.worker.blocks import JobTransaction, TransactionBlock
 from awa.worker.completion import Completions
 
 _set = object.__setattr__
+Made = TypeVar("Made")
+
+
+def _of_body(name: str) -> Any:
+    """Return a property that reads a field of the job's body."""
+    return property(attrgetter(f"_body.{name}"))
 
 
 class RunningJob(Job):
     """A `Job` while its handler runs."""
 
-    __slots__ = ("_body", "_completions", "_deadline_us", "_slot")
+    __slots__ = ("_body", "_completions", "_deadline_us", "_errors", "_metadata", "_slot", "_tags")
     _body: Body
     _slot: Slot | None
     _deadline_us: int
     _completions: Completions
+    _tags: list[str]
+    _metadata: dict[str, Any]
+    _errors: list[dict[str, Any]]
 
     def __init__(
         self, body: Body, attempt: int, args: Any, slot: Slot, completions: Completions, deadline_us: int = 0
     ) -> None:
-        # One by one: in a loop they would cost half a microsecond more, and there is one of these a job.
+        # What every handler looks at. The rest are properties, since each attribute set costs every job a little.
         _set(self, "id", body.id)
-        _set(self, "kind", body.kind)
-        _set(self, "queue", body.queue)
-        _set(self, "state", JobState.Running)
-        _set(self, "priority", body.priority)
         _set(self, "attempt", attempt)
-        _set(self, "max_attempts", body.max_attempts)
-        _set(self, "timeout", None if body.timeout_ms is None else seconds_of(body.timeout_ms))
         _set(self, "args", args)
-        _set(self, "tags", body.tags or [])
-        _set(self, "metadata", msgspec.json.decode(body.metadata) if body.metadata else {})
-        _set(self, "errors", [])
-        _set(self, "run_at", body.run_at or body.created_at)
-        _set(self, "created_at", body.created_at)
-        _set(self, "finalized_at", None)
-        _set(self, "progress", None)
-        _set(self, "result", None)
-        _set(self, "traceparent", None)
-        _set(self, "conflict", None)
         _set(self, "_body", body)
         _set(self, "_deadline_us", deadline_us)
         _set(self, "_slot", slot)
         _set(self, "_completions", completions)
 
+    kind = _of_body("kind")
+    queue = _of_body("queue")
+    priority = _of_body("priority")
+    max_attempts = _of_body("max_attempts")
+    created_at = _of_body("created_at")
+    expires_at = _of_body("expires_at")
+    unique_key = _of_body("unique_key")
+    ordering_key = _of_body("ordering_key")
+    finalized_at = progress = result = traceparent = conflict = None  # what a job that runs has not got
+
+    @property
+    def state(self) -> JobState:
+        """Running."""
+        return JobState.Running
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds an attempt may take, where the job has a limit of its own; 0: as long as it likes."""
+        return None if self._body.timeout_ms is None else seconds_of(self._body.timeout_ms)
+
+    @property
+    def tags(self) -> list[str]:
+        """As they were inserted."""
+        return self._kept("_tags", lambda: list(self._body.tags or ()))
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """As they were inserted."""
+        raw = self._body.metadata
+        return self._kept("_metadata", lambda: msgspec.json.decode(raw) if raw else {})
+
+    @property
+    def errors(self) -> list[dict[str, Any]]:
+        """None: a worker does not read them. `client.get_job` does."""
+        return self._kept("_errors", list)
+
+    @property
+    def run_at(self) -> datetime:
+        """When the job was to run first."""
+        return self._body.run_at or self._body.created_at
+
+    def _kept(self, name: str, make: Callable[[], Made]) -> Made:
+        try:
+            kept: Made = getattr(self, name)
+        except AttributeError:
+            kept = make()
+            _set(self, name, kept)
+        return kept
+
     @property
     def deadline(self) -> datetime | None:
         """When `JobTimeout` will be raised in the handler; None: never."""
         return datetime.fromtimestamp(self._deadline_us / 1e6, timezone.utc) if self._deadline_us else None
-
-    # Properties, since few handlers look at these and each attribute set costs every job a little.
-
-    @property
-    def expires_at(self) -> datetime | None:
-        """Not started by then, the job would have been cancelled."""
-        return self._body.expires_at
-
-    @property
-    def unique_key(self) -> bytes | None:
-        """What other jobs must not have while this one holds it."""
-        return self._body.unique_key
-
-    @property
-    def ordering_key(self) -> bytes | None:
-        """Jobs of the queue with the same one start in the order in which they were inserted."""
-        return self._body.ordering_key
 
     def is_cancelled(self) -> bool:
         """Whether this job has been cancelled meanwhile. Reads shared memory: cheap enough for an inner loop.

@@ -175,7 +175,7 @@ class Loop:
         self._slot.begin_job(position, body.id, item.attempt, started, item.limits, used_us)
         verdict = self._runner.run(item.task, body, item.attempt, started_wall + timeout_us if timeout_us else 0)
         ended = monotonic_us()
-        cpu_us, peak_kb = self._meter.end()
+        cpu_us, peak_kb = self._meter.end(ended - started)
         verdict, way = self._completions.judge(body, item.attempt, item.task.policy, verdict)
         settlement = Settlement(
             body.id,

@@ -11,6 +11,7 @@ from typing import Any, Final
 from awa.engine.claim import Body
 from awa.errors import JobCancelled, JobTimeout
 from awa.outcome import Verdict, decide_error, decide_result
+from awa.processes.generation import generation
 from awa.processes.memory import Capped, lift
 from awa.processes.slot import Slot
 from awa.task import Around, Task
@@ -44,7 +45,7 @@ class Runner:
         self._around_jobs = around_jobs
         self._interruptible = interruptible
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._pid = os.getpid()
+        self._generation = generation()
 
     def run(self, task: Task, body: Body, attempt: int, deadline_us: int = 0) -> Verdict:
         """Run attempt number `attempt` (from 1) of a job. What the handler raises is its outcome, and not raised.
@@ -131,7 +132,7 @@ class Runner:
 
     def _end_stray_child(self, error: BaseException | None) -> None:
         """A process that the handler forked has come back here: it must not go on as a second worker."""
-        if os.getpid() != self._pid:
+        if generation() != self._generation:
             os._exit(_exit_code(error))
 
 
