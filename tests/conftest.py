@@ -27,7 +27,7 @@ WORKERS_MORE = 2
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """For `-n auto`, more workers than CPUs: half of the time a test waits for a process, a lock or the clock."""
+    """For `-n auto`, more workers than CPUs: for much of its time a test waits for a process, a lock or the clock."""
     return available_cpus() + WORKERS_MORE
 
 

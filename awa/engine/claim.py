@@ -36,10 +36,10 @@ class Lane(NamedTuple):
     priority: int
     deadline_s: int
     """What a job of the queue may take, in seconds; 0: as long as it likes."""
-    is_ordered: bool = False
-    """There may be jobs with an ordering key."""
+    is_unique: bool = False
+    """There may be jobs with a unique key, which somebody may be replacing."""
     passes_on: bool = False
-    """… and the next one of a line may start when one has."""
+    """There may be jobs with an ordering key, and the next one of a line may start when one has."""
 
 
 class Want(NamedTuple):
@@ -61,8 +61,6 @@ class Lease(NamedTuple):
     ids: list[int]
     attempts: list[int] | None
     """Attempts each job has behind it; None: none has any."""
-    is_unique: bool = False
-    """There may be jobs with a unique key, which somebody may be replacing."""
 
 
 class Claimed(NamedTuple):

@@ -171,7 +171,7 @@ def retry(connection: psycopg.Connection[Any], job_id: int) -> None:
     if not done:
         row = get(connection, job_id)
         state = row["state"]
-        if connection.execute(_STOPPING, {"id": job_id}).fetchone():
+        if JobState.parse(state) is JobState.Cancelled and connection.execute(_STOPPING, {"id": job_id}).fetchone():
             raise StateConflict(
                 f"job {job_id} cannot be retried yet: it was cancelled, and its handler has not stopped; try again"
             )

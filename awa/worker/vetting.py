@@ -103,7 +103,7 @@ class Vetting:
     def _being_replaced(self, connection: psycopg.Connection[Any], claimed: Claimed) -> set[int]:
         """Put jobs aside for a moment that a transaction which is not over may have changed: whatever it comes to, they
         are not run with what they said before. Whoever begins to change one from now on sees that it is leased."""
-        ids = [job for lease in claimed.leases if lease.is_unique for job in lease.ids]
+        ids = [job for lease in claimed.leases if self._lanes.of(lease).is_unique for job in lease.ids]
         if not ids:
             return set()
         locked = sorted(set(ids) - claim.untouched(connection, ids))
@@ -140,7 +140,7 @@ class Vetting:
         telemetry.emit(telemetry.SETTLE_WRITTEN_OFF, jobs=list(ids), worker=self._worker)
 
     def _are_unique(self, claimed: Claimed) -> bool:
-        return any(lease.is_unique for lease in claimed.leases)
+        return any(self._lanes.of(lease).is_unique for lease in claimed.leases)
 
 
 def expired(body: Body, now_us: int) -> Settlement:

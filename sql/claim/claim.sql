@@ -48,7 +48,6 @@ with front as materialized (
 )
 select (select array_agg(id order by order_key, id) from front) as seen,
        exists (select from awa.worker w where w.id = %(worker)s) as registered,
-       t.lane, t.order_key::text, t.round, t.ids[: t.take] as ids, t.attempts[: t.take] as attempts,
-       exists (select from awa.lane l where l.id = t.lane and l.is_unique) as is_unique
+       t.lane, t.order_key::text, t.round, t.ids[: t.take] as ids, t.attempts[: t.take] as attempts
 from (select 1) one left join taken t on true
 order by t.pos;

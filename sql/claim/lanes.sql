@@ -1,9 +1,10 @@
 -- The lanes a worker may claim from: its queues (null: all) and its kinds.
 -- deadline_s: what a job of the queue may take, seconds; 0: as long as it likes.
--- is_ordered: there may be jobs with an ordering key; passes_on: and the next one of a
--- line may start when one has.
+-- is_unique: there may be jobs with a unique key, which can be replaced. passes_on:
+-- there may be jobs with an ordering key, and the next one of a line may start when one
+-- has.
 -- Parameters: queues text[] or null, kinds text[].
-select l.id, l.queue, l.kind, l.priority, coalesce(q.deadline_s, 300) as deadline_s, l.is_ordered,
+select l.id, l.queue, l.kind, l.priority, coalesce(q.deadline_s, 300) as deadline_s, l.is_unique,
        l.is_ordered and not coalesce(q.serial, false) as passes_on
 from awa.lane l left join awa.queue q on q.name = l.queue
 where (%(queues)s::text[] is null or l.queue = any (%(queues)s::text[])) and l.kind = any (%(kinds)s::text[]);

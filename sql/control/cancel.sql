@@ -27,11 +27,10 @@ with aside as (
   update awa.line n set state = 4
   where n.job_id = %(id)s and n.state = 2 and exists (select from found where owner is not null)
     and exists (select from awa.queue q where q.name = n.queue and q.serial)
+  returning 1
 ), left_line as (
-  delete from awa.line n
-  where n.job_id = %(id)s and n.state <> 1 and exists (select from found)
-    and not (n.state = 2 and exists (select from found where owner is not null)
-             and exists (select from awa.queue q where q.name = n.queue and q.serial))
+  delete from awa.line
+  where job_id = %(id)s and state <> 1 and exists (select from found) and not exists (select from stopping)
   returning queue, key
 ), freed as (
   insert into awa.line_freed (queue, key) select queue, key from in_line union select queue, key from left_line

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from threading import Thread
 from typing import Any
@@ -29,7 +30,7 @@ def body(n: int) -> dict[str, Any]:
     return {"n": n, "text": TEXT}
 
 
-class Rival:
+class Rival(ABC):
     """One queue. What is not here is the same for all."""
 
     outstanding_sql: str | None = None
@@ -52,17 +53,17 @@ class Rival:
 
     # What a queue says of itself
 
+    @abstractmethod
     def prepare(self) -> None:
         """Make the tables."""
-        raise NotImplementedError
 
+    @abstractmethod
     def bulk(self, numbers: Sequence[int]) -> None:
         """Insert these jobs, committed when this returns."""
-        raise NotImplementedError
 
+    @abstractmethod
     def inserter(self) -> Callable[[int], Any]:
         """Return what inserts one job over a connection of its own, committed when it returns."""
-        raise NotImplementedError
 
     def work(self) -> None:
         """Run jobs until told to end by SIGTERM; the whole life of a worker process."""
@@ -222,7 +223,7 @@ class Rival:
             for command in self.commands()
         ]
 
-    def before_start(self) -> None:
+    def before_start(self) -> None:  # noqa: B027 - most have nothing to do
         """Whatever has to be set before the workers start."""
 
     def stop(self) -> None:
@@ -255,21 +256,21 @@ class AsyncRival(Rival):
         self.loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self.loop)
 
+    @abstractmethod
     async def aprepare(self) -> None:
         """As `prepare`."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def abulk(self, numbers: Sequence[int]) -> None:
         """As `bulk`."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def ainserter(self) -> Callable[[int], Awaitable[Any]]:
         """As `inserter`."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def awork(self, until: asyncio.Event) -> None:
         """As `work`: run jobs until the event is set."""
-        raise NotImplementedError
 
     def prepare(self) -> None:
         self.wait(self.aprepare())
