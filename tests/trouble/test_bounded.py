@@ -24,7 +24,10 @@ SLOW_S = 30.0
 
 @pytest.fixture
 def bounded(proxy: TcpProxy) -> Iterator[psycopg.Connection[object]]:
-    with connect(proxy.dsn, role="bounded", answer_s=ANSWER_S) as connection:
+    """A connection whose server has more patience than we: else it may be the one to give up first."""
+    with connect(proxy.dsn, role="bounded", answer_s=SLOW_S) as connection:
+        assert isinstance(connection, BoundedConnection)
+        connection.answer_s = ANSWER_S
         yield connection
 
 
