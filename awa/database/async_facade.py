@@ -78,6 +78,10 @@ class Facade:
         """Return the same as a plain object, without a generator; not for use in pipelines."""
         return Entered(psycopg.AsyncTransaction(self.asynchronous))
 
+    def rollback(self) -> None:
+        """Undo the transaction that is open, if one is."""
+        await_(self.asynchronous.rollback())
+
     @contextmanager
     def pipeline(self) -> Iterator[psycopg.AsyncPipeline]:
         """Send the block's statements together."""

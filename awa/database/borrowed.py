@@ -20,7 +20,13 @@ class Borrowed:
         self._connection = connection
         self.info = connection.info
         self.transaction = connection.transaction
+        self.rollback = connection.rollback
         self._theirs = connection.isolation_level
+
+    @property
+    def closed(self) -> bool:
+        """Whether it can be used no more."""
+        return self._connection.closed
 
     @property
     def autocommit(self) -> bool:

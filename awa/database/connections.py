@@ -27,22 +27,35 @@ _INTRODUCTION = b"""
     then set_config('default_transaction_isolation', 'read committed', false) end"""
 
 # A connection that has been given up may be alive at the other end, with a transaction half said that has locked our
-# lease: the server is to end it when it hears no more for as long as we would wait ourselves.
+# lease: the server is to end it when it hears no more for as long as we would wait ourselves. In the middle of a
+# pipeline it does not count as idle, so the whole transaction is limited as well, where the server knows that (17).
 _NOT_FOR_EVER = b"""
-    select set_config('idle_in_transaction_session_timeout', %(ms)s, false) from pg_settings
-    where name = 'idle_in_transaction_session_timeout' and not setting::int between 1 and %(ms)s::int"""
+    select set_config(name, wanted.ms::text, false)
+    from (values ('idle_in_transaction_session_timeout', %(idle)s::int), ('transaction_timeout', %(all)s::int))
+      as wanted (name, ms)
+    join pg_settings using (name)
+    where not setting::int between 1 and wanted.ms"""
 
 
-def connect(dsn: str, *, role: str, autocommit: bool = True, answer_s: float | None = None) -> psycopg.Connection[Any]:
+def connect(
+    dsn: str, *, role: str, autocommit: bool = True, answer_s: float | None = None, patience_max: float = 1.0
+) -> psycopg.Connection[Any]:
     """Open a connection for the process or thread called `role` (shown in pg_stat_activity).
 
     `answer_s`: the longest anybody waits for an answer on it, in seconds (see `BoundedConnection`), and the longest its
-    server waits in the middle of a transaction; None: for ever.
+    server waits in the middle of a transaction; None: for ever. `patience_max`: how many times longer a transaction may
+    take, and with `patience` an answer.
     JSON columns come back as raw bytes: the codec decodes them straight into the handler's type.
     Raises `DatabaseError` that names the server (never the password) and says what to check.
     """
     target = target_of(dsn)
-    return prepared(target, lambda: _opened(target, role, answer_s), autocommit=autocommit, answer_s=answer_s)
+    return prepared(
+        target,
+        lambda: _opened(target, role, answer_s),
+        autocommit=autocommit,
+        answer_s=answer_s,
+        patience_max=patience_max,
+    )
 
 
 def target_of(dsn: str) -> str:
@@ -58,6 +71,7 @@ def prepared(
     *,
     autocommit: bool = True,
     answer_s: float | None = None,
+    patience_max: float = 1.0,
 ) -> psycopg.Connection[Any]:
     """Return the connection to `target` that `open_one` opens, as the engine needs it; see `connect`."""
     with ExitStack() as failing:
@@ -73,7 +87,8 @@ def prepared(
         if introduced is None or introduced[0] != connection.info.backend_pid:
             connection.prepare_threshold = None  # the next transaction may be another server's, which knows of none
         elif answer_s is not None:
-            connection.execute(_NOT_FOR_EVER, {"ms": str(round(answer_s * 1000))})
+            idle_ms = round(answer_s * 1000)
+            connection.execute(_NOT_FOR_EVER, {"idle": idle_ms, "all": round(idle_ms * patience_max)})
         failing.pop_all()
     return connection
 

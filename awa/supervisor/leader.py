@@ -32,6 +32,11 @@ class Leader(Service):
         self._elect_at = 0.0
         self.leads = False
 
+    @property
+    def patience_max(self) -> float:
+        """As long as its longest duty may take."""
+        return max((duty.patience for duty in self._duties), default=1.0)
+
     def step(self, connection: psycopg.Connection[Any]) -> float:
         """Stand for election when that is due, then do what is due."""
         now = monotonic()

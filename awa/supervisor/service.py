@@ -52,6 +52,11 @@ class Service:
         return self._node.answer_s
 
     @property
+    def patience_max(self) -> float:
+        """How many times longer some of its statements may take."""
+        return 1.0
+
+    @property
     def longest_wait_s(self) -> float:
         """The longest wait between two tries, in seconds."""
         return RETRY_S[-1] * 1.5
@@ -122,7 +127,9 @@ class Service:
 
     def _serve(self) -> None:
         """Work over one connection until it breaks or the service ends."""
-        with connect(self._node.dsn, role=self.name, answer_s=self.answer_s) as connection:
+        with connect(
+            self._node.dsn, role=self.name, answer_s=self.answer_s, patience_max=self.patience_max
+        ) as connection:
             if not is_pooled(connection):  # there it would be set for others
                 connection.execute(LOCK_TIMEOUT)
             self.opened(connection)

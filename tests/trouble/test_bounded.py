@@ -116,17 +116,53 @@ def test_who_asks_for_no_limit_has_none(database: str) -> None:
         assert type(connection) is psycopg.Connection
 
 
-def test_a_transaction_half_said_is_ended_by_the_server(proxy: TcpProxy, database: str) -> None:
-    """Its connection is open at both ends and silent: what it has locked must not stay locked."""
+@pytest.fixture
+def others(database: str) -> Iterator[psycopg.Connection[object]]:
+    """A connection that waits for a lease, for a while."""
     with connect(database, role="others") as others:
         others.execute("create table lease (id int); insert into lease values (1)")
-        ghost = connect(proxy.dsn, role="ghost", answer_s=ANSWER_S)
-        ghost.execute("begin")
-        ghost.execute("select * from lease for update")
-        proxy.freeze()
         others.execute("set lock_timeout = '20s'")
-        assert others.execute("select * from lease for update").fetchall() == [(1,)]
-        ghost.pgconn.finish()
+        yield others
+
+
+@pytest.fixture
+def ghost(proxy: TcpProxy, others: psycopg.Connection[object]) -> Iterator[psycopg.Connection[object]]:
+    """One that will go silent in the middle of a transaction."""
+    ghost = connect(proxy.dsn, role="ghost", answer_s=ANSWER_S)
+    yield ghost
+    ghost.pgconn.finish()
+
+
+LOCK = b"select * from lease for update"
+
+
+def test_a_transaction_half_said_is_ended_by_the_server(
+    proxy: TcpProxy, others: psycopg.Connection[object], ghost: psycopg.Connection[object]
+) -> None:
+    """Its connection is open at both ends and silent: what it has locked must not stay locked."""
+    ghost.execute("begin")
+    ghost.execute(LOCK)
+    proxy.freeze()
+    assert others.execute(LOCK).fetchall() == [(1,)]
+
+
+def test_also_in_the_middle_of_a_pipeline(
+    proxy: TcpProxy, others: psycopg.Connection[object], ghost: psycopg.Connection[object]
+) -> None:
+    """The server waits for the next message of it, and does not call that idle."""
+    if ghost.info.server_version < 170000:
+        pytest.skip("this server has no limit for a whole transaction")
+
+    def half_said() -> None:
+        with ghost.pipeline() as pipeline:
+            ghost.execute("begin")
+            pipeline.sync()
+            assert ghost.execute(LOCK).fetchall() == [(1,)]  # asks for its rows, and not for the end of anything
+            proxy.freeze()
+
+    with pytest.raises(NoAnswer):
+        half_said()
+    assert others.execute(LOCK).fetchall() == [(1,)]
 
 
 def test_a_stricter_limit_of_the_user_s_own_stays(database: str) -> None:
@@ -134,3 +170,10 @@ def test_a_stricter_limit_of_the_user_s_own_stays(database: str) -> None:
         owner.execute(f'alter database "{owner.info.dbname}" set idle_in_transaction_session_timeout = 100'.encode())
     with connect(database, role="bounded", answer_s=ANSWER_S) as bounded:
         assert bounded.execute("show idle_in_transaction_session_timeout").fetchone() == ("100ms",)
+
+
+def test_who_may_need_patience_has_longer_transactions(database: str) -> None:
+    with connect(database, role="bounded", answer_s=3, patience_max=2) as bounded:
+        assert bounded.execute("show idle_in_transaction_session_timeout").fetchone() == ("3s",)
+        if bounded.info.server_version >= 170000:
+            assert bounded.execute("show transaction_timeout").fetchone() == ("6s",)
