@@ -111,6 +111,7 @@ class Loop:
         """Go on over a new connection. What the server did with our last words is unknown, so say them again, and hand
         back whatever it may have leased to us without our knowing."""
         self.connection = connection
+        self.pending.doubt()
         self.pending.settle(connection)
         settle.release(connection, self._worker)
         self._claimer.doubt()

@@ -54,6 +54,10 @@ class Pending:
         """Note a job that took so long and needs no settling: its handler's transaction has completed it."""
         self._may_be_helped |= took_us >= HELPED_FROM_US
 
+    def doubt(self) -> None:
+        """Note that a connection broke: what was said over it may have been heard, and be refused when said again."""
+        self._in_doubt.update(job.job_id for job in self.jobs)
+
     def note_cancelled(self, job_id: int) -> None:
         """Note that a job was known to be cancelled, or others', when it ended: its refusal is no surprise."""
         self._cancelled.add(job_id)

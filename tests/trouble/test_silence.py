@@ -37,12 +37,14 @@ def test_silence_is_left_behind(proxy: TcpProxy, shop: Shop, supervise: Start, d
         proxy.stall(direction)  # type: ignore[arg-type]
         shop.open("gate")
     assert supervisor.events("database.lost", process="supervisor")[0]["error"].startswith(SILENT)
-    assert shop.states(*held) == ["running"] * 2
+    if direction != "to_client":  # there the server may have done what it was told, and nobody knows
+        assert shop.states(*held) == ["running"] * 2
     proxy.resume()
     more = shop.insert_many([("note", {})] * 20)
     shop.until_state("completed", *held, *more, timeout=LONG_S)
     supervisor.until_event("database.connected", process="supervisor", timeout=LONG_S)
     assert [len(shop.attempts(job)) for job in held] == [1, 1]
+    assert not supervisor.events("settle.refused")
     assert shop.rows("select count(*) from effects group by job") == [1] * 20
     assert shop.rows("select id from awa.batch") == []
     assert supervisor.stop() == 0
