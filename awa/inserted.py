@@ -43,23 +43,24 @@ def added_job(job: NewJob, added: Added) -> Job:
 
 def new_row(job: NewJob, job_id: int, state: JobState, *, created_at: datetime, run_at: datetime) -> Job:
     """Return a job that has just been inserted."""
+    args, said, unique = job
     return Job(
         id=job_id,
-        kind=job.kind,
-        queue=job.queue,
+        kind=said.kind,
+        queue=said.queue,
         state=state,
-        priority=job.priority,
+        priority=said.priority,
         attempt=0,
-        max_attempts=job.max_attempts,
-        timeout=seconds_of(job.timeout_ms),
-        args=codec.decode(job.args),
-        tags=list(job.tags or ()),
-        metadata=codec.decode(job.metadata) if job.metadata else {},
+        max_attempts=said.max_attempts,
+        timeout=seconds_of(said.timeout_ms),
+        args=codec.decode(args),
+        tags=list(said.tags or ()),
+        metadata=codec.decode(said.metadata) if said.metadata else {},
         run_at=run_at,
         created_at=created_at,
-        expires_at=job.expires_at,
-        unique_key=None if job.unique is None else job.unique.key,
-        ordering_key=job.ordering_key,
+        expires_at=said.expires_at,
+        unique_key=None if unique is None else unique.key,
+        ordering_key=said.ordering_key,
     )
 
 
@@ -68,8 +69,9 @@ def _holder(job: NewJob, inserted: Inserted, unique: UniqueOptions | None) -> Jo
     row = codec.decode((inserted.existing or "{}").encode())
     if inserted.outcome == "existing" and on_conflict != "skip":
         taken = ", and it has been started or just taken by a worker, so it cannot be replaced"
+        holder = f"job {inserted.id} ({row['state']}) holds its unique key"
         raise UniqueConflict(
-            f"could not insert a job of kind {job.kind!r}: job {inserted.id} ({row['state']}) holds its unique key"
+            f"could not insert a job of kind {job.envelope.kind!r}: {holder}"
             f"{taken if on_conflict == 'replace' else ''}. Nothing was inserted, and the transaction can go on",
             inserted.id,
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from typing import Any, NamedTuple
 
 from awa import codec
-from awa.engine.insert import NewJob, Unique
+from awa.engine.insert import Envelope, NewJob, Unique
 from awa.errors import ValidationError
 from awa.insert_options import (
     DEFAULT_MAX_ATTEMPTS,
@@ -36,7 +36,7 @@ class InsertedMany(NamedTuple):
 
 def new_job(registry: Registry, args: Any, options: Options) -> NewJob:
     """Return one job, ready to insert. Raises ValidationError that names the offending value by its path."""
-    return _job(registry, args, options, _route(registry, args, options))
+    return _job(registry, args, options, _envelope(registry, args, options))
 
 
 def new_jobs(
@@ -56,14 +56,14 @@ def new_jobs(
 
 
 def _jobs_alike(registry: Registry, jobs: Iterable[Any], options: Options) -> Iterator[NewJob]:
-    """Yield jobs with the same options. What `_route` says is found out once per type of arguments."""
-    routes: dict[type, tuple[str, str, int]] = {}
+    """Yield jobs with the same options. There is one envelope per type of arguments."""
+    envelopes: dict[type, Envelope] = {}
     for at, args in enumerate(jobs):
         try:
-            route = routes.get(type(args))
-            if route is None:
-                route = routes[type(args)] = _route(registry, args, options)
-            job = _job(registry, args, options, route)
+            envelope = envelopes.get(type(args))
+            if envelope is None:
+                envelope = envelopes[type(args)] = _envelope(registry, args, options)
+            job = _job(registry, args, options, envelope)
         except ValidationError as refusal:
             raise ValidationError(f"jobs[{at}]: {refusal}") from refusal
         yield job
@@ -77,7 +77,7 @@ def _jobs_apart(registry: Registry, jobs: Iterable[Any], shared: Mapping[str, An
         try:
             options = check_options(**{**shared, **_own(opts[at])})
             check_bulk(options)
-            job = _job(registry, args, options, _route(registry, args, options))
+            job = _job(registry, args, options, _envelope(registry, args, options))
         except ValidationError as refusal:
             raise ValidationError(f"jobs[{at}]: {refusal}") from refusal
         yield job
@@ -112,36 +112,33 @@ def _own(opts: Any) -> Mapping[str, Any]:
     return opts
 
 
-def _job(registry: Registry, args: Any, options: Options, route: tuple[str, str, int]) -> NewJob:
-    kind, queue, max_attempts = route
+def _job(registry: Registry, args: Any, options: Options, envelope: Envelope) -> NewJob:
     raw, is_in_order = codec.encode_args_in_order(args, bytes_max=registry.payload_bytes_max)
-    key, unique = None, options.unique
-    if unique is not None:
-        digest = key_for(kind, queue, raw, unique, is_in_order=is_in_order)
-        key = Unique(digest, unique.states, unique.on_conflict == "error")
-    return NewJob(
-        queue,
-        kind,
-        options.priority,
-        max_attempts,
-        options.run_at,
-        raw,
-        options.metadata,
-        options.tags,
-        options.timeout_ms,
-        options.delay_s,
-        options.expires_at,
-        key,
-        options.ordering_key,
-    )
+    unique = options.unique
+    if unique is None:
+        return NewJob(raw, envelope)
+    digest = key_for(envelope.kind, envelope.queue, raw, unique, is_in_order=is_in_order)
+    return NewJob(raw, envelope, Unique(digest, unique.states, unique.on_conflict == "error"))
 
 
-def _route(registry: Registry, args: Any, options: Options) -> tuple[str, str, int]:
-    """Return kind, queue and attempts: as the caller says, else as the arguments' type and its task here say."""
+def _envelope(registry: Registry, args: Any, options: Options) -> Envelope:
+    """Return what is said of a job: kind, queue and attempts as the caller says, else as the arguments' type and its
+    task here say."""
     kind = options.kind
     if kind is None:
         kind = codec.kind_of(args)
         check_name("kind", kind)
     task = registry.get(kind)
-    queue = options.queue or (task.queue if task else DEFAULT_QUEUE)
-    return kind, queue, options.max_attempts or (task and task.policy.max_attempts) or DEFAULT_MAX_ATTEMPTS
+    return Envelope(
+        options.queue or (task.queue if task else DEFAULT_QUEUE),
+        kind,
+        options.priority,
+        options.max_attempts or (task and task.policy.max_attempts) or DEFAULT_MAX_ATTEMPTS,
+        options.run_at,
+        options.metadata,
+        options.tags,
+        options.timeout_ms,
+        options.delay_s,
+        options.expires_at,
+        options.ordering_key,
+    )

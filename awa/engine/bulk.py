@@ -137,19 +137,15 @@ class Chunks:
                 self._error = error
 
     def _read(self, jobs_max: int) -> None:
-        while jobs_max > 0 and not self._is_full:
-            jobs_max -= 1
+        jobs_max += len(self._chunk)
+        while self._size < CHUNK_BYTES and len(self._chunk) < min(jobs_max, self._jobs_max):
             job = next(self._jobs, None)
             if job is None:
                 return
             self._chunk.append(job)
-            self._size += len(job.args)
-            if job.unique is not None:
+            self._size += len(job[0])
+            if job[2] is not None:
                 self._jobs_max = KEYED_JOBS
-
-    @property
-    def _is_full(self) -> bool:
-        return len(self._chunk) >= self._jobs_max or self._size >= CHUNK_BYTES
 
 
 def _may_copy(connection: psycopg.Connection[Any]) -> bool:
@@ -207,21 +203,22 @@ def _records(chunk: list[NewJob]) -> dict[str, Any]:
 
 def _record(job: NewJob) -> dict[str, Any]:
     """Return a job as `awa.insert_jobs` takes it, without what has its default."""
+    args, said, unique = job
     record: dict[str, Any] = {
-        "kind": job.kind,
-        "queue": job.queue,
-        "args": msgspec.Raw(job.args),
-        "priority": job.priority,
-        "run_at": job.run_at,
-        "max_attempts": job.max_attempts,
-        "tags": job.tags,
-        "metadata": None if job.metadata is None else msgspec.Raw(job.metadata),
-        "timeout_ms": job.timeout_ms,
-        "delay_s": job.delay_s,
-        "expires_at": job.expires_at,
-        "unique_key": None if job.unique is None else job.unique.key.hex(),
-        "unique_states": None if job.unique is None else job.unique.states,
-        "ordering_key": None if job.ordering_key is None else job.ordering_key.hex(),
-        "required": True if job.unique is not None and job.unique.is_required else None,
+        "kind": said.kind,
+        "queue": said.queue,
+        "args": msgspec.Raw(args),
+        "priority": said.priority,
+        "run_at": said.run_at,
+        "max_attempts": said.max_attempts,
+        "tags": said.tags,
+        "metadata": None if said.metadata is None else msgspec.Raw(said.metadata),
+        "timeout_ms": said.timeout_ms,
+        "delay_s": said.delay_s,
+        "expires_at": said.expires_at,
+        "unique_key": None if unique is None else unique.key.hex(),
+        "unique_states": None if unique is None else unique.states,
+        "ordering_key": None if said.ordering_key is None else said.ordering_key.hex(),
+        "required": True if unique is not None and unique.is_required else None,
     }
     return {name: value for name, value in record.items() if value is not None}

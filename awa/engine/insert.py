@@ -27,26 +27,33 @@ class Unique(NamedTuple):
     """In a bulk insert: if this job has to be left out, all are."""
 
 
-class NewJob(NamedTuple):
-    """A job about to be inserted; every field has been validated."""
+class Envelope(NamedTuple):
+    """What is said of a job beside its arguments and unique key. Jobs of which the same is said share one."""
 
     queue: str
     kind: str
     priority: int
     max_attempts: int
-    run_at: datetime | None
-    args: bytes
-    """JSON, as are metadata."""
-    metadata: bytes | None
-    tags: list[str] | None
+    run_at: datetime | None = None
+    metadata: bytes | None = None
+    """JSON."""
+    tags: list[str] | None = None
     timeout_ms: int | None = None
     """Time limit of an attempt in milliseconds; 0: none; None: that of its task or queue."""
     delay_s: float | None = None
     """Instead of run_at: seconds from now, by the server's clock."""
     expires_at: datetime | None = None
     """Not started by then, it is cancelled."""
-    unique: Unique | None = None
     ordering_key: bytes | None = None
+
+
+class NewJob(NamedTuple):
+    """A job about to be inserted; all of it has been validated."""
+
+    args: bytes
+    """JSON."""
+    envelope: Envelope
+    unique: Unique | None = None
 
 
 class Inserted(NamedTuple):
@@ -83,20 +90,20 @@ def parameters(job: NewJob, *, replace: bool = False) -> dict[str, Any]:
     A job that holds the unique key already is never an error of the statement, which would end the transaction of the
     caller: it is returned, or, with `replace`, gets the contents of the new one if nobody has started it.
     """
-    unique = job.unique
+    args, said, unique = job
     return {
-        "kind": job.kind,
-        "args": job.args.decode(),
-        "queue": job.queue,
-        "priority": job.priority,
-        "run_at": None if job.run_at is None else job.run_at.isoformat(),
-        "max_attempts": job.max_attempts,
-        "tags": None if job.tags is None else texts(job.tags),
-        "metadata": None if job.metadata is None else job.metadata.decode(),
+        "kind": said.kind,
+        "args": args.decode(),
+        "queue": said.queue,
+        "priority": said.priority,
+        "run_at": None if said.run_at is None else said.run_at.isoformat(),
+        "max_attempts": said.max_attempts,
+        "tags": None if said.tags is None else texts(said.tags),
+        "metadata": None if said.metadata is None else said.metadata.decode(),
         "unique_key": None if unique is None else unique.key.hex(),
         "unique_states": None if unique is None else unique.states,
-        "ordering_key": None if job.ordering_key is None else job.ordering_key.hex(),
-        "opts": _opts(job, replace),
+        "ordering_key": None if said.ordering_key is None else said.ordering_key.hex(),
+        "opts": _opts(said, None if unique is None else "replace" if replace else "skip"),
     }
 
 
@@ -105,14 +112,14 @@ def wake(connection: psycopg.Connection[Any]) -> None:
     connection.execute(_WAKE)
 
 
-def _opts(job: NewJob, replace: bool) -> str | None:
+def _opts(said: Envelope, on_conflict: str | None) -> str | None:
     given: dict[str, Any] = {}
-    if job.timeout_ms is not None:
-        given["timeout_ms"] = job.timeout_ms
-    if job.delay_s is not None:
-        given["delay_s"] = job.delay_s
-    if job.expires_at is not None:
-        given["expires_at"] = job.expires_at.isoformat()
-    if job.unique is not None:
-        given["on_conflict"] = "replace" if replace else "skip"
+    if said.timeout_ms is not None:
+        given["timeout_ms"] = said.timeout_ms
+    if said.delay_s is not None:
+        given["delay_s"] = said.delay_s
+    if said.expires_at is not None:
+        given["expires_at"] = said.expires_at.isoformat()
+    if on_conflict is not None:
+        given["on_conflict"] = on_conflict
     return msgspec.json.encode(given).decode() if given else None

@@ -2,54 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Final
 
 from awa.engine.arrays import texts
-from awa.engine.insert import NewJob
+from awa.engine.insert import Envelope, NewJob
+
+NULL: Final = rb"\N"
 
 
-def lines(ids: Sequence[int | None], jobs: Iterable[NewJob], now: datetime) -> Iterator[bytes]:
-    """Yield one line a job, but for those without an id. What comes before the arguments is mostly the same for all
-    jobs, so it is kept."""
-    common: dict[tuple[Any, ...], bytes] = {}
-    for job_id, job in zip(ids, jobs, strict=True):
+def lines(ids: Sequence[int | None], jobs: Sequence[NewJob], now: datetime) -> Iterator[bytes]:
+    """Yield one line a job, but for those without an id. An envelope is written once, however many jobs share it."""
+    written: dict[int, bytes] = {}  # by its address: the jobs hold it for as long as this lasts
+    for job_id, (args, envelope, unique) in zip(ids, jobs, strict=True):
         if job_id is None:
             continue
-        unique = job.unique
-        # Not job.args, and of job.unique what many share.
-        key = (*job[:5], *job[6:11], job[12], unique and unique.states) if job.tags is None else None
-        middle = common.get(key) if key is not None else None
+        middle = written.get(id(envelope))
         if middle is None:
-            middle = _middle(job, now)
-            if key is not None:
-                common[key] = middle
-        unique_key = rb"\N" if unique is None else rb"\\x" + unique.key.hex().encode()
-        yield b"%d\t%b\t%b\t%b\n" % (job_id, middle, unique_key, _escaped(job.args))
+            middle = written[id(envelope)] = _written(envelope, now)
+        states, key = (NULL, NULL) if unique is None else (b"%d" % unique.states, rb"\\x" + unique.key.hex().encode())
+        yield b"%d\t%b\t%b\t%b\t%b\n" % (job_id, middle, states, key, _escaped(args))
 
 
-def _middle(job: NewJob, now: datetime) -> bytes:
+def _written(envelope: Envelope, now: datetime) -> bytes:
     """Return the columns from queue to ordering_key."""
-    run_at = job.run_at if job.delay_s is None else now + timedelta(seconds=job.delay_s)
+    run_at = envelope.run_at if envelope.delay_s is None else now + timedelta(seconds=envelope.delay_s)
     fields = (
-        job.queue,
-        job.kind,
-        str(job.priority),
-        str(job.max_attempts),
-        None if job.timeout_ms is None else str(job.timeout_ms),
+        envelope.queue,
+        envelope.kind,
+        str(envelope.priority),
+        str(envelope.max_attempts),
+        None if envelope.timeout_ms is None else str(envelope.timeout_ms),
         None if run_at is None else run_at.isoformat(),
-        None if job.metadata is None else job.metadata.decode(),
-        None if job.tags is None else texts(job.tags),
-        None if job.expires_at is None else job.expires_at.isoformat(),
-        None if job.unique is None else str(job.unique.states),
-        None if job.ordering_key is None else "\\x" + job.ordering_key.hex(),
+        None if envelope.metadata is None else envelope.metadata.decode(),
+        None if envelope.tags is None else texts(envelope.tags),
+        None if envelope.expires_at is None else envelope.expires_at.isoformat(),
+        None if envelope.ordering_key is None else "\\x" + envelope.ordering_key.hex(),
     )
     return b"\t".join(map(_field, fields))
 
 
 def _field(text: str | None) -> bytes:
-    return rb"\N" if text is None else _escaped(text.encode())
+    return NULL if text is None else _escaped(text.encode())
 
 
 def _escaped(text: bytes) -> bytes:

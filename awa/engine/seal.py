@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import psycopg
 
 from awa import telemetry
@@ -38,6 +41,8 @@ class Sealed(NamedTuple):
     """Whether this was the sealer; False: somebody else is sealing at this moment."""
     floor: int
     """No job below this id can still be unsealed; give it to the next call."""
+    claimable: Mapping[int, int] = MappingProxyType({})
+    """How many jobs this step has made ready to be claimed, by lane; those of paused queues left out."""
 
 
 def seal(
@@ -59,14 +64,15 @@ def seal(
         )
     row = answer.fetchone()
     assert row is not None
-    locked, foreign_cluster, jobs, more, batches, unsettled, new_floor = row
+    locked, foreign_cluster, jobs, more, batches, claimable, unsettled, new_floor = row
     if locked and foreign_cluster:
         return reseal(connection, batch_max=batch_max)
     if jobs:
         telemetry.emit(telemetry.SEAL_BATCHES, jobs=jobs, batches=batches)
     if unsettled and locked:
         jobs += advance(connection, batch_max=batch_max)
-    return Sealed(jobs, batches, bool(more and locked), bool(locked), int(new_floor))
+    ready = {} if claimable is None else msgspec.json.decode(claimable, type=dict[int, int])
+    return Sealed(jobs, batches, bool(more and locked), bool(locked), int(new_floor), ready)
 
 
 def advance(connection: psycopg.Connection[Any], *, batch_max: int = BATCH_JOBS_MAX) -> int:

@@ -17,6 +17,7 @@ import psycopg
 
 from awa.database.connections import is_pooled
 from awa.engine import claim, lead, seal
+from awa.engine.seal import Sealed
 from awa.processes.slot import WorkerState
 from awa.supervisor.node import Node
 from awa.supervisor.proxy import Proxy
@@ -41,7 +42,7 @@ class Waker(Service):
         """`proxy` is told when a job that may be running here has been cancelled."""
         super().__init__(node)
         self._proxy = proxy
-        self._lanes: list[int] = []
+        self._lanes: set[int] = set()
         self._lanes_until = 0.0
         self._floor = 0
         self._announced: int | None = None
@@ -102,15 +103,22 @@ class Waker(Service):
         """Wake one idle worker per job there is to claim; return how many."""
         sealed = seal.seal(connection, self._floor)
         self._floor = sealed.floor
-        if sealed.jobs or monotonic() >= self._lanes_until:
+        jobs = self._ours(sealed)
+        if sealed.jobs > jobs or monotonic() >= self._lanes_until:
             self._lanes_until = monotonic() + LANES_FOR_S
-            self._lanes = [lane.id for lane in claim.lanes(connection, self._node.kinds, self._node.queues)]
+            self._lanes = {lane.id for lane in claim.lanes(connection, self._node.kinds, self._node.queues)}
+            jobs = self._ours(sealed)
         if not self._lanes:
             return 0
-        jobs = claim.ready(connection, self._lanes, len(idle))
+        # What has just been sealed is not asked for once more: its first job would wait for the answer.
+        jobs = jobs or claim.ready(connection, list(self._lanes), len(idle))
         for slot in idle[:jobs]:
             self._node.wakes.wake(slot)
         return min(jobs, len(idle))
+
+    def _ours(self, sealed: Sealed) -> int:
+        """Return how many jobs of lanes that are known to be ours a seal has made ready."""
+        return sum(jobs for lane, jobs in sealed.claimable.items() if lane in self._lanes)
 
     def _announce(self, connection: psycopg.Connection[Any]) -> None:
         self._idle_at = monotonic()

@@ -13,7 +13,7 @@ import pytest
 
 from awa import Cancel, Client, DatabaseError, JobState, RetryAfter, UniqueConflict, ValidationError
 from awa.engine.bulk import insert_many
-from awa.engine.insert import NewJob, Unique
+from awa.engine.insert import Envelope, NewJob, Unique
 from awa.engine.promote import promote
 from awa.engine.seal import seal_all
 from awa.engine.settle import release
@@ -315,8 +315,8 @@ def test_two_bulk_inserts_with_the_same_keys_in_other_orders(
     def ours() -> Iterator[dict[str, int]]:
         for n in range(30):
             if n == 20:
-                jobs = [NewJob("default", "x", 2, 25, None, b"{}", None, None, unique=Unique(b"%d" % (29 - at), 159))
-                        for at in range(30)]  # fmt: skip
+                same = Envelope("default", "x", 2, 25)
+                jobs = [NewJob(b"{}", same, Unique(b"%d" % (29 - at), 159)) for at in range(30)]
                 with connection.transaction():
                     assert None not in insert_many(connection, jobs).ids
             yield {"n": n}

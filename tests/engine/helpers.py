@@ -12,7 +12,7 @@ from awa.database.statements import statement
 from awa.engine import lead, retire
 from awa.engine.bulk import insert_many
 from awa.engine.claim import FROM_THE_START, Claimed, Want, claim, lanes
-from awa.engine.insert import NewJob, insert
+from awa.engine.insert import Envelope, NewJob, Unique, insert
 from awa.engine.seal import seal_all
 from awa.job import JobState
 from awa.outcome import Settlement
@@ -25,10 +25,11 @@ COST_US = 1000.0
 EPOCH_US = 1_700_000_000_000_000
 
 
-def new(**fields: Any) -> NewJob:
-    """A job of kind "work" in queue "default", but for the fields given."""
-    usual = {"queue": "default", "kind": KIND, "priority": 2, "max_attempts": 25, "run_at": None, "args": b"{}"}
-    return NewJob(**{**usual, "metadata": None, "tags": None, **fields})
+def new(*, args: bytes = b"{}", unique: Unique | None = None, **said: Any) -> NewJob:
+    """A job of kind "work" in queue "default", but for what is said of it."""
+    return NewJob(
+        args, Envelope(**{"queue": "default", "kind": KIND, "priority": 2, "max_attempts": 25, **said}), unique
+    )
 
 
 def add(connection: Connection, jobs: int = 1, **fields: Any) -> list[int]:

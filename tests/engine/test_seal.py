@@ -46,6 +46,19 @@ def test_due_jobs_go_into_a_batch_and_later_ones_aside(db: Connection) -> None:
     assert db.execute("select distinct why, attempt, round from awa.deferred").fetchall() == [("scheduled", 0, 0)]
 
 
+def test_a_seal_says_how_many_jobs_can_be_claimed_now_and_where(db: Connection) -> None:
+    add(db, 150)
+    add(db, 2, queue="other")
+    add(db, 2, queue="paused")
+    add(db, 2, run_at=now() + SOON)
+    add(db, 2, ordering_key=b"k")
+    control.pause(db, "paused")
+    sealed = seal(db)
+    lanes = dict(db.execute("select id, queue from awa.lane").fetchall())
+    assert {lanes[lane]: jobs for lane, jobs in sealed.claimable.items()} == {"default": 150, "other": 2}
+    assert seal(db).claimable == {}
+
+
 def test_nothing_is_sealed_twice_and_an_empty_seal_writes_nothing(db: Connection) -> None:
     add(db, 3)
     assert seal(db).jobs == 3
@@ -80,7 +93,7 @@ def test_batches_hold_one_queue_kind_and_priority_in_order_and_are_bounded(db: C
         assert len(held) <= 8
         by_lane.setdefault((queue, kind, priority), []).extend(held)
     for lane, held in by_lane.items():
-        expected = [j for j, given in zip(ids, mixed, strict=True) if (given.queue, given.kind, given.priority) == lane]
+        expected = [job for job, given in zip(ids, mixed, strict=True) if given.envelope[:3] == lane]
         assert held == expected
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from awa.engine.bulk import insert_many
-from awa.engine.insert import NewJob, insert
+from awa.engine.insert import Envelope, NewJob, insert
 from tests.properties.model import ModelJob
 from tests.properties.world import KINDS, QUEUES, Producer, World, pick
 
@@ -16,8 +16,8 @@ JOBS_MAX = 100
 """Jobs of one run of the machine: enough for several segments, few enough to be looked at after each step."""
 
 producers = st.integers(0, 2)
-new_jobs = st.builds(
-    NewJob,
+envelopes = st.builds(
+    Envelope,
     queue=st.sampled_from(QUEUES),
     kind=st.sampled_from(KINDS),
     priority=st.sampled_from((1, 2)),
@@ -25,15 +25,14 @@ new_jobs = st.builds(
     run_at=st.sampled_from((None, timedelta(hours=-1), timedelta(days=1))).map(
         lambda delta: delta and datetime.now(timezone.utc) + delta
     ),
-    args=st.just(b"{}"),
     metadata=st.none(),
     tags=st.none(),
     timeout_ms=st.sampled_from((None, 0, 60_000)),
     delay_s=st.none(),
     expires_at=st.none(),
-    unique=st.none(),
     ordering_key=st.none(),
 )
+new_jobs = envelopes.map(lambda envelope: NewJob(b"{}", envelope))
 
 
 class Producing(World):
@@ -79,7 +78,7 @@ class Producing(World):
         taken = producer.taken.pop()
         producer.connection.execute(
             "insert into awa.job_log (id, queue, kind, priority, max_attempts, run_at) values (%s, %s, %s, %s, %s, %s)",
-            [taken, job.queue, job.kind, job.priority, job.max_attempts, job.run_at],
+            [taken, *job.envelope[:5]],
         )
         self._inserted(producer, [taken], job)
 
@@ -123,12 +122,13 @@ class Producing(World):
             "select id, xid::text::bigint from awa.job_log where id = any(%s) order by id", [ids]
         ).fetchall()
         assert [row[0] for row in rows] == sorted(ids)
-        later = job.run_at is not None and job.run_at > datetime.now(timezone.utc)
+        said = job.envelope
+        later = said.run_at is not None and said.run_at > datetime.now(timezone.utc)
         for job_id, xid in rows:
             self.model.jobs[job_id] = ModelJob(
-                *(job_id, job.queue, job.kind, job.priority, job.max_attempts, later, xid),
+                *(job_id, said.queue, said.kind, said.priority, said.max_attempts, later, xid),
                 burying=self.model.burying,
-                born=(job.queue, job.priority),
+                born=(said.queue, said.priority),
             )
         if producer.open:
             producer.parts[-1] += ids

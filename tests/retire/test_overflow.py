@@ -11,12 +11,12 @@ import pytest
 from awa import telemetry
 from awa.database.connections import connect
 from awa.engine import bulk, claim, insert, lead, retire, seal
-from awa.engine.insert import NewJob
+from awa.engine.insert import Envelope, NewJob
 from tests.fixtures.postgres import both_servers
 from tests.fixtures.waiting import Session
 
 Connection = psycopg.Connection[Any]
-JOB = NewJob("default", "noop", 2, 25, None, b"{}", None, None)
+JOB = NewJob(b"{}", Envelope("default", "noop", 2, 25))
 SEGMENT_IDS = 1_000_000
 
 

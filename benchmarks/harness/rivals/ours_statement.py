@@ -7,12 +7,12 @@ from typing import Any
 
 import psycopg
 
-from awa.engine.insert import INSERT, NewJob, parameters
+from awa.engine.insert import INSERT, Envelope, NewJob, parameters
 
 from .ours import Ours
 from .protocol import TEXT, main
 
-PARAMETERS = parameters(NewJob("default", "noop", 2, 25, None, f'{{"n":0,"text":"{TEXT}"}}'.encode(), None, None))
+PARAMETERS = parameters(NewJob(f'{{"n":0,"text":"{TEXT}"}}'.encode(), Envelope("default", "noop", 2, 25)))
 
 
 class OursStatement(Ours):
