@@ -6,7 +6,8 @@ own, the next chunk is read while the server still works on the last one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final, NamedTuple
@@ -17,7 +18,7 @@ import psycopg
 from awa.database.statements import statement
 from awa.engine.arrays import byte_strings, numbers
 from awa.engine.insert import Execute, NewJob, wake
-from awa.engine.lines import lines
+from awa.engine.rows import BEGIN, END, rows
 
 CHUNK_JOBS: Final = 10_000
 """Jobs a bulk insert holds in memory at a time; twice as many where it reads ahead."""
@@ -27,7 +28,7 @@ each never wait for each other."""
 CHUNK_BYTES: Final = 64 * 2**20
 """… however many: with more arguments than this in memory, they are sent."""
 PIECE_JOBS: Final = 500
-"""Lines that are sent at a time, and jobs that are read meanwhile."""
+"""Rows that are sent at a time, and jobs that are read meanwhile."""
 
 _TAKE_IDS = statement("insert/take_ids")
 _CLAIM_KEYS = statement("insert/claim_keys")
@@ -36,6 +37,7 @@ _MAY_COPY = statement("insert/may_copy")
 _INSERT_JOBS = statement("insert/insert_jobs")
 _INSERTED = statement("insert/inserted")
 _HOLDER = statement("control/holder")
+_ENCODING = b"select set_config('client_encoding', %(name)s, true)"
 
 
 class Added(NamedTuple):
@@ -165,13 +167,27 @@ def _copy(bulk: Bulk, connection: psycopg.Connection[Any], chunk: list[NewJob], 
             if unique is not None and unique.is_required and bulk.conflict is None:
                 row = connection.execute(_HOLDER, {"key": unique.key}).fetchone()
                 bulk.conflict = Conflict(len(bulk.ids) + at, None if row is None or row[0] in ids else row[0])
-    remaining = lines(ids, chunk, taken[1])
-    with connection.cursor().copy(_COPY) as copy:
+    remaining = rows(ids, chunk, taken[1])
+    with _in_utf8(connection), connection.cursor().copy(_COPY) as copy:
+        copy.write(BEGIN)
         while piece := b"".join(islice(remaining, PIECE_JOBS)):
             copy.write(piece)
             if following is not None:
                 following.read()
+        copy.write(END)
     bulk.ids += ids
+
+
+@contextmanager
+def _in_utf8(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """Speak UTF-8 over a connection, whatever the application speaks over it."""
+    theirs = connection.info.parameter_status("client_encoding")
+    if theirs == "UTF8":
+        yield
+        return
+    connection.execute(_ENCODING, {"name": "UTF8"})
+    yield
+    connection.execute(_ENCODING, {"name": theirs})  # after an error their transaction, or savepoint, brings it back
 
 
 def _duplicates(
