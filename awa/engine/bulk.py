@@ -20,15 +20,19 @@ from awa.engine.arrays import byte_strings, numbers
 from awa.engine.insert import Execute, NewJob, wake
 from awa.engine.rows import BEGIN, END, rows
 
-CHUNK_JOBS: Final = 10_000
-"""Jobs a bulk insert holds in memory at a time; twice as many where it reads ahead."""
-KEYED_JOBS: Final = 100_000
-"""… of those that have unique keys: the keys of a chunk are taken in their order, so that two bulk inserts of one chunk
-each never wait for each other."""
-CHUNK_BYTES: Final = 64 * 2**20
-"""… however many: with more arguments than this in memory, they are sent."""
+CHUNK_JOBS: Final = 25_000
+"""Jobs a bulk insert holds in memory at a time; twice as many where it reads ahead. Between two chunks the server has
+nothing to do for some milliseconds."""
+FIRST_JOBS: Final = 5_000
+"""Where it reads ahead it begins with so many, for which the server waits …"""
+READ_JOBS: Final = 750
 PIECE_JOBS: Final = 500
-"""Rows that are sent at a time, and jobs that are read meanwhile."""
+"""… and reads three while it sends two, which the server takes about as long for, so that chunks grow."""
+KEYED_JOBS: Final = 100_000
+"""Jobs in a chunk of those that have unique keys: the keys of a chunk are taken in their order, so that two bulk inserts
+of one chunk each never wait for each other."""
+CHUNK_BYTES: Final = 32 * 2**20
+"""With more arguments than this in memory, a chunk is sent, however many jobs it has."""
 
 _TAKE_IDS = statement("insert/take_ids")
 _CLAIM_KEYS = statement("insert/claim_keys")
@@ -72,14 +76,14 @@ class Bulk:
 
 
 def insert_many(connection: psycopg.Connection[Any], jobs: Iterable[NewJob], *, ahead: bool = False) -> Bulk:
-    """Insert any number of jobs, holding at most `CHUNK_JOBS` of them in memory (`KEYED_JOBS` with unique keys).
+    """Insert any number of jobs, holding some `CHUNK_JOBS` of them in memory (`KEYED_JOBS` with unique keys).
 
     The connection must be in a transaction: a part of the jobs is never committed alone. `ahead`: nothing that `jobs`
     does uses this connection, so that it may be asked for more while a chunk is being sent.
     """
     bulk = Bulk()
     may_copy: bool | None = None
-    chunks = Chunks(jobs)
+    chunks = Chunks(jobs, FIRST_JOBS if ahead else CHUNK_JOBS)
     while bulk.conflict is None and (chunk := chunks.take()):
         if may_copy is None:
             may_copy = _may_copy(connection)
@@ -114,8 +118,10 @@ def added(connection: psycopg.Connection[Any], bulk: Bulk) -> list[Added]:
 class Chunks:
     """Jobs on their way from a caller's iterable, a chunk at a time."""
 
-    def __init__(self, jobs: Iterable[NewJob]) -> None:
+    def __init__(self, jobs: Iterable[NewJob], first: int) -> None:
+        """`first`: how many jobs the first chunk has, and each of which nothing has been read ahead."""
         self._jobs = iter(jobs)
+        self._first = first
         self._chunk: list[NewJob] = []
         self._jobs_max = CHUNK_JOBS
         self._size = 0
@@ -123,7 +129,10 @@ class Chunks:
 
     def take(self) -> list[NewJob]:
         """Return the next chunk, empty at the end. Raises what the iterable raises."""
-        self._read(KEYED_JOBS)
+        if not self._chunk:
+            self._read(self._first)
+        if self._jobs_max == KEYED_JOBS:
+            self._read(KEYED_JOBS)
         if self._error is not None:
             raise self._error
         chunk = self._chunk
@@ -134,13 +143,13 @@ class Chunks:
         """Read a few jobs of the next chunk, if it is not full. What that raises is kept for `take`."""
         if self._error is None:
             try:
-                self._read(PIECE_JOBS)
+                self._read(READ_JOBS)
             except Exception as error:  # noqa: BLE001 - whatever it is, `take` raises it
                 self._error = error
 
-    def _read(self, jobs_max: int) -> None:
-        jobs_max += len(self._chunk)
-        while self._size < CHUNK_BYTES and len(self._chunk) < min(jobs_max, self._jobs_max):
+    def _read(self, jobs: int) -> None:
+        jobs += len(self._chunk)
+        while self._size < CHUNK_BYTES and len(self._chunk) < min(jobs, self._jobs_max):
             job = next(self._jobs, None)
             if job is None:
                 return
