@@ -29,8 +29,8 @@ READ_JOBS: Final = 750
 PIECE_JOBS: Final = 500
 """… and reads three while it sends two, which the server takes about as long for, so that chunks grow."""
 KEYED_JOBS: Final = 100_000
-"""Jobs in a chunk of those that have unique keys: the keys of a chunk are taken in their order, so that two bulk inserts
-of one chunk each never wait for each other."""
+"""Jobs in a chunk of those that have unique keys: the keys of a chunk are taken in their order, so that two bulk
+inserts of one chunk each never wait for each other."""
 CHUNK_BYTES: Final = 32 * 2**20
 """With more arguments than this in memory, a chunk is sent, however many jobs it has."""
 
