@@ -71,6 +71,8 @@ class Claimed(NamedTuple):
     """Ready batches at the front, in order: with no leases, all of them were locked by others."""
     registered: bool
     """False: this worker has been declared dead and must sign in anew."""
+    ahead: list[int]
+    """The lanes of the next ready batches in order, those claimed included, as far as was asked for."""
 
     @property
     def jobs(self) -> int:
@@ -121,11 +123,13 @@ def send_claim(
     budget_us: float,
     batches_max: int = 4,
     depth: int | None = None,
+    ahead: int = 0,
 ) -> psycopg.Cursor[Any]:
     """Send a claim; `read_claim` reads the answer (apart, so that a pipeline can hold other statements too).
 
     Takes batches in key order until they hold `budget_us` of expected work, at least one job, at most `batches_max`
-    batches. `depth` is how many batches to look at; the surplus is for those that other claimers hold.
+    batches. `depth` is how many batches to look at; the surplus is for those that other claimers hold. `ahead`: of how
+    many of the next batches to tell the lanes.
     """
     wanted = {
         "worker": worker,
@@ -135,6 +139,7 @@ def send_claim(
         "budget": float(budget_us),
         "depth": depth or batches_max + 16,
         "batches_max": batches_max,
+        "ahead": ahead,
     }
     return connection.execute(_CLAIM, wanted, prepare=True)
 
@@ -142,8 +147,8 @@ def send_claim(
 def read_claim(answer: psycopg.Cursor[Any]) -> Claimed:
     """Read the answer to `send_claim`."""
     rows = answer.fetchall()
-    seen, registered = rows[0][:2]
-    return Claimed([Lease(*row[2:]) for row in rows if row[2] is not None], seen or [], registered)
+    seen, ahead, registered = rows[0][:3]
+    return Claimed([Lease(*row[3:]) for row in rows if row[3] is not None], seen or [], registered, ahead or [])
 
 
 def claim(
@@ -154,6 +159,7 @@ def claim(
     budget_us: float,
     batches_max: int = 4,
     depth: int | None = None,
+    ahead: int = 0,
 ) -> Claimed:
     """Claim in a round trip of its own; see `send_claim`.
 
@@ -164,7 +170,9 @@ def claim(
 
     def once() -> Claimed:
         return read_claim(
-            send_claim(connection, worker, wants, budget_us=budget_us, batches_max=batches_max, depth=depth)
+            send_claim(
+                connection, worker, wants, budget_us=budget_us, batches_max=batches_max, depth=depth, ahead=ahead
+            )
         )
 
     claimed = once()

@@ -61,7 +61,7 @@ class Claimer:
         self._is_busy = bool(claimed.leases)
         if not claimed.leases:
             return None
-        self._lanes.note(claimed.leases)
+        self._lanes.note(claimed)
         self._pace.note_claim(claimed.jobs, len(claimed.leases))
         return claimed
 
@@ -123,7 +123,11 @@ class Claimer:
 
     def _limits(self, wants: Sequence[Want]) -> dict[str, Any]:
         cheapest = min((want.cost_us for want in wants), default=LEASE_US)
-        return {"budget_us": LEASE_US, "batches_max": self._pace.batches_max(cheapest)}
+        return {
+            "budget_us": LEASE_US,
+            "batches_max": self._pace.batches_max(cheapest),
+            "ahead": self._lanes.ahead,
+        }
 
     def _seal(self, connection: psycopg.Connection[Any]) -> Sealed:
         """Seal one step."""

@@ -9,7 +9,8 @@ from typing import Any, Final
 import psycopg
 
 from awa.engine import claim
-from awa.engine.claim import FROM_THE_START, Lane, Lease, Want
+from awa.engine.claim import FROM_THE_START, Claimed, Lane, Lease, Want
+from awa.worker.ahead import BATCHES, LANES_MANY, Ahead
 from awa.worker.pace import LEASE_JOBS_MAX, Pace
 
 LOOK_BACK_S: Final = 1.0
@@ -26,6 +27,9 @@ class Lanes:
         self._looked_back = float("-inf")
         self._refreshed = float("-inf")
         self._known: dict[int, Lane] = {}
+        self._ahead = Ahead()
+        self.ahead = 0
+        """Of how many batches the next claim is to tell the lanes."""
 
     def refresh(self, connection: psycopg.Connection[Any]) -> bool:
         """Read the lanes anew: a seal may have met a queue, kind or priority for the first time. Whether one had."""
@@ -46,24 +50,34 @@ class Lanes:
         if now - self._looked_back >= LOOK_BACK_S:
             self._looked_back = now
             self._starts.clear()
+            self._ahead.forget()
+        window = self._ahead.window()
+        self.ahead = BATCHES if not window and len(self._known) > LANES_MANY else 0
         return [
             Want(lane.id, self._starts.get(lane.id, FROM_THE_START), pace.cost_us(lane.kind, jobs_max))
-            for lane in self._known.values()
+            for lane in (map(self._known.__getitem__, window) if window else self._known.values())
         ]
 
     def look_back(self) -> None:
         """Read every lane from its very beginning at the next claim."""
         self._looked_back = float("-inf")
+        self._ahead.forget()
 
     @property
     def are_skipping(self) -> bool:
-        """Whether the next claim would start somewhere in the middle: then an empty answer does not say "nothing"."""
+        """Whether the last claim began somewhere in the middle: then an empty answer does not say "nothing".
+
+        One that left lanes out did: it claimed from others before.
+        """
         return bool(self._starts)
 
-    def note(self, leases: Sequence[Lease]) -> None:
+    def note(self, claimed: Claimed) -> None:
         """Remember where a claim ended."""
-        for lease in leases:
+        for lease in claimed.leases:
             self._starts[lease.lane] = lease.order_key
+        if claimed.ahead:
+            self._ahead.learn(claimed.ahead)
+        self._ahead.move_on([lease.lane for lease in claimed.leases])
 
     def of(self, lease: Lease) -> Lane:
         """Return the lane of a lease."""

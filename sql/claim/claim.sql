@@ -4,13 +4,14 @@
 --   claim ended: the index entries before it are dead, and a pinned vacuum
 --   horizon would make every claim read them again), costs float8[] (expected
 --   microseconds a job), budget (microseconds of work to take, at least one
---   job), depth (batches to look at), batches_max (batches to take).
+--   job), depth (batches to look at), batches_max (batches to take), ahead (how
+--   many of the next batches to name the lanes of).
 -- Index: batch_ready (lane, order_key, id). Each lane is read by itself and the
 -- fronts are merged by key: "lane = any(...) order by" would sort the backlog.
 -- The last batch taken may be split: its front becomes a lease of its own, the
 -- rest stays where it is. A worker that is no longer registered gets nothing.
 with front as materialized (
-  select b.id, b.order_key, l.cost
+  select b.id, b.order_key, l.lane, l.cost
   from unnest(%(lanes)s::int[], %(starts)s::timestamptz[], %(costs)s::float8[]) as l(lane, start, cost)
   cross join lateral (
     select b.id, b.order_key from awa.batch b
@@ -20,10 +21,12 @@ with front as materialized (
   where exists (select from awa.worker w where w.id = %(worker)s)
     and not exists (select from awa.queue q join awa.lane p on p.queue = q.name
                     where q.paused_at is not null and p.id = l.lane)
-  order by b.order_key, b.id limit %(depth)s
+  order by b.order_key, b.id limit greatest(%(depth)s, %(ahead)s)
+), near as materialized (
+  select * from front order by order_key, id limit %(depth)s
 ), locked as materialized (
   select b.id, b.order_key, b.lane, b.round, b.ids, b.attempts, f.cost
-  from front f join awa.batch b on b.id = f.id
+  from near f join awa.batch b on b.id = f.id
   where b.owner is null
   order by f.order_key, f.id limit %(batches_max)s
   for update of b skip locked
@@ -46,7 +49,9 @@ with front as materialized (
   select order_key, now(), %(worker)s, lane, round, pos, ids[: take], attempts[: take]
   from taken where take < jobs
 )
-select (select array_agg(id order by order_key, id) from front) as seen,
+select (select array_agg(id order by order_key, id) from near) as seen,
+       (select array_agg(lane order by order_key, id)
+        from (select * from front order by order_key, id limit %(ahead)s) next) as ahead,
        exists (select from awa.worker w where w.id = %(worker)s) as registered,
        t.lane, t.order_key::text, t.round, t.ids[: t.take] as ids, t.attempts[: t.take] as attempts
 from (select 1) one left join taken t on true

@@ -28,6 +28,18 @@ def put(client: Client, key: str | None = "k", **options: Any) -> int:
     return client.insert({}, kind=KIND, ordering_key=key, **options).id
 
 
+def test_through_many_queues_jobs_run_in_the_order_in_which_they_came(client: Client, connection: Connection) -> None:
+    """More queues than one claim looks at, and more batches than are known of at a time."""
+    ran: list[int] = []
+    client.task(kind=KIND)(lambda job: ran.append(job.args["n"]))
+    for n in range(900):
+        client.insert({"n": n}, kind=KIND, queue=f"q{n * 7 % 300}")
+        if n % 300 == 299:
+            seal_all(connection)
+    assert client.work() == 900
+    assert ran == list(range(900))
+
+
 def startable(connection: Connection, worker: int) -> list[int]:
     """What a worker gets now."""
     seal_all(connection)

@@ -188,6 +188,16 @@ def test_depth_limits_what_a_claim_looks_at(db: Connection) -> None:
     assert (len(claimed.leases), len(claimed.seen)) == (2, 7)
 
 
+def test_a_claim_tells_which_lanes_come_next_as_far_as_it_is_asked(db: Connection) -> None:
+    for queue in ("a", "b", "a", "c"):
+        add_sealed(db, queue=queue)
+    lane = {known.queue: known.id for known in lanes(db, ["work"])}
+    assert take(db, sign_in(db, "one"), batches_max=1, ahead=3).ahead == [lane["a"], lane["b"], lane["a"]]
+    claimed = take(db, sign_in(db, "two"), batches_max=1, depth=2, ahead=9)
+    assert (len(claimed.seen), claimed.ahead) == (2, [lane["b"], lane["a"], lane["c"]])
+    assert take(db, sign_in(db, "three"), batches_max=1).ahead == []
+
+
 def test_bodies_are_what_was_inserted(db: Connection) -> None:
     run_at = datetime(2020, 2, 3, tzinfo=timezone.utc)
     rich = add(
@@ -240,6 +250,7 @@ def test_a_claim_probes_its_index_once_a_lane_at_any_backlog(db: Connection, gen
         "budget": 10.0,
         "depth": 20,
         "batches_max": 4,
+        "ahead": 0,
     }
     with db.transaction(force_rollback=True):
         plan = explain(db, "claim/claim", wanted, generic=generic)
