@@ -136,7 +136,7 @@ class Inserter(Connected):
     ) -> InsertedMany:
         """Insert one job for each of `jobs` (the `args` of each), by COPY: all of them or, after an error, none.
 
-        `jobs` may be a generator of any length: some ten thousand are held in memory at a time. The options are shared
+        `jobs` may be a generator of any length: some tens of thousands are in memory at a time. The options are shared
         by all; they, and what is raised, are those of `insert`. `opts` is a list with what differs for each job: a dict
         of options, or None. What is wrong with a job is told with its place, from zero: `jobs[25000]: args.n is …`.
 

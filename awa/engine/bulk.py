@@ -28,6 +28,8 @@ FIRST_JOBS: Final = 5_000
 READ_JOBS: Final = 750
 PIECE_JOBS: Final = 500
 """… and reads three while it sends two, which the server takes about as long for, so that chunks grow."""
+ALONE_JOBS: Final = 10_000
+"""Jobs in a chunk where nothing is read ahead: while they are encoded, an event loop stands still."""
 KEYED_JOBS: Final = 100_000
 """Jobs in a chunk of those that have unique keys: the keys of a chunk are taken in their order, so that two bulk
 inserts of one chunk each never wait for each other."""
@@ -83,7 +85,7 @@ def insert_many(connection: psycopg.Connection[Any], jobs: Iterable[NewJob], *, 
     """
     bulk = Bulk()
     may_copy: bool | None = None
-    chunks = Chunks(jobs, FIRST_JOBS if ahead else CHUNK_JOBS)
+    chunks = Chunks(jobs, FIRST_JOBS if ahead else ALONE_JOBS)
     while bulk.conflict is None and (chunk := chunks.take()):
         if may_copy is None:
             may_copy = _may_copy(connection)
