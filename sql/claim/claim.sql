@@ -21,7 +21,7 @@ with front as materialized (
   where exists (select from awa.worker w where w.id = %(worker)s)
     and not exists (select from awa.queue q join awa.lane p on p.queue = q.name
                     where q.paused_at is not null and p.id = l.lane)
-  order by b.order_key, b.id limit greatest(%(depth)s, %(ahead)s)
+  order by b.order_key, b.id limit greatest(%(depth)s::int, %(ahead)s::int)
 ), near as materialized (
   select * from front order by order_key, id limit %(depth)s
 ), locked as materialized (
