@@ -11,7 +11,7 @@ from pathlib import Path
 from awa.database.connections import connect
 from benchmarks.harness.charts import draw_all
 from benchmarks.harness.plan import Plan
-from benchmarks.harness.report import RESULTS, Result, load, save, table
+from benchmarks.harness.report import RESULTS, Result, save, table
 from benchmarks.harness.rivals.specs import RIVALS
 from benchmarks.harness.server import facts, fresh_server
 from benchmarks.harness.summary import PAGE, write_page
@@ -22,8 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run what was asked for. Returns 0 when every goal was reached, 1 when one was not."""
     asked = _arguments(arguments)
     if asked.summary:
-        write_page(*load(asked.summary), source=asked.summary)
-        print(f"{PAGE} is written from {asked.summary.name}")
+        write_page(asked.summary)
+        print(f"{PAGE} is written from {', '.join(source.name for source in asked.summary)}")
         return 0
     for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C, so that everything that was started is ended
         signal.signal(number, _interrupt)
@@ -73,7 +73,11 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--results", type=Path, default=RESULTS, help="the folder for raw values and charts")
     parser.add_argument(
-        "--summary", type=Path, metavar="FILE", help=f"write {PAGE} from a results file; measure nothing"
+        "--summary",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help=f"write {PAGE} from files of results, of each scenario the last; measure nothing",
     )
     return parser.parse_args(arguments)
 

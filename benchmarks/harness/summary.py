@@ -1,13 +1,13 @@
-"""The summary page, written from a results file: nothing in it is typed by hand but what it means."""
+"""The summary page, written from files of results: nothing in it is typed by hand but what it means."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.harness.charts import draw_all
-from benchmarks.harness.report import Figure, Result, goal, shown, verdict
+from benchmarks.harness.report import Figure, Result, goal, load, shown, verdict
 from benchmarks.harness.rivals.specs import ALL
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,25 +38,36 @@ alike.
 """
 
 
-def write_page(results: Mapping[str, Result], about: Mapping[str, Any], source: Path, page: Path = ROOT / PAGE) -> None:
-    """Write the page and its charts."""
+def write_page(sources: Sequence[Path], page: Path = ROOT / PAGE) -> None:
+    """Write the page and its charts from files of results. Of a scenario that is in several the last one counts."""
+    runs = {source: load(source) for source in sources}
+    results = {name: result for measured, _ in runs.values() for name, result in measured.items()}
     charts = draw_all(results, page.parent / CHARTS)
-    parts = [INTRODUCTION, _run(about, source), _goals(results), _contenders(results)]
+    parts = [INTRODUCTION, _runs(runs), _goals(results), _contenders(results)]
     parts += [_scenario(name, result) for name, result in results.items()]
     parts.append("## Charts\n\n" + "\n".join(f"![{path.stem}]({CHARTS}/{path.name})" for path in charts) + "\n")
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text("\n".join(parts))
 
 
-def _run(about: Mapping[str, Any], source: Path) -> str:
-    machine, settings, asked = about["machine"], about["settings"], about["asked"]
+def _runs(runs: Mapping[Path, tuple[Mapping[str, Result], Mapping[str, Any]]]) -> str:
+    *_, (_, last) = runs.values()
+    machine, settings = last["machine"], last["settings"]
     chosen = ", ".join(f"`{name} = {value}`" for name, value in settings.items() if name != "server_version")
-    return f"""## The run
+    rows = ["| scenarios | rounds | rates measured for about | load before | raw values |", "|---|---|---|---|---|"]
+    for source, (results, about) in runs.items():
+        asked, load_before = about["asked"], about["machine"]["load_before"][0]
+        rows.append(
+            f"| {', '.join(results)} | {asked['rounds']} | {asked['seconds']:g} s | {load_before:g} "
+            f"| `benchmarks/results/{source.name}` |"
+        )
+    table = "\n".join(rows)
+    return f"""## The runs
 
 {machine["cpus"]} cores ({machine["processor"]}), {machine["memory_gb"]} GB of memory, {machine["system"]},
-Python {machine["python"]}, PostgreSQL {settings["server_version"]}, {chosen}.
-{asked["rounds"]} rounds, rates measured for about {asked["seconds"]:g} s each, bodies of 250 bytes. The load of the
-machine before it began: {machine["load_before"][0]:g}. Raw values: `benchmarks/results/{source.name}`.
+Python {machine["python"]}, PostgreSQL {settings["server_version"]}, {chosen}. Bodies of 250 bytes.
+
+{table}
 """
 
 

@@ -92,13 +92,26 @@ def test_charts_are_svg_and_show_who_failed(tmp_path: Path) -> None:
 
 def test_the_page_has_versions_settings_and_what_differs(tmp_path: Path) -> None:
     path = save(everything(), SETTINGS, ASKED, tmp_path)
-    results, about = load(path)
     page = tmp_path / "performance.md"
-    write_page(results, about, path, page)
+    write_page([path], page)
     text = page.read_text()
     for expected in ("awa-pg 0.6.9", "max_workers 64", "in Rust", "**failed**: no / redis", "`fsync = on`", path.name):
         assert expected in text
     assert (tmp_path / "performance" / f"{slug('drain')}.svg").exists()
+
+
+def test_the_page_tells_of_several_runs_and_of_each_scenario_the_last(tmp_path: Path) -> None:
+    first = save({"old": everything()["drain"], "drain": everything()["drain"]}, SETTINGS, ASKED, tmp_path / "a")
+    later = everything()
+    later["drain"].figures[0] = Figure("measured again", "jobs/s", [7.0])
+    last = save({"drain": later["drain"]}, SETTINGS, {**ASKED, "rounds": 9}, tmp_path / "b")
+    write_page([first, last], page := tmp_path / "performance.md")
+    text = page.read_text()
+    assert text.count("\n## Drain") == 1
+    assert "measured again" in text.partition("\n## Drain")[2]
+    assert "measured again" not in text.partition("\n## Old")[2].partition("\n## ")[0]
+    assert "| old, drain | 2 |" in text
+    assert "| drain | 9 |" in text
 
 
 def test_ticks_are_round_and_few() -> None:
