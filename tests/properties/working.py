@@ -251,7 +251,7 @@ class Working(World):
 
     def _not_yet(self, job: ModelJob) -> None:
         """Put a back-off of seconds far enough away that a slow machine does not reach it."""
-        later = "update awa.deferred set run_at = run_at + interval '1 day' where job_id = %s and run_at > now()"
+        later = "update awa.deferred set run_at = run_at + interval '1 day' where job_id = %s"
         assert self.engine.execute(later, [job.id]).rowcount == 1
 
     @precondition(lambda self: self.dead)
