@@ -11,7 +11,7 @@ from pathlib import Path
 from awa.database.connections import connect
 from benchmarks.harness.charts import draw_all
 from benchmarks.harness.plan import Plan
-from benchmarks.harness.report import RESULTS, Result, save, table
+from benchmarks.harness.report import RESULTS, Result, load, save, table
 from benchmarks.harness.rivals.specs import RIVALS
 from benchmarks.harness.server import facts, fresh_server
 from benchmarks.harness.summary import PAGE, write_page
@@ -74,12 +74,21 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--results", type=Path, default=RESULTS, help="the folder for raw values and charts")
     parser.add_argument(
         "--summary",
-        type=Path,
+        type=_results_file,
         nargs="+",
         metavar="FILE",
         help=f"write {PAGE} from files of results, of each scenario the last; measure nothing",
     )
     return parser.parse_args(arguments)
+
+
+def _results_file(text: str) -> Path:
+    path = Path(text)
+    try:
+        load(path)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise argparse.ArgumentTypeError(f"{text} is no file of results: {type(error).__name__}: {error}") from None
+    return path
 
 
 def _names(text: str) -> list[str]:

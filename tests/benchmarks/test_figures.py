@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from benchmarks.__main__ import main
 from benchmarks.harness.charts import draw_all, slug
 from benchmarks.harness.comparison import FASTEST_PYTHON, compare
 from benchmarks.harness.report import Figure, Result, Series, load, percentile, save, table
@@ -112,6 +113,18 @@ def test_the_page_tells_of_several_runs_and_of_each_scenario_the_last(tmp_path: 
     assert "measured again" not in text.partition("\n## Old")[2].partition("\n## ")[0]
     assert "| old, drain | 2 |" in text
     assert "| drain | 9 |" in text
+
+
+@pytest.mark.parametrize("text", [None, "no JSON", "[]", "{}", '{"scenarios": 1}'])
+def test_what_is_no_file_of_results_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | None
+) -> None:
+    path = tmp_path / "results.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(SystemExit):
+        main(["--summary", str(path)])
+    assert "is no file of results" in capsys.readouterr().err
 
 
 def test_ticks_are_round_and_few() -> None:

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from awa import Client, InsertedMany, Job, JobState, ValidationError
+from awa.engine.bulk import FIRST_JOBS
 from tests.client.kinds import SendEmail
 
 UTC = timezone.utc
@@ -310,3 +311,21 @@ def test_the_servers_time_zone_changes_nothing(database: str, connection: psycop
         job = client.insert({}, run_at="2040-01-31T12:00:00Z")
         assert job == client.get_job(job.id)
         assert (job.created_at.utcoffset(), job.run_at.utcoffset()) == (timedelta(0), timedelta(0))  # type: ignore[union-attr]
+
+
+def test_more_jobs_than_one_chunk_holds_keep_their_order(client: Client, connection: psycopg.Connection[Any]) -> None:
+    """The first chunk has some thousands; the next ones are read while it is sent, and grow."""
+    jobs = 3 * FIRST_JOBS + 7
+    done = client.insert_many(({"n": n} for n in range(jobs)), kind="x")
+    assert (done.inserted, len(done.ids), done.ids) == (jobs, jobs, sorted(done.ids))
+    rows = connection.execute("select id, (args ->> 'n')::int from awa.job_log order by id").fetchall()
+    assert rows == list(zip(done.ids, range(jobs), strict=True))
+
+
+def test_what_is_wrong_with_a_job_read_ahead_is_told_and_nothing_is_inserted(
+    client: Client, connection: psycopg.Connection[Any]
+) -> None:
+    wrong = FIRST_JOBS + 100
+    with pytest.raises(ValidationError, match=rf"^jobs\[{wrong}\]: args\.n"):
+        client.insert_many(({"n": float("nan") if n == wrong else n} for n in range(3 * FIRST_JOBS)), kind="x")
+    assert connection.execute("select count(*) from awa.job_log").fetchone() == (0,)

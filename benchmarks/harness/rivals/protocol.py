@@ -67,11 +67,11 @@ class Rival(ABC):
 
     def work(self) -> None:
         """Run jobs until told to end by SIGTERM; the whole life of a worker process."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} starts its workers neither by work() nor by other commands()")
 
     def outstanding(self) -> int:
         """Return how many jobs are not finished, where no SQL says it."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} has neither outstanding_sql nor outstanding()")
 
     def commands(self) -> list[list[str]]:
         """Return the commands that start `self.processes` worker processes."""
