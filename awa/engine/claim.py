@@ -61,6 +61,8 @@ class Lease(NamedTuple):
     ids: list[int]
     attempts: list[int] | None
     """Attempts each job has behind it; None: none has any."""
+    left: int
+    """How many jobs of its batch were left where they are."""
 
 
 class Claimed(NamedTuple):
@@ -73,6 +75,8 @@ class Claimed(NamedTuple):
     """False: this worker has been declared dead and must sign in anew."""
     ahead: list[int]
     """The lanes of the next ready batches in order, those claimed included, as far as was asked for."""
+    workers: int
+    """How many workers there are, on all nodes."""
 
     @property
     def jobs(self) -> int:
@@ -147,8 +151,9 @@ def send_claim(
 def read_claim(answer: psycopg.Cursor[Any]) -> Claimed:
     """Read the answer to `send_claim`."""
     rows = answer.fetchall()
-    seen, ahead, registered = rows[0][:3]
-    return Claimed([Lease(*row[3:]) for row in rows if row[3] is not None], seen or [], registered, ahead or [])
+    seen, ahead, registered, workers = rows[0][:4]
+    leases = [Lease(*row[4:]) for row in rows if row[4] is not None]
+    return Claimed(leases, seen or [], registered, ahead or [], workers)
 
 
 def claim(

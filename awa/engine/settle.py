@@ -159,7 +159,8 @@ def release_if(
     """
     with connection.transaction():
         _limit_wait(connection, patience_ms)
-        if not connection.execute(_LOCK, {"worker": worker}, prepare=True).rowcount or not still():
+        locked = connection.execute(_LOCK, {"worker": worker}, prepare=True).fetchone()
+        if not locked or not locked[1] or not still():
             return None
         row = connection.execute(_RELEASE, {"worker": worker, "keep": numbers(keep)}).fetchone()
     return row[0] if row else 0

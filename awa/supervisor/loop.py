@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import selectors
+import select
 from signal import Signals
 from time import monotonic
 from typing import Final
@@ -173,12 +173,10 @@ class Loop:
 
     def _wait(self, wait_s: float) -> None:
         """Wait for a signal, a forkserver, a worker that has something to say, or the time."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._signals, selectors.EVENT_READ)
-            selector.register(self._node.wakes.supervisor, selectors.EVENT_READ)
-            for server in self._servers.all():
-                selector.register(server, selectors.EVENT_READ)
-            selector.select(max(0.0, wait_s))
+        poll = select.poll()
+        for source in (self._signals, self._node.wakes.supervisor, *self._servers.all()):
+            poll.register(source, select.POLLIN)
+        poll.poll(max(0.0, wait_s * 1000))
         if self._node.wakes.supervisor.drain():
             self._waker.ring()
 

@@ -41,11 +41,8 @@ class Node:
 
     is_draining: bool = False
     """Whether its workers are to end: what they have not begun is given to others at once."""
-
-    @property
-    def name(self) -> str:
-        """How logs and other nodes call it."""
-        return socket.gethostname()
+    name: str = field(default_factory=socket.gethostname)
+    """How logs and other nodes call it."""
 
     def note_beat(self) -> None:
         """Note that a heartbeat has been answered."""

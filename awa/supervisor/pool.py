@@ -62,6 +62,7 @@ class Pool:
         self._not_before = 0.0
         self._closed = False
         self._oom = OomWatch()
+        self._look_for_oom_at = 0.0
 
     # Growing and shrinking
 
@@ -70,7 +71,9 @@ class Pool:
 
         Returns after how many seconds to look again at the latest.
         """
-        self._oom.look()
+        if monotonic() >= self._look_for_oom_at:
+            self._look_for_oom_at = monotonic() + TEND_S
+            self._oom.look()
         if self._closed or self._server is None:
             return TEND_S
         self._replace_fenced()

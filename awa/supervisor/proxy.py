@@ -31,6 +31,7 @@ STRAYS_S: Final = 1.0
 LIMIT_SEEN_S: Final = 0.001
 """After so long a worker has seen a limit, or we see what it started before."""
 LOOK_S: Final = 0.025
+"""How often to look at most."""
 HELP_PATIENCE_MS: Final = 50
 """So long the others wait behind the help for one worker, whose handler may have its lease locked by `job.complete`."""
 HELP_AGAIN_S: Final = 0.5
@@ -105,7 +106,15 @@ class Proxy(Service):
         }
         for slot in self._node.board.slots:
             self._help_unless_locked(connection, slot)
-        return LOOK_S
+        return max(LOOK_S, self._next_us() / 1e6)
+
+    def _next_us(self) -> float:
+        """Return in how many microseconds one of the workers may first need help that it does not need now."""
+        now_us, limits_us = monotonic_us(), (STUCK_US, self._lost_us)
+        runs = (slot.running() for slot in self._node.board.slots if slot.state != WorkerState.VACANT)
+        begun_us = [now_us, *(running.started_us for running in runs if running is not None)]
+        due_us = [begun + limit - now_us for begun in begun_us for limit in limits_us]
+        return min((due for due in due_us if due > 0), default=0)
 
     def regrets(self) -> str:
         """Say whose jobs could not be given back."""

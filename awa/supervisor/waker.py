@@ -60,14 +60,14 @@ class Waker(Service):
     def step(self, connection: psycopg.Connection[Any]) -> float:
         """Look for work if a worker is idle; wake it."""
         idle = self._node.slots_in(WorkerState.IDLE)
-        poll_s = self._node.settings.poll_interval_ms / 1000
         if not idle:
             self._rounds_idle = 0
             self._withdraw(connection)
-            return poll_s
+            return BUSY_FOR_S  # a worker that becomes idle rings
         self._announce(connection)
         woken = self._wake(connection, idle)
         self._rounds_idle = 0 if woken else self._rounds_idle + 1
+        poll_s = self._node.settings.poll_interval_ms / 1000
         return poll_s * min(POLL_GROWTH_MAX, 1 + self._rounds_idle / 50)
 
     def pause(self, connection: psycopg.Connection[Any], wait_s: float) -> None:

@@ -16,7 +16,7 @@ from awa.engine.seal import Sealed
 from awa.processes.clock import monotonic_us
 from awa.processes.slot import Slot
 from awa.worker.lanes import Lanes
-from awa.worker.pace import LEASE_JOBS_MAX, LEASE_US, Pace
+from awa.worker.pace import LEASE_JOBS_MAX, Pace
 from awa.worker.pending import Pending
 
 SEAL_EVERY_US: Final = 200_000
@@ -50,7 +50,7 @@ class Claimer:
         self._has_ordered = False
 
     def next(self, connection: psycopg.Connection[Any], jobs_max: int = LEASE_JOBS_MAX) -> Claimed | None:
-        """Settle what is pending and claim some 100 ms of work, at most `jobs_max` jobs; None when there is none.
+        """Settle what is pending and claim as much work as `Pace` says, at most `jobs_max` jobs; None when there is none.
 
         Raises `Fenced`.
         """
@@ -59,11 +59,16 @@ class Claimer:
         if not claimed.registered:
             raise Fenced
         self._is_busy = bool(claimed.leases)
+        self._pace.note_claim(claimed, self._job_us(claimed))
         if not claimed.leases:
             return None
         self._lanes.note(claimed)
-        self._pace.note_claim(claimed.jobs, len(claimed.leases))
         return claimed
+
+    def _job_us(self, claimed: Claimed) -> float:
+        """Return how long a job of these is expected to take, in microseconds."""
+        total_us = sum(len(lease.ids) * self._pace.expected_us(self._lanes.of(lease).kind) for lease in claimed.leases)
+        return total_us / max(1, claimed.jobs)
 
     def note_ordered(self) -> None:
         """Note that a job with an ordering key has been run, or put aside: the next of its line waits for a seal."""
@@ -122,9 +127,10 @@ class Claimer:
         return claim.claim(connection, self._pending.worker, wants, **self._limits(wants))
 
     def _limits(self, wants: Sequence[Want]) -> dict[str, Any]:
-        cheapest = min((want.cost_us for want in wants), default=LEASE_US)
+        budget_us = self._pace.lease_us
+        cheapest = min((want.cost_us for want in wants), default=budget_us)
         return {
-            "budget_us": LEASE_US,
+            "budget_us": budget_us,
             "batches_max": self._pace.batches_max(cheapest),
             "ahead": self._lanes.ahead,
         }

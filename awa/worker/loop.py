@@ -75,7 +75,7 @@ class Loop:
         self._claimer = Claimer(slot, self._lanes, self._pace, self.pending)
 
     def step(self, jobs_max: int = LEASE_JOBS_MAX) -> int:
-        """Settle what is pending, claim some 100 ms of work and run up to `jobs_max` jobs of it; return how many ran.
+        """Settle what is pending, claim work and run up to `jobs_max` jobs of it; return how many ran.
 
         0 means that there was nothing to claim, or that this worker may not claim any more. Raises `Fenced`.
         """

@@ -15,7 +15,7 @@ from awa.processes.journal import JournalWriter
 
 AGE_MAX_US: Final = 10_000
 """A finished job is settled about this much later at the most, microseconds …"""
-COST_RATIO: Final = 30
+COST_RATIO: Final = 100
 """… or thirty times what a settle takes, if that is more: settling then costs at most some 3 % of the time."""
 HELPED_FROM_US: Final = 40_000
 """In a job that takes less, the supervisor settles nothing for its worker: it waits for 50 ms, by another clock."""

@@ -89,6 +89,11 @@ class Contender:
         if ended := self.ask("ended"):
             raise Failed(f"{ended}: {self.last_words()}")
 
+    @property
+    def pid(self) -> int:
+        """The process that speaks for it; its workers descend from it."""
+        return self._process.pid
+
     def outstanding(self) -> int:
         """Return how many jobs are not finished."""
         return self._count(self._outstanding_sql) - self._ignored

@@ -18,6 +18,7 @@ from awa.database.connections import connect
 from benchmarks.harness.contender import Contender, Failed
 from benchmarks.harness.environments import NotAvailable
 from benchmarks.harness.plan import Plan
+from benchmarks.harness.processor import parent, used_s
 from benchmarks.harness.redis_server import is_present, redis_server
 from benchmarks.harness.rivals.marks import Marks
 from benchmarks.harness.rivals.specs import ALL, OURS, RIVALS, Spec
@@ -54,6 +55,9 @@ class Drained(NamedTuple):
     jobs: int
     starts: list[int]
     """When each job started, in nanoseconds."""
+    overhead: float | None = None
+    """The processor time that the contender and the server used after the warm-up, as a part of what the jobs took for
+    themselves, less those: 0.05 is 5 %. None for jobs that take none, and where the kernel does not tell."""
 
 
 class Field:
@@ -155,9 +159,29 @@ class Field:
         before = counters(self._admin, contender.dsn)
         contender.ask("bulk", first=0, count=jobs)
         with self.workers(contender, processes=processes, burn_ns=burn_ns, variant=variant):
+            overhead = self._overhead(contender, jobs, burn_ns / 1e9) if burn_ns else None
             ended = self.await_all(contender, jobs)
+            overhead_at_end = None if overhead is None else overhead()
         after = counters(self._admin, contender.dsn)
-        return Drained(self.rate(jobs, ended), after.since(before), jobs, self.marks.starts(jobs))
+        return Drained(self.rate(jobs, ended), after.since(before), jobs, self.marks.starts(jobs), overhead_at_end)
+
+    def _overhead(self, contender: Contender, jobs: int, job_s: float) -> Callable[[], float | None]:
+        """Wait for the end of the warm-up; return what returns, at the end, the overhead since then."""
+        deadline = time.monotonic() + STALL_S  # who stalls is found out by `await_all`
+        while (done := self.marks.done(jobs)) < jobs * WARM_UP and time.monotonic() < deadline:
+            time.sleep(0.005)
+        row = self._admin.execute("select pg_backend_pid()").fetchone()
+        try:
+            roots = {contender.pid, parent(row[0] if row else 0)}
+        except OSError:
+            return lambda: None
+        before = used_s(roots)
+
+        def since() -> float | None:
+            after = used_s(roots)
+            return None if before is None or after is None else (after - before) / ((jobs - done) * job_s) - 1
+
+        return since
 
     @contextmanager
     def workers(
