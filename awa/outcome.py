@@ -69,6 +69,10 @@ class Verdict(NamedTuple):
     """JSON: the result of a completed job, else the error entry, if there is one."""
 
 
+COMPLETED: Final = Verdict(JobState.Completed)
+"""The verdict on nearly every attempt."""
+
+
 class Settlement(NamedTuple):
     """One finished attempt on its way into the database. Times are microseconds since the Unix epoch."""
 
@@ -93,7 +97,7 @@ def decide_result(value: object, attempt: int, max_attempts: int, *, now_us: int
     """
     match value:
         case None:
-            return Verdict(JobState.Completed)
+            return COMPLETED
         case RetryAfter(seconds=seconds) if attempt < max_attempts:
             return Verdict(JobState.Retryable, _microseconds(seconds))
         case RetryAfter():

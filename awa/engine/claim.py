@@ -215,4 +215,4 @@ def begin(connection: psycopg.Connection[Any], worker: int, job: int) -> None:
 def bodies(connection: psycopg.Connection[Any], ids: Sequence[int]) -> dict[int, Body]:
     """Return the bodies of claimed jobs by id."""
     wanted = {"ids": numbers(ids), "lo": min(ids), "hi": max(ids)}
-    return {row[0]: Body(*row) for row in connection.execute(_BODIES, wanted, prepare=True).fetchall()}
+    return {row[0]: Body._make(row) for row in connection.execute(_BODIES, wanted, prepare=True).fetchall()}

@@ -106,15 +106,15 @@ class Proxy(Service):
         }
         for slot in self._node.board.slots:
             self._help_unless_locked(connection, slot)
-        return max(LOOK_S, self._next_us() / 1e6)
+        return self.until_next_s()
 
-    def _next_us(self) -> float:
-        """Return in how many microseconds one of the workers may first need help that it does not need now."""
+    def until_next_s(self) -> float:
+        """Return after how many seconds to look again: when a worker may first need help that it does not need now."""
         now_us, limits_us = monotonic_us(), (STUCK_US, self._lost_us)
         runs = (slot.running() for slot in self._node.board.slots if slot.state != WorkerState.VACANT)
         begun_us = [now_us, *(running.started_us for running in runs if running is not None)]
         due_us = [begun + limit - now_us for begun in begun_us for limit in limits_us]
-        return min((due for due in due_us if due > 0), default=0)
+        return max(LOOK_S, min((due for due in due_us if due > 0), default=0) / 1e6)
 
     def regrets(self) -> str:
         """Say whose jobs could not be given back."""

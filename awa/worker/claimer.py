@@ -50,7 +50,7 @@ class Claimer:
         self._has_ordered = False
 
     def next(self, connection: psycopg.Connection[Any], jobs_max: int = LEASE_JOBS_MAX) -> Claimed | None:
-        """Settle what is pending and claim as much work as `Pace` says, at most `jobs_max` jobs; None when there is none.
+        """Settle what is pending and claim as much as `Pace` says, at most `jobs_max` jobs; None when there is none.
 
         Raises `Fenced`.
         """

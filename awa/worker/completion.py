@@ -30,7 +30,7 @@ from awa.engine.claim import Body
 from awa.engine.settle import Recorded
 from awa.errors import AwaError, LeaseLost, NotCommitted, ValidationError
 from awa.job import Job, JobState
-from awa.outcome import Settlement, Verdict, decide_error, decide_result
+from awa.outcome import COMPLETED, Settlement, Verdict, decide_error, decide_result
 from awa.policy import Policy
 from awa.processes.clock import monotonic_us
 from awa.processes.slot import Slot
@@ -41,7 +41,6 @@ from awa.worker.meter import Meter
 
 CONNECTIONS_MAX: Final = 2
 """One is used. The second is for a block inside another, by mistake: that is to end in words and not in a wait."""
-_COMPLETED: Final = Verdict(JobState.Completed)
 
 T = TypeVar("T")
 
@@ -153,7 +152,7 @@ class Completions:
             return verdict, Way.SETTLE
         found = Recorded("committed", True) if asked.is_committed else self._ask(body.id, attempt, asked)
         if found.recorded:
-            return _COMPLETED, Way.DONE
+            return COMPLETED, Way.DONE
         left_open = found.status == "in progress" and is_open(asked.raw)
         if verdict.state is JobState.Completed and not asked.has_failed:
             verdict = decide_error(_not_committed(left_open), attempt, body.max_attempts, policy)

@@ -20,7 +20,7 @@ LEASE_LONG_US: Final = 400_000.0
 """… and at most, while much more is waiting: an urgent job waits for so long when all workers have just begun one."""
 SHARE: Final = 8.0
 """A lease longer than `LEASE_US` is this part of what a worker's share would be of all that is seen to wait."""
-LEASE_JOBS_MAX: Final = 512
+LEASE_JOBS_MAX: Final = 2048
 FIRST_GUESS_US: Final = LEASE_US
 """Taken for the duration of a kind nobody has run yet."""
 FALL_MAX: Final = 8.0

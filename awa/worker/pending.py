@@ -16,7 +16,7 @@ from awa.processes.journal import JournalWriter
 AGE_MAX_US: Final = 10_000
 """A finished job is settled about this much later at the most, microseconds …"""
 COST_RATIO: Final = 100
-"""… or thirty times what a settle takes, if that is more: settling then costs at most some 3 % of the time."""
+"""… or a hundred times what a settle takes, if that is more: settling then costs at most some 1 % of the time."""
 HELPED_FROM_US: Final = 40_000
 """In a job that takes less, the supervisor settles nothing for its worker: it waits for 50 ms, by another clock."""
 HELP_NOTED_US: Final = 30_000
@@ -35,7 +35,7 @@ class Pending:
         self._cancelled: set[int] = set()
         self._may_be_helped = False
         """Whether a job of this lease that needs no settling has taken so long that the supervisor may have helped."""
-        self._oldest_us = 0
+        self._due_us = 0.0
         self._settle_us = 1_000.0
 
     def add(self, settlement: Settlement, now_us: int, *, in_doubt: bool = False) -> bool:
@@ -46,7 +46,7 @@ class Pending:
         if in_doubt:
             self._in_doubt.add(settlement.job_id)
         if not self.jobs:
-            self._oldest_us = now_us
+            self._due_us = now_us + max(AGE_MAX_US, COST_RATIO * self._settle_us)
         self.jobs.append(settlement)
         return self._journal.append(settlement)
 
@@ -64,10 +64,7 @@ class Pending:
 
     def is_due(self, now_us: int, next_job_us: float, rest_us: float) -> bool:
         """Whether to settle before the next job, expected to take `next_job_us`, the rest of the lease `rest_us`."""
-        if not self.jobs:
-            return False
-        age_max = max(AGE_MAX_US, COST_RATIO * self._settle_us)
-        return now_us - self._oldest_us + next_job_us > age_max and rest_us > AGE_MAX_US
+        return bool(self.jobs) and now_us + next_job_us > self._due_us and rest_us > AGE_MAX_US
 
     def outstanding(self) -> list[Settlement]:
         """Return what has not been settled, neither by this worker nor by the supervisor on its behalf."""

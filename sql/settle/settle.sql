@@ -14,6 +14,7 @@
 -- jobs that have ended or step aside.
 -- Runs behind settle/lock.sql in one transaction. An attempt's primary key is the
 -- second guard.
+-- Microseconds are divided as float8: a numeric becomes one by way of its text.
 -- Index: batch_leased (owner), then the primary key, by "= any (array)": with a
 -- plain join, statistics from before a burst of new batches made the planner
 -- hash the whole table at every settle (20,000 batches: 230 pages against 4).
@@ -31,11 +32,14 @@ with lease as materialized (
 ), accepted as materialized (
   select h.*, g.outcome, g.started, g.finished, g.cpu, g.peak, g.delay from held h join given g using (job_id)
 ), touched as materialized (
-  select distinct batch from accepted
+  select batch, count(*) as jobs from accepted group by batch
+), parted as materialized (
+  select t.batch from touched t join lease l on l.id = t.batch where t.jobs < cardinality(l.ids)
 ), remaining as materialized (
   select h.batch, array_agg(h.job_id order by h.pos) as ids, array_agg(h.attempt order by h.pos) as attempts
-  from held h join touched using (batch)
-  where not exists (select from accepted a where a.job_id = h.job_id)
+  from held h
+  where h.batch = any (array(select batch from parted))
+    and not exists (select from accepted a where a.job_id = h.job_id)
   group by h.batch
 ), shrunk as (
   update awa.batch b set ids = r.ids, attempts = r.attempts from remaining r
@@ -46,8 +50,9 @@ with lease as materialized (
 ), attempted as (
   insert into awa.attempt_log (job_id, started_at, finished_at, worker, lane, cpu_s, peak_kb,
                                round, attempt, outcome, error, result)
-  select a.job_id, to_timestamp(case when a.started >= 0 then a.started end / 1e6), to_timestamp(a.finished / 1e6), %(worker)s, a.lane,
-         a.cpu / 1e6, a.peak, a.round, a.attempt + 1, a.outcome,
+  select a.job_id, to_timestamp(case when a.started >= 0 then a.started end / 1e6::float8),
+         to_timestamp(a.finished / 1e6::float8), %(worker)s, a.lane, a.cpu / 1e6::float8, a.peak, a.round,
+         a.attempt + 1, a.outcome,
          case when a.outcome <> 3 then p.payload end, case when a.outcome = 3 then p.payload end
   from accepted a left join payload p using (job_id)
   where a.outcome <> 0

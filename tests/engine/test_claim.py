@@ -54,6 +54,17 @@ def test_claimed_jobs_are_running_for_whoever_looks(db: Connection) -> None:
     assert row["attempted_at"] is not None
 
 
+def test_a_claim_says_how_much_it_left_and_how_many_workers_there_are(db: Connection) -> None:
+    add(db, 25)
+    seal(db, batch_max=10)
+    worker = sign_in(db, "a")
+    sign_in(db, "b")
+    claimed = take(db, worker, 14)
+    assert [(len(lease.ids), lease.left) for lease in claimed.leases] == [(10, 0), (4, 6)]
+    assert len(claimed.seen) == 3
+    assert claimed.workers == 2
+
+
 @both_servers
 def test_the_last_batch_is_split_to_fit_the_budget(db: Connection) -> None:
     ids = add_sealed(db, 10)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from awa.processes.memory import resident_kb
 from awa.worker.lifetime import LOOK_US, End, Lifetime
-from awa.worker.pace import LEASE_JOBS_MAX, LEASE_US, Pace
+from awa.worker.pace import LEASE_JOBS_MAX, Pace
 
 
 def test_without_limits_it_lives_for_ever() -> None:
@@ -71,8 +71,8 @@ def test_a_claim_takes_no_more_jobs_than_are_left(jobs_left: int, batches: list[
         pace.note_run("short", 1)
     cost, taken, before = pace.cost_us("short", jobs_left), 0, 0.0
     for jobs in batches:
-        if before < LEASE_US:
-            taken += min(jobs, max(1, ceil((LEASE_US - before) / cost)))
+        if before < pace.lease_us:
+            taken += min(jobs, max(1, ceil((pace.lease_us - before) / cost)))
         before += jobs * cost
     assert taken <= jobs_left
     assert taken == min(jobs_left, sum(batches))

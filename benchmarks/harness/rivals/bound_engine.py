@@ -18,12 +18,10 @@ from awa.engine import claim, lead, seal, settle
 from awa.engine.claim import FROM_THE_START, Claimed, Want
 from awa.job import JobState
 from awa.outcome import Settlement
+from awa.worker.pace import BATCHES_MAX, LEASE_JOBS_MAX
 
 from .ours import Ours
 from .protocol import main
-
-LEASE_JOBS = 512
-"""As many as a worker takes of jobs that cost nothing."""
 
 
 class BoundEngine(Ours):
@@ -78,7 +76,9 @@ class _Loop:
         done, self._done = self._done, []
         with one_trip(self._connection):
             settled = settle.send_settle(self._connection, self._worker, done) if done else None
-            answer = claim.send_claim(self._connection, self._worker, wants, budget_us=LEASE_JOBS, batches_max=4)
+            answer = claim.send_claim(
+                self._connection, self._worker, wants, budget_us=LEASE_JOBS_MAX, batches_max=BATCHES_MAX
+            )
         if settled:
             settle.read_settle(settled)
         return claim.read_claim(answer)
