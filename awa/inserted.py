@@ -24,13 +24,9 @@ def inserted_job(job: NewJob, inserted: Inserted, unique: UniqueOptions | None =
     """
     if inserted.outcome != "inserted":
         return _holder(job, inserted, unique)
-    return new_row(
-        job,
-        inserted.id,
-        JobState.parse(inserted.state),
-        created_at=_time(inserted.created_us),
-        run_at=_time(inserted.run_us),
-    )
+    created_at = _time(inserted.created_us)
+    run_at = created_at if inserted.run_us == inserted.created_us else _time(inserted.run_us)
+    return new_row(job, inserted.id, JobState.parse(inserted.state), created_at=created_at, run_at=run_at)
 
 
 def added_job(job: NewJob, added: Added) -> Job:

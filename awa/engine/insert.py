@@ -79,7 +79,7 @@ class Execute(Protocol):
 
 def insert(connection: psycopg.Connection[Any], job: NewJob, *, replace: bool = False) -> Inserted:
     """Insert one job: one statement, no commit. See `parameters` for `replace`."""
-    row = connection.execute(INSERT, parameters(job, replace=replace)).fetchone()
+    row = connection.execute(INSERT, parameters(job, replace=replace), binary=True).fetchone()
     assert row is not None
     return Inserted(*row)
 

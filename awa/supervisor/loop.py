@@ -174,8 +174,10 @@ class Loop:
     def _wait(self, wait_s: float) -> None:
         """Wait for a signal, a forkserver, a worker that has something to say, or the time."""
         poll = select.poll()
-        for source in (self._signals, self._node.wakes.supervisor, *self._servers.all()):
-            poll.register(source, select.POLLIN)
+        poll.register(self._signals, select.POLLIN)
+        poll.register(self._node.wakes.supervisor, select.POLLIN)
+        for server in self._servers.all():
+            poll.register(server, select.POLLIN)
         poll.poll(max(0.0, wait_s * 1000))
         if self._node.wakes.supervisor.drain():
             self._waker.ring()
