@@ -159,8 +159,7 @@ def release_if(
     """
     with connection.transaction():
         _limit_wait(connection, patience_ms)
-        locked = connection.execute(_LOCK, {"worker": worker}, prepare=True).fetchone()
-        if not locked or not locked[1] or not still():
+        if not connection.execute(_LOCK, {"worker": worker}, prepare=True).rowcount or not still():
             return None
         row = connection.execute(_RELEASE, {"worker": worker, "keep": numbers(keep)}).fetchone()
     return row[0] if row else 0

@@ -52,6 +52,7 @@ class Proxy(Service):
     """Takes orders from the main thread; keeps them until they are carried out."""
 
     name = "proxy"
+    plan_once = True
 
     def __init__(self, node: Node) -> None:
         super().__init__(node)

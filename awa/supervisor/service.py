@@ -37,6 +37,8 @@ class Service:
     """Subclasses give `step`, one round; the thread, the connection and the retries are here."""
 
     name: str
+    plan_once: bool = False
+    """As `connect` takes it."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -128,7 +130,11 @@ class Service:
     def _serve(self) -> None:
         """Work over one connection until it breaks or the service ends."""
         with connect(
-            self._node.dsn, role=self.name, answer_s=self.answer_s, patience_max=self.patience_max
+            self._node.dsn,
+            role=self.name,
+            answer_s=self.answer_s,
+            patience_max=self.patience_max,
+            plan_once=self.plan_once,
         ) as connection:
             if not is_pooled(connection):  # there it would be set for others
                 connection.execute(LOCK_TIMEOUT)

@@ -37,6 +37,7 @@ class Waker(Service):
     """Listens and polls for idle workers; asleep while there are none."""
 
     name = "waker"
+    plan_once = True
 
     def __init__(self, node: Node, proxy: Proxy) -> None:
         """`proxy` is told when a job that may be running here has been cancelled."""

@@ -174,7 +174,7 @@ class _Worker:
         return self._persist(attempt)
 
     def _connect(self) -> psycopg.Connection[Any]:
-        return connect(self._dsn, role=self._name, answer_s=self._answer_s)
+        return connect(self._dsn, role=self._name, answer_s=self._answer_s, plan_once=True)
 
     def _reconnect(self, loop: Loop) -> None:
         loop.connection.close()

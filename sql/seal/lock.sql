@@ -4,11 +4,9 @@
 -- A seal need not wait for the disk: lost in a crash of the server, its batches
 -- and its ledger row are lost together, and the jobs are found once more.
 -- The planner settings keep the next statement on its index, whatever the
--- statistics say of a log that has just grown, and have it planned once and for all:
--- its planning takes longer than it does.
+-- statistics say of a log that has just grown.
 select set_config('awa.sealer', pg_try_advisory_xact_lock(4715202)::text, true),
        set_config('enable_seqscan', 'off', true),
        set_config('enable_bitmapscan', 'off', true),
        set_config('jit', 'off', true),
-       set_config('plan_cache_mode', 'force_generic_plan', true),
        set_config('synchronous_commit', 'off', true);

@@ -260,7 +260,10 @@ def test_a_waiter_gets_the_connection_somebody_returns(database: str) -> None:
         assert len(client.list_jobs()) == 1
 
 
-def test_connections_the_server_ended_are_replaced_unnoticed(database: str, connection: Connection) -> None:
+def test_connections_the_server_ended_are_replaced_unnoticed(
+    database: str, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_pool, "FRESH_S", 0.0)
     with Client(database) as client:
         with client.transaction(), client.transaction(), client.transaction():
             pass
@@ -271,6 +274,19 @@ def test_connections_the_server_ended_are_replaced_unnoticed(database: str, conn
         assert ended == [(True,)] * 3
         for _ in range(5):
             client.insert({})
+
+
+def test_only_a_connection_that_was_not_in_use_a_moment_ago_is_looked_at(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[object] = []
+    monkeypatch.setattr(own_pool, "is_alive", lambda connection: looks.append(connection) or True)
+    with Client(database) as client:
+        client.insert({}, kind="x")
+        for moment_s, seen in ((3600.0, 0), (0.0, 1)):
+            monkeypatch.setattr(own_pool, "FRESH_S", moment_s)
+            client.insert({}, kind="x")
+            assert len(looks) == seen
 
 
 def test_a_connection_idle_for_long_is_closed(database: str, monkeypatch: pytest.MonkeyPatch) -> None:

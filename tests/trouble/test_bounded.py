@@ -177,3 +177,9 @@ def test_who_may_need_patience_has_longer_transactions(database: str) -> None:
         assert bounded.execute("show idle_in_transaction_session_timeout").fetchone() == ("3s",)
         if bounded.info.server_version >= 170000:
             assert bounded.execute("show transaction_timeout").fetchone() == ("6s",)
+
+
+def test_who_repeats_few_statements_has_them_planned_once(database: str) -> None:
+    with connect(database, role="worker", plan_once=True) as once, connect(database, role="client") as anew:
+        assert once.execute("show plan_cache_mode").fetchone() == ("force_generic_plan",)
+        assert anew.execute("show plan_cache_mode").fetchone() == ("auto",)
