@@ -38,8 +38,11 @@ _NOT_FOR_EVER = b"""
 
 # Left to itself the server plans a prepared statement anew for the first five times, and goes on so where it takes the
 # result for cheaper than it is to plan: 1.5 ms for a settle, 4 ms for a seal, several times that after a job that has
-# emptied the processor's caches.
-_PLAN_ONCE = b"set plan_cache_mode = force_generic_plan"
+# emptied the processor's caches. A plan that is made once must suit tables that were empty then and have filled since:
+# it is kept on indexes.
+_PLAN_ONCE = b"""
+    select set_config('plan_cache_mode', 'force_generic_plan', false), set_config('enable_seqscan', 'off', false),
+           set_config('jit', 'off', false)"""
 
 
 def connect(
@@ -56,7 +59,7 @@ def connect(
     `answer_s`: the longest anybody waits for an answer on it, in seconds (see `BoundedConnection`), and the longest its
     server waits in the middle of a transaction; None: for ever. `patience_max`: how many times longer a transaction may
     take, and with `patience` an answer. `plan_once`: whoever uses it prepares few statements and repeats them for ever,
-    so the server is to plan each once, for whatever parameters.
+    so the server is to plan each once, for whatever parameters, and on indexes.
     JSON columns come back as raw bytes: the codec decodes them straight into the handler's type.
     Raises `DatabaseError` that names the server (never the password) and says what to check.
     """

@@ -2,8 +2,8 @@
 
 No thread looks after them. A web server that preloads the application may have used the client before it forks, and
 forking a process that has threads risks a child which hangs on a lock nobody will release. What a pool's threads would
-do happens at the next use instead: an idle connection is looked at before it is handed out, and one that has been idle
-for long is closed by whoever returns the next.
+do happens at the next use instead: a connection is looked at before it is handed out, unless it was in use a moment
+ago, and one that has been idle for long is closed by whoever returns the next.
 """
 
 from __future__ import annotations

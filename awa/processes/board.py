@@ -18,7 +18,7 @@ from awa.processes.journal import CAPACITY_MAX, CAPACITY_MIN
 from awa.processes.slot import FIXED_BYTES, Slot
 
 JOURNAL_BYTES = 256 * 1024
-"""Room for 2,000 plain successes. A page of it exists only once it has been written to."""
+"""Room for 4,000 plain successes. A page of it exists only once it has been written to."""
 
 _MAGIC = b"AWABOARD"
 _VERSION = 1

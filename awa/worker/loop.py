@@ -29,6 +29,9 @@ from awa.worker.pending import Pending
 from awa.worker.run import Runner
 from awa.worker.vetting import Item, Vetting, expired
 
+OVERDUE_US: Final = 1_000_000
+"""A lease that has taken this long held longer jobs than was expected: what is left of it is handed back, for others to
+have a part in. (What one job holds up by itself, the supervisor hands back.)"""
 HELD_UP_US: Final = 1_000_000
 """After a job that took this long, or a pause of the machine, see whether the lease still stands before going on."""
 
@@ -125,13 +128,14 @@ class Loop:
         self._slot.begin_lease(len(items), int(rest_us / len(items)), label)
         self._show(f"running {label}")
         self._meter.rest()
-        ran, before = 0, monotonic_us()
+        ran, began = 0, monotonic_us()
+        before = began
         for position, item in enumerate(items):
             expected_us = self._pace.expected_us(item.body.kind)
             held_up, before = monotonic_us() - before > HELD_UP_US, monotonic_us()
             if (held_up or self.pending.is_due(before, expected_us, rest_us)) and not self._settle_now():
                 break  # refused: the whole lease may be others' by now
-            if position >= jobs_max or not self._may_start(position):
+            if position >= jobs_max or not self._may_start(position) or before - began > OVERDUE_US:
                 break
             self._start(position, item)
             ran += 1
@@ -148,8 +152,9 @@ class Loop:
         )
 
     def _hand_back(self) -> None:
-        """Give others what was not started."""
+        """Give others what was not started. It stands in front of where this worker would claim next."""
         if settle.release(self.connection, self._worker):
+            self._lanes.look_back()
             insert.wake(self.connection)
 
     def _start(self, position: int, item: Item) -> None:
@@ -158,7 +163,7 @@ class Loop:
         if body.ordering_key is not None:
             self._claimer.note_ordered()
         if body.expires_at is not None and item.has_expired(now_us := time_ns() // 1000):
-            if not self.pending.add(expired(body, now_us), monotonic_us()):
+            if not self.pending.add(expired(body, now_us), monotonic_us(), is_awaited=_is_awaited(body)):
                 self._settle_now()
             telemetry.emit(telemetry.CONTROL_EXPIRED, jobs=[body.id])
             self.jobs_done += 1
@@ -197,7 +202,12 @@ class Loop:
             if body.ordering_key is not None:
                 settle.stopped(self.connection, self._worker, [body.id])
         else:
-            fits = self.pending.add(settlement, ended, in_doubt=way is not Way.SETTLE)
+            fits = self.pending.add(
+                settlement,
+                ended,
+                in_doubt=way is not Way.SETTLE,
+                is_awaited=_is_awaited(body),
+            )
         self._slot.end_job()
         self.jobs_done += 1
         telemetry.emit(
@@ -229,6 +239,11 @@ class Loop:
         if not self.pending.jobs:
             return settle.stands(self.connection, self._worker)
         return self.pending.settle(self.connection)
+
+
+def _is_awaited(body: Body) -> bool:
+    """Whether other jobs may be waiting for the end of this one: the next of its line, or one that wants its key."""
+    return body.ordering_key is not None or body.unique_states is not None
 
 
 def _said(verdict: Verdict) -> str | None:

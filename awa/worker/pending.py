@@ -16,7 +16,11 @@ from awa.processes.journal import JournalWriter
 AGE_MAX_US: Final = 10_000
 """A finished job is settled about this much later at the most, microseconds …"""
 COST_RATIO: Final = 100
-"""… or a hundred times what a settle takes, if that is more: settling then costs at most some 1 % of the time."""
+"""… or a hundred times what a settle takes, if that is more: settling then costs at most some 1 % of the time …"""
+AWAITED_RATIO: Final = 30
+"""… or thirty times, where another job may be waiting for it …"""
+AGE_LONG_US: Final = 400_000
+"""… but no later than this, however long settles take."""
 HELPED_FROM_US: Final = 40_000
 """In a job that takes less, the supervisor settles nothing for its worker: it waits for 50 ms, by another clock."""
 HELP_NOTED_US: Final = 30_000
@@ -38,15 +42,18 @@ class Pending:
         self._due_us = 0.0
         self._settle_us = 1_000.0
 
-    def add(self, settlement: Settlement, now_us: int, *, in_doubt: bool = False) -> bool:
+    def add(self, settlement: Settlement, now_us: int, *, in_doubt: bool = False, is_awaited: bool = False) -> bool:
         """Keep an outcome. False when the board is full: settle before the next job. `now_us` is monotonic.
 
         `in_doubt`: a transaction of the handler's may have settled the job; that this one is refused then is no news.
+        `is_awaited`: another job may be waiting for this one's end.
         """
         if in_doubt:
             self._in_doubt.add(settlement.job_id)
-        if not self.jobs:
-            self._due_us = now_us + max(AGE_MAX_US, COST_RATIO * self._settle_us)
+        if is_awaited or not self.jobs:
+            ratio = AWAITED_RATIO if is_awaited else COST_RATIO
+            due_us = now_us + min(AGE_LONG_US, max(AGE_MAX_US, ratio * self._settle_us))
+            self._due_us = min(due_us, self._due_us) if self.jobs else due_us
         self.jobs.append(settlement)
         return self._journal.append(settlement)
 
@@ -63,8 +70,13 @@ class Pending:
         self._cancelled.add(job_id)
 
     def is_due(self, now_us: int, next_job_us: float, rest_us: float) -> bool:
-        """Whether to settle before the next job, expected to take `next_job_us`, the rest of the lease `rest_us`."""
-        return bool(self.jobs) and now_us + next_job_us > self._due_us and rest_us > AGE_MAX_US
+        """Whether to settle before the next job, expected to take `next_job_us`, the rest of the lease `rest_us`.
+
+        A lease that is about to end is settled together with the next claim, unless it was about to end long ago.
+        """
+        if not self.jobs or now_us + next_job_us <= self._due_us:
+            return False
+        return rest_us > AGE_MAX_US or now_us > self._due_us + AGE_MAX_US
 
     def outstanding(self) -> list[Settlement]:
         """Return what has not been settled, neither by this worker nor by the supervisor on its behalf."""

@@ -8,6 +8,8 @@
 --   many of the next batches to name the lanes of).
 -- Index: batch_ready (lane, order_key, id). Each lane is read by itself and the
 -- fronts are merged by key: "lane = any(...) order by" would sort the backlog.
+-- "b.id = any (array(...))" keeps the updates on the primary key, also when the
+-- statement was planned while the table was empty.
 -- The last batch taken may be split: its front becomes a lease of its own, the
 -- rest stays where it is. A worker that is no longer registered gets nothing.
 with front as materialized (
@@ -40,10 +42,10 @@ with front as materialized (
   from summed where before < %(budget)s or pos = 1
 ), whole as (
   update awa.batch b set owner = %(worker)s, leased_at = now(), lease_pos = t.pos
-  from taken t where b.id = t.id and t.take = t.jobs
+  from taken t where b.id = t.id and t.take = t.jobs and b.id = any (array(select id from taken))
 ), rest as (
   update awa.batch b set ids = t.ids[t.take + 1 :], attempts = t.attempts[t.take + 1 :]
-  from taken t where b.id = t.id and t.take < t.jobs
+  from taken t where b.id = t.id and t.take < t.jobs and b.id = any (array(select id from taken))
 ), split as (
   insert into awa.batch (order_key, leased_at, owner, lane, round, lease_pos, ids, attempts)
   select order_key, now(), %(worker)s, lane, round, pos, ids[: take], attempts[: take]

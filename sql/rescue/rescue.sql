@@ -63,14 +63,14 @@ with lease as materialized (
     where (s.exhausted or s.delay > interval '0') and (u.states >> case when s.exhausted then 5 else 4 end) & 1 = 0
     for update of u skip locked))
 ), left_line as (
-  delete from awa.line n using suspect s where n.job_id = s.job_id and s.exhausted returning n.queue, n.key
+  delete from awa.line where job_id = any (array(select job_id from suspect where exhausted)) returning queue, key
 ), stepped_aside as (
   -- Retried at once, or where a retry holds the line, it is the head again.
   update awa.line n
   set state = case when s.delay = interval '0' or coalesce(q.retry_holds_line, false) then 2 else 0 end,
       attempt = s.attempt + 1
   from suspect s join awa.lane l on l.id = s.lane left join awa.queue q on q.name = l.queue
-  where n.job_id = s.job_id and not s.exhausted
+  where n.job_id = s.job_id and not s.exhausted and n.job_id = any (array(select job_id from suspect))
   returning n.queue, n.key
 ), freed_lines as (
   insert into awa.line_freed (queue, key) select queue, key from left_line union select queue, key from stepped_aside
@@ -79,9 +79,9 @@ with lease as materialized (
   from held h where not exists (select from suspect s where s.job_id = h.job_id) group by h.id
 ), freed as (
   update awa.batch b set owner = null, leased_at = null, lease_pos = null, ids = r.ids, attempts = r.attempts
-  from rest r where b.id = r.id
+  from rest r where b.id = r.id and b.id = any (array(select id from rest))
 ), emptied as (
-  delete from awa.batch b using suspect s where b.id = s.id and not exists (select from rest r where r.id = s.id)
+  delete from awa.batch where id = any (array(select id from suspect except select id from rest))
 )
 select (select job_id from suspect) as suspect, (select exhausted from suspect) as exhausted,
        coalesce((select sum(cardinality(ids)) from rest), 0)::int as returned, exists (select from buried) as buried,

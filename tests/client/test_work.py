@@ -25,6 +25,8 @@ from awa import (
     TerminalError,
     ValidationError,
 )
+from awa.worker import loop
+from awa.worker.pace import LEASE_JOBS_MAX, Pace
 from tests.client.kinds import AttrsOrder, Colour, DataOrder, Line, MsgspecOrder, PydanticOrder, SendEmail
 
 UTC = timezone.utc
@@ -51,6 +53,24 @@ def soon(job: Job, seconds: float) -> bool:
 
 def make_due(connection: psycopg.Connection[Any], job: Job) -> None:
     connection.execute("update awa.deferred set run_at = now() - interval '1 s' where job_id = %s", [job.id])
+
+
+def test_a_lease_of_jobs_that_have_become_slow_is_handed_back(
+    client: Client, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them are taken, because they are thought to take no time; others are to have a part in them."""
+    monkeypatch.setattr(loop, "OVERDUE_US", 30_000)
+    monkeypatch.setattr(Pace, "cost_us", lambda self, *_: self.lease_us / LEASE_JOBS_MAX)
+    leases: set[Any] = set()
+
+    @client.task(kind="job")
+    def run(job: Job) -> None:
+        threading.Event().wait(0.003)
+        leases.update(connection.execute("select leased_at from awa.batch where owner is not null"))
+
+    client.insert_many([{}] * 100, kind="job")
+    assert client.work() == 100
+    assert len(leases) >= 3
 
 
 @pytest.mark.parametrize("make", [DataOrder, AttrsOrder, MsgspecOrder, PydanticOrder])

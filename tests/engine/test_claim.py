@@ -7,6 +7,7 @@ from time import monotonic
 
 import pytest
 
+from awa.database.connections import connect, dsn_of
 from awa.engine import control, lead, rescue
 from awa.engine.claim import FROM_THE_START, Body, Want, bodies, claim, lanes
 from awa.engine.seal import seal, seal_all
@@ -267,6 +268,27 @@ def test_a_claim_probes_its_index_once_a_lane_at_any_backlog(db: Connection, gen
         plan = explain(db, "claim/claim", wanted, generic=generic)
     assert {index for _, index in scans(plan, "batch")} == {"batch_ready", "batch_pkey"}
     assert buffers(plan) < 250
+
+
+@both_servers
+def test_a_claim_that_was_planned_while_nothing_waited_is_as_good(db: Connection) -> None:
+    add_sealed(db)  # so that there is a lane
+    first = sign_in(db, "a")
+    settle(db, first, outcomes(ids_of(take(db, first))))
+    db.execute("vacuum analyze awa.batch")
+    with connect(dsn_of(db), role="worker", plan_once=True) as session:
+        worker = sign_in(session, "b")
+        assert take(session, worker).seen == []
+        add(db, 20_000)
+        while seal(db, batch_max=8).more:
+            pass
+        with session.transaction(force_rollback=True):
+            assert take(session, worker, 10, batches_max=4).jobs == 10
+            read = session.execute(
+                "select seq_tup_read + idx_tup_fetch from pg_stat_xact_user_tables where relid = 'awa.batch'::regclass"
+            ).fetchone()
+    assert read is not None
+    assert read[0] < 500
 
 
 @pytest.mark.parametrize("generic", [False, True])

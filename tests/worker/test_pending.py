@@ -11,7 +11,7 @@ from awa import telemetry
 from awa.job import JobState
 from awa.outcome import Settlement
 from awa.processes.board import Board
-from awa.worker.pending import Pending
+from awa.worker.pending import AGE_LONG_US, AGE_MAX_US, AWAITED_RATIO, COST_RATIO, Pending
 
 LONG_US = 60_000
 
@@ -63,3 +63,48 @@ def test_what_nobody_settled_is_refused(board: Board, took_us: int) -> None:
     end()
     assert heard == [(telemetry.SETTLE_REFUSED, [1]), (telemetry.SETTLE_JOBS, 1)]
     assert took_us == LONG_US or monotonic() - began < 0.02  # short jobs: nobody helps, and nobody waits
+
+
+def pending_since(board: Board, settle_us: float, *, is_awaited: bool = False) -> Pending:
+    """One finished job, since the time 0, where a settle takes so long."""
+    pending = Pending(7, board[0].take(7))
+    pending._settle_us = settle_us
+    pending.add(finished(1, 100), 0, is_awaited=is_awaited)
+    return pending
+
+
+@pytest.mark.parametrize(
+    ("settle_us", "is_awaited", "due_us"),
+    [
+        (10, False, AGE_MAX_US),
+        (1_000, False, COST_RATIO * 1_000),
+        (1_000, True, AWAITED_RATIO * 1_000),
+        (500_000, False, AGE_LONG_US),
+        (500_000, True, AGE_LONG_US),
+    ],
+)
+def test_the_dearer_a_settle_the_later_it_comes_but_not_too_late(
+    board: Board, settle_us: float, is_awaited: bool, due_us: float
+) -> None:
+    pending = pending_since(board, settle_us, is_awaited=is_awaited)
+    assert not pending.is_due(int(due_us), 0, 1e6)
+    assert pending.is_due(int(due_us) + 1, 0, 1e6)
+    assert pending.is_due(0, due_us + 1, 1e6)  # the next job would take it there
+
+
+def test_one_that_is_awaited_has_those_before_it_settled_sooner(board: Board) -> None:
+    pending = pending_since(board, 1_000)
+    pending.add(finished(2, 100), 20_000, is_awaited=True)
+    assert not pending.is_due(20_000 + AWAITED_RATIO * 1_000, 0, 1e6)
+    assert pending.is_due(20_001 + AWAITED_RATIO * 1_000, 0, 1e6)
+    pending.add(finished(3, 100), 30_000)
+    assert pending.is_due(20_001 + AWAITED_RATIO * 1_000, 0, 1e6)
+
+
+def test_a_lease_about_to_end_is_left_to_the_next_claim_unless_it_does_not_end(board: Board) -> None:
+    pending = pending_since(board, 1_000)
+    due_us = COST_RATIO * 1_000
+    assert not pending.is_due(due_us + AGE_MAX_US, 0, 5_000.0)
+    assert pending.is_due(due_us + AGE_MAX_US + 1, 0, 5_000.0)
+    pending.settled(pending.outstanding(), {1})
+    assert not pending.is_due(10 * due_us, 0, 1e6)

@@ -28,8 +28,12 @@ class Joined(Borrowed):
     def execute(
         self, query: bytes | str, params: Any = None, *, prepare: bool | None = None, binary: bool = False
     ) -> psycopg.Cursor[Any]:
-        """Run a statement; return the cursor with its rows."""
-        if binary or prepare is not None:  # which Django's cursors do not know
+        """Run a statement; return the cursor with its rows.
+
+        What Django's cursors do not know: `prepare`, which goes past them, and `binary`, which is for speed only and is
+        left out, so that Django sees the statement.
+        """
+        if prepare is not None:
             plain = psycopg.Cursor(self._connection, row_factory=tuple_row)
             return plain.execute(cast("bytes", query), params, prepare=prepare, binary=binary)
         cursor = self.cursor()
