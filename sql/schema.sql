@@ -194,7 +194,9 @@ create table awa.batch (
 alter table awa.batch alter column owner set statistics 0;
 
 create index batch_ready on awa.batch (lane, order_key, id) where owner is null;
-create index batch_leased on awa.batch (owner) where owner is not null;
+-- With leased_at, so that a settle passes the entries of the leases its worker had before:
+-- a pinned vacuum horizon keeps all of them.
+create index batch_leased on awa.batch (owner, leased_at) where owner is not null;
 
 -- --------------------------------------------------------------- promote
 

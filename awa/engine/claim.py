@@ -77,6 +77,8 @@ class Claimed(NamedTuple):
     """The lanes of the next ready batches in order, those claimed included, as far as was asked for."""
     workers: int
     """How many workers there are, on all nodes."""
+    since: str
+    """When the leases were made, as the server wrote it."""
 
     @property
     def jobs(self) -> int:
@@ -151,9 +153,9 @@ def send_claim(
 def read_claim(answer: psycopg.Cursor[Any]) -> Claimed:
     """Read the answer to `send_claim`."""
     rows = answer.fetchall()
-    seen, ahead, registered, workers = rows[0][:4]
-    leases = [Lease(*row[4:]) for row in rows if row[4] is not None]
-    return Claimed(leases, seen or [], registered, ahead or [], workers)
+    seen, ahead, registered, workers, since = rows[0][:5]
+    leases = [Lease(*row[5:]) for row in rows if row[5] is not None]
+    return Claimed(leases, seen or [], registered, ahead or [], workers, since)
 
 
 def claim(

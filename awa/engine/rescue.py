@@ -13,6 +13,7 @@ from awa import telemetry
 from awa.database.pipeline import one_trip
 from awa.database.statements import statement
 from awa.engine.arrays import numbers
+from awa.engine.claim import FROM_THE_START
 from awa.engine.settle import note_costs, read_settle, send_settle, stopped
 from awa.job import JobState
 from awa.outcome import Settlement
@@ -181,7 +182,7 @@ def _take_apart(connection: psycopg.Connection[Any], worker: int, death: Death) 
 
 
 def _send(connection: psycopg.Connection[Any], worker: int, death: Death) -> psycopg.Cursor[Any]:
-    connection.execute(_LOCK, {"worker": worker}, prepare=True)
+    connection.execute(_LOCK, {"worker": worker, "since": FROM_THE_START}, prepare=True)
     return connection.execute(
         _RESCUE,
         {

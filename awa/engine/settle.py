@@ -13,6 +13,7 @@ from awa import telemetry
 from awa.database.pipeline import one_trip
 from awa.database.statements import statement
 from awa.engine.arrays import numbers
+from awa.engine.claim import FROM_THE_START
 from awa.engine.insert import Execute
 from awa.job import JobState
 from awa.outcome import Settlement
@@ -37,19 +38,22 @@ class Sent(NamedTuple):
     """What became dead letters; None: no job failed."""
 
 
-def send_settle(connection: psycopg.Connection[Any], worker: int, settlements: Sequence[Settlement]) -> Sent:
-    """Send a settle inside an open transaction; `read_settle` reads the answer."""
-    connection.execute(_LOCK, {"worker": worker}, prepare=True)
-    answer = connection.execute(_SETTLE, _parameters(worker, settlements, within=False), prepare=True)
+def send_settle(
+    connection: psycopg.Connection[Any], worker: int, settlements: Sequence[Settlement], *, since: str = FROM_THE_START
+) -> Sent:
+    """Send a settle inside an open transaction; `read_settle` reads the answer. For `since` see `settle`."""
+    connection.execute(_LOCK, {"worker": worker, "since": since}, prepare=True)
+    answer = connection.execute(_SETTLE, _parameters(worker, settlements, since, within=False), prepare=True)
     failed = [job.job_id for job in settlements if job.state == JobState.Failed]
     return Sent(answer, connection.execute(_BURY, {"worker": worker, "ids": numbers(failed)}) if failed else None)
 
 
-def _parameters(worker: int, settlements: Sequence[Settlement], *, within: bool) -> dict[str, Any]:
+def _parameters(worker: int, settlements: Sequence[Settlement], since: str, *, within: bool) -> dict[str, Any]:
     ids, states, started, finished, cpu, peak, delays, payloads = zip(*settlements, strict=True)
     with_payload = [i for i, payload in enumerate(payloads) if payload is not None]
     return {
         "worker": worker,
+        "since": since,
         "within": within,
         "ids": numbers(ids),
         "outcomes": numbers(map(int, states)),
@@ -76,9 +80,10 @@ def settle(
     worker: int,
     settlements: Sequence[Settlement],
     *,
+    since: str = FROM_THE_START,
     patience_ms: int | None = None,
 ) -> set[int]:
-    """Record the outcomes; return the ids accepted.
+    """Record the outcomes; return the ids accepted. `since` is when the claim was that leased these jobs, or earlier.
 
     The others are no longer in a lease of this worker (cancelled, rescued, or settled before): their outcome is void.
     With `patience_ms`, raises `psycopg.errors.LockNotAvailable` when somebody keeps the lease locked for longer.
@@ -87,7 +92,7 @@ def settle(
         return set()
     with one_trip(connection):
         _limit_wait(connection, patience_ms)
-        sent = send_settle(connection, worker, settlements)
+        sent = send_settle(connection, worker, settlements, since=since)
     accepted = read_settle(sent)
     note_costs(connection, worker, settlements, accepted)
     return accepted
@@ -135,7 +140,7 @@ def release(connection: psycopg.Connection[Any], worker: int, keep: Sequence[int
     Without `keep` the worker is in no job at all.
     """
     with one_trip(connection):
-        connection.execute(_LOCK, {"worker": worker}, prepare=True)
+        connection.execute(_LOCK, _all_of(worker), prepare=True)
         answer = connection.execute(_RELEASE, {"worker": worker, "keep": numbers(keep)})
         if not keep:
             stopped(connection, worker)
@@ -159,10 +164,15 @@ def release_if(
     """
     with connection.transaction():
         _limit_wait(connection, patience_ms)
-        if not connection.execute(_LOCK, {"worker": worker}, prepare=True).rowcount or not still():
+        if not connection.execute(_LOCK, _all_of(worker), prepare=True).rowcount or not still():
             return None
         row = connection.execute(_RELEASE, {"worker": worker, "keep": numbers(keep)}).fetchone()
     return row[0] if row else 0
+
+
+def _all_of(worker: int) -> dict[str, Any]:
+    """Return the parameters that lock all that a worker has leased."""
+    return {"worker": worker, "since": FROM_THE_START}
 
 
 def _limit_wait(connection: psycopg.Connection[Any], patience_ms: int | None) -> None:
@@ -192,7 +202,7 @@ def settle_within(execute: Execute, worker: int, settlement: Settlement) -> str 
     batches = execute(_LOCK_WITHIN, {"worker": worker})
     if not batches:
         return None
-    ((accepted,),) = execute(_SETTLE, _parameters(worker, [settlement], within=True))
+    ((accepted,),) = execute(_SETTLE, _parameters(worker, [settlement], FROM_THE_START, within=True))
     return str(batches[0][1]) if accepted else None
 
 
@@ -202,9 +212,9 @@ def recorded(execute: Execute, worker: int, job: int, attempt: int, xid: str | N
     return Recorded(status, is_there)
 
 
-def stands(connection: psycopg.Connection[Any], worker: int) -> bool:
-    """Whether anything is left of a worker's lease."""
-    row = connection.execute(_STANDS, {"worker": worker}).fetchone()
+def stands(connection: psycopg.Connection[Any], worker: int, *, since: str = FROM_THE_START) -> bool:
+    """Whether anything is left of what a worker has leased since then."""
+    row = connection.execute(_STANDS, {"worker": worker, "since": since}).fetchone()
     return row is not None and bool(row[0])
 
 

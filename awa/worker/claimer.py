@@ -63,6 +63,7 @@ class Claimer:
         if not claimed.leases:
             return None
         self._lanes.note(claimed)
+        self._pending.since = claimed.since
         return claimed
 
     def _job_us(self, claimed: Claimed) -> float:
@@ -93,7 +94,9 @@ class Claimer:
             self._seal(connection)
         if self._lanes.are_stale:
             self._lanes.refresh(connection)
+        began = monotonic()
         claimed = self._settle_and_claim(connection)
+        self._lanes.note_took(monotonic() - began)
         if not claimed.leases and self._is_more(connection, claimed):
             self._lanes.look_back()
             claimed = self._claim(connection)
@@ -115,7 +118,7 @@ class Claimer:
         wants = self._lanes.wants(self._pace, self._jobs_max)
         worker = self._pending.worker
         with one_trip(connection):
-            settled = settle.send_settle(connection, worker, outstanding)
+            settled = settle.send_settle(connection, worker, outstanding, since=self._pending.since)
             answer = claim.send_claim(connection, worker, wants, **self._limits(wants))
         accepted = settle.read_settle(settled)
         settle.note_costs(connection, worker, outstanding, accepted)

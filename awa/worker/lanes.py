@@ -14,7 +14,12 @@ from awa.worker.ahead import BATCHES, LANES_MANY, Ahead
 from awa.worker.pace import LEASE_JOBS_MAX, Pace
 
 LOOK_BACK_S: Final = 1.0
-"""How often a lane is read from its very beginning, for jobs that came back or were committed late."""
+"""How often a lane is read from its very beginning, for jobs that came back or were committed late …"""
+LOOK_BACK_RATIO: Final = 30.0
+"""… or after so many times what that took the last time, if that is longer: a pinned vacuum horizon keeps all batches
+there that there ever were …"""
+LOOK_BACK_LONG_S: Final = 5.0
+"""… but at least this often."""
 
 
 class Lanes:
@@ -24,7 +29,8 @@ class Lanes:
         self._kinds = kinds
         self._queues = queues
         self._starts: dict[int, str] = {}
-        self._looked_back = float("-inf")
+        self._look_back_at = float("-inf")
+        self._is_looking_back = False
         self._refreshed = float("-inf")
         self._known: dict[int, Lane] = {}
         self._ahead = Ahead()
@@ -47,8 +53,9 @@ class Lanes:
         """Return what to claim at most `jobs_max` jobs with. About once a second, and after `look_back`, from the very
         beginning."""
         now = monotonic()
-        if now - self._looked_back >= LOOK_BACK_S:
-            self._looked_back = now
+        self._is_looking_back = now >= self._look_back_at
+        if self._is_looking_back:
+            self._look_back_at = now + LOOK_BACK_S
             self._starts.clear()
             self._ahead.forget()
         window = self._ahead.window()
@@ -60,8 +67,13 @@ class Lanes:
 
     def look_back(self) -> None:
         """Read every lane from its very beginning at the next claim."""
-        self._looked_back = float("-inf")
+        self._look_back_at = float("-inf")
         self._ahead.forget()
+
+    def note_took(self, seconds: float) -> None:
+        """Note how long a claim took for which `wants` said what to claim."""
+        if self._is_looking_back:
+            self._look_back_at = monotonic() + min(LOOK_BACK_LONG_S, max(LOOK_BACK_S, LOOK_BACK_RATIO * seconds))
 
     @property
     def are_skipping(self) -> bool:

@@ -237,7 +237,7 @@ class Loop:
         self._slot.enter(WorkerState.SETTLING)
         self._meter.rest()
         if not self.pending.jobs:
-            return settle.stands(self.connection, self._worker)
+            return settle.stands(self.connection, self._worker, since=self.pending.since)
         return self.pending.settle(self.connection)
 
 

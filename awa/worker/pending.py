@@ -9,6 +9,7 @@ import psycopg
 
 from awa import telemetry
 from awa.engine import settle
+from awa.engine.claim import FROM_THE_START
 from awa.outcome import Settlement
 from awa.processes.clock import monotonic_us
 from awa.processes.journal import JournalWriter
@@ -33,6 +34,8 @@ class Pending:
 
     def __init__(self, worker: int, journal: JournalWriter) -> None:
         self.worker = worker
+        self.since = FROM_THE_START
+        """When the lease was claimed that these jobs are of."""
         self.jobs: list[Settlement] = []
         self._journal = journal
         self._in_doubt: set[int] = set()
@@ -89,7 +92,7 @@ class Pending:
             return True
         outstanding = self.outstanding()
         began = monotonic_us()
-        accepted = settle.settle(connection, self.worker, outstanding)
+        accepted = settle.settle(connection, self.worker, outstanding, since=self.since)
         self._settle_us = self._settle_us * 0.8 + 0.2 * (monotonic_us() - began)
         return self.settled(outstanding, accepted)
 

@@ -55,7 +55,7 @@ select (select array_agg(id order by order_key, id) from near) as seen,
        (select array_agg(lane order by order_key, id)
         from (select * from front order by order_key, id limit %(ahead)s) next) as ahead,
        exists (select from awa.worker w where w.id = %(worker)s) as registered,
-       (select count(*)::int from awa.worker) as workers,
+       (select count(*)::int from awa.worker) as workers, now()::text as since,
        t.lane, t.order_key::text, t.round, t.ids[: t.take] as ids, t.attempts[: t.take] as attempts, t.jobs - t.take as left
 from (select 1) one left join taken t on true
 order by t.pos;

@@ -8,7 +8,7 @@
 -- * Returned with each batch is the transaction's number: with it the worker can
 --   ask how it ended.
 --
--- Parameter: worker. Index: batch_leased (owner).
+-- Parameter: worker. Index: batch_leased.
 with silence as materialized (
   select set_config('idle_in_transaction_session_timeout', case
            when own.length > interval '0' and own.length < interval '10 s' then own.text else '10s' end, true)

@@ -3,7 +3,7 @@
 -- to release everything). Returns the jobs handed back. Runs behind
 -- settle/lock.sql in one transaction.
 with lease as materialized (
-  select id, order_key, lane, round, ids, attempts from awa.batch where owner = %(worker)s
+  select id, order_key, lane, round, leased_at, ids, attempts from awa.batch where owner = %(worker)s
 ), held as materialized (
   select l.id as batch, u.job_id, coalesce(u.attempt, 0)::smallint as attempt, u.pos,
          coalesce(u.job_id = any (%(keep)s::bigint[]), false) as stays
@@ -17,7 +17,7 @@ with lease as materialized (
 ), kept as (
   -- a batch of which some stay: the freed part keeps the row, these get their own
   insert into awa.batch (order_key, leased_at, owner, lane, round, lease_pos, ids, attempts)
-  select l.order_key, now(), %(worker)s, l.lane, l.round, 0, p.ids, p.attempts
+  select l.order_key, l.leased_at, %(worker)s, l.lane, l.round, 0, p.ids, p.attempts
   from part p join lease l on l.id = p.batch
   where p.stays and exists (select from part f where f.batch = p.batch and not f.stays)
 )

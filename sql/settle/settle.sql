@@ -2,9 +2,9 @@
 -- accepted; the rest were cancelled, rescued or settled before, and the caller
 -- learns which by their absence from the answer.
 --
--- Parameters, parallel arrays but for worker, within and the last two: worker; within
---   (true: a handler completes its own job, and goes on); ids bigint[];
---   outcomes smallint[] (JobState numbers; 0 = snoozed, which leaves no attempt, or,
+-- Parameters, parallel arrays but for worker, since, within and the last two: worker;
+--   since (as settle/lock); within (true: a handler completes its own job, and goes
+--   on); ids bigint[]; outcomes smallint[] (JobState numbers; 0 = snoozed, which leaves no attempt, or,
 --   where it was not started, put aside by its worker); started, finished bigint[]
 --   (microseconds since the epoch; -1: not started; -2: nor does it leave its line); cpu bigint[]
 --   (microseconds); peak int[] (KiB); delays bigint[] (microseconds until the
@@ -15,11 +15,12 @@
 -- Runs behind settle/lock.sql in one transaction. An attempt's primary key is the
 -- second guard.
 -- Microseconds are divided as float8: a numeric becomes one by way of its text.
--- Index: batch_leased (owner), then the primary key, by "= any (array)": with a
--- plain join, statistics from before a burst of new batches made the planner
+-- Index: batch_leased (owner, leased_at), then the primary key, by "= any (array)":
+-- with a plain join, statistics from before a burst of new batches made the planner
 -- hash the whole table at every settle (20,000 batches: 230 pages against 4).
 with lease as materialized (
-  select id, lane, round, ids, attempts from awa.batch where owner = %(worker)s
+  select id, lane, round, ids, attempts from awa.batch
+  where owner = %(worker)s and leased_at >= %(since)s::timestamptz
 ), held as materialized (
   select l.id as batch, l.lane, l.round, u.job_id, coalesce(u.attempt, 0)::smallint as attempt, u.pos
   from lease l cross join lateral unnest(l.ids, l.attempts) with ordinality as u(job_id, attempt, pos)

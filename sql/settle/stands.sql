@@ -1,2 +1,3 @@
--- Whether a worker still has a lease. Parameter: worker. Index: batch_leased (owner).
-select exists (select from awa.batch where owner = %(worker)s);
+-- Whether a worker still has a lease. Parameters: worker, since (as settle/lock).
+-- Index: batch_leased (owner, leased_at).
+select exists (select from awa.batch where owner = %(worker)s and leased_at >= %(since)s::timestamptz);

@@ -10,11 +10,13 @@ from awa.engine import control
 from awa.engine.claim import claim, read_claim, send_claim
 from awa.engine.promote import promote
 from awa.engine.rescue import Death, rescue
+from awa.engine.seal import seal
 from awa.engine.settle import read_settle, release, send_settle, settle
 from awa.job import JobState
 from tests.engine.helpers import (
     EPOCH_US,
     Connection,
+    add,
     add_sealed,
     all_in,
     batches,
@@ -284,11 +286,39 @@ def test_a_settle_finds_its_lease_by_owner_at_any_backlog(
         db.execute("vacuum analyze awa.batch")
     given = dict.fromkeys(("started", "finished", "cpu", "peak", "delays"), "{1,1}")
     given |= {"ids": f"{{{ids[0]},{ids[-1]}}}", "outcomes": "{3,3}", "payload_ids": "{}", "payloads": "{}"}
+    since = db.execute("select min(leased_at)::text from awa.batch").fetchall()[0][0]
     with db.transaction(force_rollback=True):
-        plan = explain(db, "settle/settle", {**given, "worker": worker, "within": False}, generic=generic)
+        plan = explain(
+            db, "settle/settle", {**given, "worker": worker, "since": since, "within": False}, generic=generic
+        )
     assert {index for _, index in scans(plan, "batch") if index} <= {"batch_leased", "batch_pkey"}
     assert not any(kind == "Seq Scan" for kind, _ in scans(plan, "batch"))
     assert buffers(plan) < 150
+
+
+def test_a_settle_does_not_read_the_leases_its_worker_had_before(db: Connection, worker: int, database: str) -> None:
+    """While somebody's snapshot keeps them, they are still in the index."""
+    with psycopg.connect(database) as pinning:
+        pinning.execute("set transaction isolation level repeatable read")
+        pinning.execute("select 1 from awa.batch")
+        add(db, 200)
+        seal(db, batch_max=1)
+        for _ in range(199):
+            settle(db, worker, outcomes(ids_of(take(db, worker, 1))))
+        claimed = take(db, worker, 1)
+        before = entries_read(db)
+        assert settle(db, worker, outcomes(ids_of(claimed)), since=claimed.since) == set(ids_of(claimed))
+        assert entries_read(db) - before < 10
+
+
+def entries_read(db: Connection) -> int:
+    """Entries of the index of leases that were read so far, dead ones included."""
+    db.execute("select pg_stat_force_next_flush()")
+    row = db.execute(
+        "select idx_tup_read from pg_stat_user_indexes where indexrelname = 'batch_leased' and schemaname = 'awa'"
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 @both_servers

@@ -349,8 +349,8 @@ def test_a_settle_that_waits_for_a_release_keeps_to_what_is_left(
     other.run("begin")
     other.run("select id from awa.batch where owner = %s for update", [worker])
     other.run("update awa.batch set owner = null, ids = ids[3:], attempts = null where owner = %s", [worker])
-    part = "select order_key, lane, %s, %s::bigint[] from awa.batch"
-    other.run(f"insert into awa.batch (order_key, lane, owner, ids) {part}", [worker, ids[:2]])
+    part = "select order_key, now(), lane, %s, %s::bigint[] from awa.batch"
+    other.run(f"insert into awa.batch (order_key, leased_at, lane, owner, ids) {part}", [worker, ids[:2]])
     at_work.start(settle, worker, outcomes(ids))
     at_work.until_blocked()
     other.run("commit")
