@@ -42,7 +42,7 @@ _NOT_FOR_EVER = b"""
 # it is kept on indexes.
 _PLAN_ONCE = b"""
     select set_config('plan_cache_mode', 'force_generic_plan', false), set_config('enable_seqscan', 'off', false),
-           set_config('jit', 'off', false)"""
+           set_config('enable_bitmapscan', 'off', false), set_config('jit', 'off', false)"""
 
 
 def connect(

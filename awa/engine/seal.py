@@ -43,6 +43,10 @@ class Sealed(NamedTuple):
     """No job below this id can still be unsealed; give it to the next call."""
     claimable: Mapping[int, int] = MappingProxyType({})
     """How many jobs this step has made ready to be claimed, by lane; those of paused queues left out."""
+    fronts: Mapping[int, str] = MappingProxyType({})
+    """The first order key of these, by lane, as the server wrote it."""
+    headed: int = 0
+    """How many jobs were brought to the head of their line, anywhere in their lanes."""
 
 
 def seal(
@@ -64,15 +68,15 @@ def seal(
         )
     row = answer.fetchone()
     assert row is not None
-    locked, foreign_cluster, jobs, more, batches, claimable, unsettled, new_floor = row
+    locked, foreign_cluster, jobs, more, batches, claimable, fronts, unsettled, new_floor = row
     if locked and foreign_cluster:
         return reseal(connection, batch_max=batch_max)
     if jobs:
         telemetry.emit(telemetry.SEAL_BATCHES, jobs=jobs, batches=batches)
-    if unsettled and locked:
-        jobs += advance(connection, batch_max=batch_max)
+    headed = advance(connection, batch_max=batch_max) if unsettled and locked else 0
     ready = {} if claimable is None else msgspec.json.decode(claimable, type=dict[int, int])
-    return Sealed(jobs, batches, bool(more and locked), bool(locked), int(new_floor), ready)
+    first = {} if fronts is None else msgspec.json.decode(fronts, type=dict[int, str])
+    return Sealed(jobs + headed, batches, bool(more and locked), bool(locked), int(new_floor), ready, first, headed)
 
 
 def advance(connection: psycopg.Connection[Any], *, batch_max: int = BATCH_JOBS_MAX) -> int:

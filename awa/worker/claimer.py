@@ -94,20 +94,23 @@ class Claimer:
             self._seal(connection)
         if self._lanes.are_stale:
             self._lanes.refresh(connection)
-        began = monotonic()
+        if self._lanes.is_to_look_back:
+            self._pending.settle(connection)  # so that it is known what the claim takes
         claimed = self._settle_and_claim(connection)
-        self._lanes.note_took(monotonic() - began)
         if not claimed.leases and self._is_more(connection, claimed):
-            self._lanes.look_back()
             claimed = self._claim(connection)
         return claimed
 
     def _is_more(self, connection: psycopg.Connection[Any], empty: Claimed) -> bool:
         """Whether a claim that found nothing might find something after all: jobs unsealed, passed over, or locked by
-        others, or lanes that were first met by somebody else's seal."""
+        others, or lanes that were first met by somebody else's seal. Says where to look."""
         sealed = self._seal(connection)
         while sealed.more and not sealed.jobs:  # it finished what an earlier step had begun: go on behind that
             sealed = self._seal(connection)
+        if sealed.headed or (not sealed.fronts and self._lanes.may_look_back):
+            self._lanes.look_back()
+        elif not empty.seen:
+            self._lanes.begin_at(sealed.fronts)
         return self._lanes.refresh(connection) or sealed.jobs > 0 or self._lanes.are_skipping or bool(empty.seen)
 
     def _settle_and_claim(self, connection: psycopg.Connection[Any]) -> Claimed:
@@ -127,7 +130,10 @@ class Claimer:
 
     def _claim(self, connection: psycopg.Connection[Any]) -> Claimed:
         wants = self._lanes.wants(self._pace, self._jobs_max)
-        return claim.claim(connection, self._pending.worker, wants, **self._limits(wants))
+        began = monotonic()
+        claimed = claim.claim(connection, self._pending.worker, wants, **self._limits(wants))
+        self._lanes.note_took(monotonic() - began)
+        return claimed
 
     def _limits(self, wants: Sequence[Want]) -> dict[str, Any]:
         budget_us = self._pace.lease_us

@@ -71,7 +71,15 @@ def _work(
     slot = board[0]
     interrupts = Interrupts(slot)
     loop = Loop(
-        connection, worker, slot, slot.take(worker), registry, queues, interrupts=interrupts, interruptible=True
+        connection,
+        worker,
+        slot,
+        slot.take(worker),
+        registry,
+        queues,
+        interrupts=interrupts,
+        interruptible=True,
+        exhaustive=True,
     )
     try:
         with Timer(slot, interrupts):

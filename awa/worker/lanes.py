@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import Any, Final
 
@@ -17,7 +17,9 @@ LOOK_BACK_S: Final = 1.0
 """How often a lane is read from its very beginning, for jobs that came back or were committed late …"""
 LOOK_BACK_RATIO: Final = 30.0
 """… or after so many times what that took the last time, if that is longer: a pinned vacuum horizon keeps all batches
-there that there ever were …"""
+there that there ever were. A worker that has found nothing looks as soon as this allows …"""
+LOOK_BACK_SHORT_S: Final = 0.005
+"""… or at once, where it took no longer than this …"""
 LOOK_BACK_LONG_S: Final = 5.0
 """… but at least this often."""
 
@@ -25,11 +27,14 @@ LOOK_BACK_LONG_S: Final = 5.0
 class Lanes:
     """The lanes of some kinds and queues, as far as they are known."""
 
-    def __init__(self, kinds: Sequence[str], queues: Sequence[str] | None) -> None:
+    def __init__(self, kinds: Sequence[str], queues: Sequence[str] | None, *, exhaustive: bool = False) -> None:
+        """`exhaustive`: nobody comes again for what is overlooked, so look back whenever nothing is found."""
+        self._exhaustive = exhaustive
         self._kinds = kinds
         self._queues = queues
         self._starts: dict[int, str] = {}
         self._look_back_at = float("-inf")
+        self._may_look_back_at = float("-inf")
         self._is_looking_back = False
         self._refreshed = float("-inf")
         self._known: dict[int, Lane] = {}
@@ -53,7 +58,7 @@ class Lanes:
         """Return what to claim at most `jobs_max` jobs with. About once a second, and after `look_back`, from the very
         beginning."""
         now = monotonic()
-        self._is_looking_back = now >= self._look_back_at
+        self._is_looking_back = self.is_to_look_back
         if self._is_looking_back:
             self._look_back_at = now + LOOK_BACK_S
             self._starts.clear()
@@ -70,10 +75,27 @@ class Lanes:
         self._look_back_at = float("-inf")
         self._ahead.forget()
 
+    @property
+    def is_to_look_back(self) -> bool:
+        """Whether the next claim is to read every lane from its very beginning."""
+        return monotonic() >= self._look_back_at
+
+    @property
+    def may_look_back(self) -> bool:
+        """Whether it is not too soon for that."""
+        return self._exhaustive or monotonic() >= self._may_look_back_at
+
     def note_took(self, seconds: float) -> None:
-        """Note how long a claim took for which `wants` said what to claim."""
+        """Note how long a claim took for which `wants` said what to claim, and which did nothing else."""
         if self._is_looking_back:
-            self._look_back_at = monotonic() + min(LOOK_BACK_LONG_S, max(LOOK_BACK_S, LOOK_BACK_RATIO * seconds))
+            wait_s = min(LOOK_BACK_LONG_S, LOOK_BACK_RATIO * seconds) if seconds > LOOK_BACK_SHORT_S else 0.0
+            self._may_look_back_at = monotonic() + wait_s
+            self._look_back_at = monotonic() + max(LOOK_BACK_S, wait_s)
+
+    def begin_at(self, fronts: Mapping[int, str]) -> None:
+        """Read these lanes from here on: before it there is nothing, and nothing was behind where the last claim ended.
+        Lanes that are read from their very beginning are read so."""
+        self._starts.update({lane: front for lane, front in fronts.items() if lane in self._starts})
 
     @property
     def are_skipping(self) -> bool:

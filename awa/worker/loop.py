@@ -52,12 +52,13 @@ class Loop:
         may_claim: Callable[[], bool] = lambda: True,
         show: Callable[[str], None] = lambda doing: None,
         interruptible: bool = False,
+        exhaustive: bool = False,
         lifetime: Lifetime | None = None,
         meter: Meter | None = None,
     ) -> None:
         """`interrupts` are what may be raised in handlers; `lifetime` says when this worker has worked for long enough,
         `may_claim` whether to take on more work (a signal says no); `show` is told what this worker does;
-        `interruptible` is the runner's."""
+        `interruptible` is the runner's, `exhaustive` the lanes'."""
         self.connection = connection
         self.pending = Pending(worker, journal)
         self.jobs_done = 0
@@ -73,7 +74,7 @@ class Loop:
         self._may_claim = may_claim
         self._show = show
         self._lifetime = lifetime or Lifetime()
-        self._lanes = Lanes(registry.kinds, queues)
+        self._lanes = Lanes(registry.kinds, queues, exhaustive=exhaustive)
         self._vetting = Vetting(worker, self._lanes, registry)
         self._claimer = Claimer(slot, self._lanes, self._pace, self.pending)
 

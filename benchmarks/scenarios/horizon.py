@@ -2,9 +2,9 @@
 
 In three ways: a snapshot that idles, a snapshot that reads a large table again and again, and an idle transaction
 that has written something. Each is held while produce and drain go on, time after time, and compared with the same
-without anybody. Read the ratio of the rates first; then the chart of dead rows, which must not grow faster than jobs
-come, and that of the rate over time, which must not fall. A queue that updates its rows slows down here as the dead
-ones pile up in front of those that are alive.
+without anybody, measured right before it. Read the ratio of the rates first; then the chart of dead rows, which must
+not grow faster than jobs come, and that of the rate over time, which must not fall. A queue that updates its rows slows
+down here as the dead ones pile up in front of those that are alive.
 
 Some seconds by default, three minutes each with --full.
 """
@@ -39,6 +39,13 @@ LARGEST = """
     select format('%I.%I', schemaname, relname) from pg_stat_user_tables order by pg_table_size(relid) desc limit 1"""
 
 
+class Pair(NamedTuple):
+    """The cycles without a transaction that pins the horizon, and those with it."""
+
+    without: list[Cycle]
+    pinned: list[Cycle]
+
+
 class Cycle(NamedTuple):
     """What one cycle has come to."""
 
@@ -53,7 +60,11 @@ def run(plan: Plan) -> Result:
     chosen = [spec for spec in rivals(plan) if plan.full and spec.name in BESIDE]
     with field(plan, [OURS, *chosen]) as it:
         it.each(it.size_up)
-        rounds = it.turns(lambda contender: {name: _flow(it, contender, pin) for name, pin in PINS.items()})
+        rounds = it.turns(
+            lambda contender: {
+                name: Pair(_flow(it, contender, _nobody), _flow(it, contender, pin)) for name, pin in PINS.items()
+            }
+        )
         figures: list[Figure] = []
         series: list[Series] = []
         for who, measured in rounds.items():
@@ -63,24 +74,26 @@ def run(plan: Plan) -> Result:
         return Result(figures, series, it.about())
 
 
-def _figures(who: str, rounds: list[dict[str, list[Cycle]]]) -> list[Figure]:
+def _figures(who: str, rounds: list[dict[str, Pair]]) -> list[Figure]:
     is_ours = who == OURS.name
-    figures = [Figure(f"steady rate, nobody's snapshot: {who}", "jobs/s", [_rate(each[NOBODY]) for each in rounds])]
+    steady = [_rate(pair.without) for each in rounds for pair in each.values()]
+    figures = [Figure(f"steady rate, nobody's snapshot: {who}", "jobs/s", steady)]
     for name in PINS:
-        if name != NOBODY:
-            ratios = [_rate(each[name]) / _rate(each[NOBODY]) for each in rounds]
-            figures.append(Figure(f"rate with {name} ÷ without: {who}", "×", ratios, 0.95 if is_ours else None))
-            dead = [each[name][-1].dead - each[name][0].dead for each in rounds]
-            jobs = [sum(cycle.rate for cycle in each[name][1:]) * CYCLE_S or 1.0 for each in rounds]
-            added = [rows / many * 1000 for rows, many in zip(dead, jobs, strict=True)]
-            title = f"dead rows left by 1,000 jobs with {name}: {who}"
-            figures.append(Figure(title, "rows", added, 40 if is_ours else None, at_most=True))
+        pairs = [each[name] for each in rounds]
+        ratios = [_rate(pair.pinned) / _rate(pair.without) for pair in pairs]
+        figures.append(Figure(f"rate with {name} ÷ without: {who}", "×", ratios, 0.95 if is_ours else None))
+        dead = [pair.pinned[-1].dead - pair.pinned[0].dead for pair in pairs]
+        jobs = [sum(cycle.rate for cycle in pair.pinned[1:]) * CYCLE_S or 1.0 for pair in pairs]
+        added = [rows / many * 1000 for rows, many in zip(dead, jobs, strict=True)]
+        title = f"dead rows left by 1,000 jobs with {name}: {who}"
+        figures.append(Figure(title, "rows", added, 40 if is_ours else None, at_most=True))
     return figures
 
 
-def _series(who: str, measured: dict[str, list[Cycle]]) -> list[Series]:
+def _series(who: str, measured: dict[str, Pair]) -> list[Series]:
     lines = []
-    for name, cycles in measured.items():
+    runs = {NOBODY: next(iter(measured.values())).without, **{name: pair.pinned for name, pair in measured.items()}}
+    for name, cycles in runs.items():
         for chart, y, values in (
             ("rate with a pinned horizon", "jobs/s", [cycle.rate for cycle in cycles]),
             ("dead rows with a pinned horizon", "rows", [float(cycle.dead) for cycle in cycles]),
@@ -166,7 +179,6 @@ def _writer(dsn: str) -> Iterator[None]:
 
 NOBODY = "nobody"
 PINS: dict[str, Callable[[str], object]] = {
-    NOBODY: _nobody,
     "an idle snapshot": _snapshot,
     "active scans": _scans,
     "an idle writer": _writer,

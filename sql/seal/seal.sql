@@ -1,7 +1,7 @@
 -- Route newly committed jobs: due ones into batches, future ones to deferred, those
 -- with an ordering key into their line. unsettled: whether seal/replaced.sql and
 -- seal/advance.sql have anything to look at. claimable: how many jobs were put into
--- batches that can be claimed now, by lane.
+-- batches that can be claimed now, by lane; fronts: the least order_key of these.
 --
 -- Parameters: floor (no job below this id can still be unsealed), jobs_max (of
 --   one step), batch_max (jobs a batch), force (write a ledger row even when
@@ -100,11 +100,11 @@ with head as materialized (
   from run
   group by lane, no, pos / %(batch_max)s
   order by min(order_key), min(pos), lane
-  returning lane, cardinality(ids) as jobs
+  returning lane, cardinality(ids) as jobs, order_key
 ), ready as (
-  select lane, count(*)::int as batches, sum(jobs)::int as jobs from batches group by lane
+  select lane, count(*)::int as batches, sum(jobs)::int as jobs, min(order_key) as front from batches group by lane
 ), claimable as (
-  select lane, jobs from ready
+  select lane, jobs, front from ready
   where lane not in (select l.id from lanes l join awa.queue q on q.name = l.queue where q.paused_at is not null)
 ), later as (
   insert into awa.deferred (job_id, run_at, lane, why)
@@ -141,6 +141,7 @@ select current_setting('awa.sealer', true) = 'true' as locked,
        (select more from total) or coalesce((select going_on from aim), false) as more,
        (select coalesce(sum(batches), 0)::int from ready) as batches,
        (select jsonb_object_agg(lane, jobs)::text from claimable) as claimable,
+       (select jsonb_object_agg(lane, front::text)::text from claimable) as fronts,
        exists (select from placed where ordering_key is not null) or exists (select from awa.line_freed)
          or exists (select from awa.replaced) as unsettled,
        coalesce((select min(lo) from awa.segment where not sealed), (select coalesce(max(hi), 1) from awa.segment)) as floor;

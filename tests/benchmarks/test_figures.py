@@ -7,10 +7,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.__main__ import main
+from benchmarks.__main__ import BESIDE, _arguments, main
 from benchmarks.harness.charts import draw_all, slug
 from benchmarks.harness.comparison import FASTEST_PYTHON, compare
 from benchmarks.harness.report import Figure, Result, Series, load, percentile, save, table
+from benchmarks.harness.rivals.specs import RIVALS
 from benchmarks.harness.summary import write_page
 from benchmarks.harness.svg import ticks
 
@@ -133,3 +134,12 @@ def test_ticks_are_round_and_few() -> None:
         found = ticks(most)
         assert 3 <= len(found) <= 6
         assert found[-1] <= most
+
+
+def test_who_takes_part_is_asked_for_by_name() -> None:
+    everybody = [spec.name for spec in RIVALS]
+    assert _arguments([]).rivals == list(BESIDE)
+    assert _arguments(["--rivals", "all"]).rivals == everybody
+    assert _arguments(["--rivals", "none"]).rivals == []
+    assert _arguments(["--rivals", "awa-pg,rq"]).rivals == ["awa-pg", "rq"]
+    assert set(BESIDE) <= set(everybody)

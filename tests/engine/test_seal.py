@@ -56,6 +56,9 @@ def test_a_seal_says_how_many_jobs_can_be_claimed_now_and_where(db: Connection) 
     sealed = seal(db)
     lanes = dict(db.execute("select id, queue from awa.lane").fetchall())
     assert {lanes[lane]: jobs for lane, jobs in sealed.claimable.items()} == {"default": 150, "other": 2}
+    first = dict(db.execute("select lane, min(order_key)::text from awa.batch group by lane").fetchall())
+    assert sealed.fronts == {lane: first[lane] for lane in sealed.claimable}
+    assert sealed.headed == 1
     assert seal(db).claimable == {}
 
 

@@ -35,7 +35,9 @@ def nobody_waits(connection: Connection) -> None:
 
 
 def waiting(db: Connection) -> int:
-    row = db.execute("select count(*) from pg_locks where not granted").fetchone()
+    row = db.execute(
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    ).fetchone()
     assert row is not None
     return int(row[0])
 
