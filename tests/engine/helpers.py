@@ -161,6 +161,16 @@ def buffers(plan: dict[str, Any]) -> int:
     return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
 
 
+def entries_read(connection: Connection, index: str) -> int:
+    """Entries of an index that have been read so far, dead ones included."""
+    connection.execute("select pg_stat_force_next_flush()")
+    row = connection.execute(
+        "select idx_tup_read from pg_stat_user_indexes where indexrelname = %s and schemaname = 'awa'", [index]
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def scans(plan: dict[str, Any], table: str) -> set[tuple[str, str | None]]:
     """How a plan reads a table (or its partitions), of what it executed: (node type, index)."""
     return {

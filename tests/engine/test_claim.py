@@ -21,6 +21,7 @@ from tests.engine.helpers import (
     all_in,
     batches,
     buffers,
+    entries_read,
     explain,
     ids_of,
     outcomes,
@@ -306,20 +307,10 @@ def test_a_claim_planned_before_anything_was_inserted_reads_no_dead_batches(db: 
             settle(db, worker, outcomes(taken))
         add_sealed(db)
         front = db.execute("select lane, order_key::text from awa.batch").fetchall()
-        before = ready_entries_read(session)
+        before = entries_read(session, "batch_ready")
         wanted = [Want(lane, start, COST_US) for lane, start in front]
         assert claim(session, worker, wanted, budget_us=COST_US).jobs == 1
-        assert ready_entries_read(session) - before < 10
-
-
-def ready_entries_read(db: Connection) -> int:
-    """Entries of the index of ready batches that were read so far, dead ones included."""
-    db.execute("select pg_stat_force_next_flush()")
-    row = db.execute(
-        "select idx_tup_read from pg_stat_user_indexes where indexrelname = 'batch_ready' and schemaname = 'awa'"
-    ).fetchone()
-    assert row is not None
-    return int(row[0])
+        assert entries_read(session, "batch_ready") - before < 10
 
 
 @pytest.mark.parametrize("generic", [False, True])

@@ -21,6 +21,7 @@ from tests.engine.helpers import (
     all_in,
     batches,
     buffers,
+    entries_read,
     explain,
     ids_of,
     outcome,
@@ -306,19 +307,9 @@ def test_a_settle_does_not_read_the_leases_its_worker_had_before(db: Connection,
         for _ in range(199):
             settle(db, worker, outcomes(ids_of(take(db, worker, 1))))
         claimed = take(db, worker, 1)
-        before = entries_read(db)
+        before = entries_read(db, "batch_leased")
         assert settle(db, worker, outcomes(ids_of(claimed)), since=claimed.since) == set(ids_of(claimed))
-        assert entries_read(db) - before < 10
-
-
-def entries_read(db: Connection) -> int:
-    """Entries of the index of leases that were read so far, dead ones included."""
-    db.execute("select pg_stat_force_next_flush()")
-    row = db.execute(
-        "select idx_tup_read from pg_stat_user_indexes where indexrelname = 'batch_leased' and schemaname = 'awa'"
-    ).fetchone()
-    assert row is not None
-    return int(row[0])
+        assert entries_read(db, "batch_leased") - before < 10
 
 
 @both_servers
