@@ -14,7 +14,7 @@ from awa.codec import BYTES_MAX
 from awa.copying import Copier
 from awa.database import schema
 from awa.database.borrowed import borrowed
-from awa.database.errors import translate, translated
+from awa.database.errors import translated
 from awa.database.roles import grant
 from awa.database.source import Source, required, source_of
 from awa.dead_letters import DeadLetters
@@ -140,12 +140,9 @@ class Client(Registrar, Copier, Jobs, Queues, DeadLetters):
     @contextmanager
     def _using(self, doing: str) -> Iterator[psycopg.Connection[Any]]:
         self._refuse_closed()
-        try:
-            with self._source.lend() as connection:
-                self._check_schema(connection)
-                yield connection
-        except psycopg.Error as error:  # as `translated` does, without a block more for each insert
-            raise translate(error, doing) from error
+        with translated(doing), self._source.lend() as connection:
+            self._check_schema(connection)
+            yield connection
 
     @contextmanager
     def _lend_plain(self) -> Iterator[psycopg.Connection[Any]]:

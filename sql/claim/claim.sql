@@ -8,9 +8,10 @@
 --   many of the next batches to name the lanes of).
 -- Index: batch_ready (lane, order_key, id). Each lane is read by itself and the
 -- fronts are merged by key: "lane = any(...) order by" would sort the backlog.
--- "b.id = any (array(...))" keeps the rest on the primary key, also when the statement
--- was planned while the table was empty; so does "coalesce(b.owner, 0) = 0", which says
--- "b.owner is null" without inviting batch_ready, whose dead entries would all be read.
+-- "b.id = any (array(...))" keeps the updates on the primary key, also when the
+-- statement was planned while the table was empty. "coalesce(b.owner, 0) = 0" does so
+-- for the locking: it says "b.owner is null" without inviting batch_ready, whose dead
+-- entries would all be read.
 -- The last batch taken may be split: its front becomes a lease of its own, the
 -- rest stays where it is. A worker that is no longer registered gets nothing.
 with front as materialized (
@@ -30,7 +31,7 @@ with front as materialized (
 ), locked as materialized (
   select b.id, b.order_key, b.lane, b.round, b.ids, b.attempts, f.cost
   from near f join awa.batch b on b.id = f.id
-  where b.id = any (array(select id from near)) and coalesce(b.owner, 0) = 0
+  where coalesce(b.owner, 0) = 0
   order by f.order_key, f.id limit %(batches_max)s
   for update of b skip locked
 ), summed as (

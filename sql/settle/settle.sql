@@ -4,9 +4,9 @@
 --
 -- Parameters, parallel arrays but for worker, since, within and the last two: worker;
 --   since (as settle/lock); within (true: a handler completes its own job, and goes
---   on); ids bigint[]; outcomes smallint[] (JobState numbers; 0 = snoozed, which leaves no attempt, or,
---   where it was not started, put aside by its worker); started, finished bigint[]
---   (microseconds since the epoch; -1: not started; -2: nor does it leave its line); cpu bigint[]
+--   on); ids bigint[]; outcomes smallint[] (JobState numbers; 0 = snoozed, which leaves
+--   no attempt, or, where it was not started, put aside by its worker); started,
+--   finished bigint[] (microseconds since the epoch; -1: not started; -2: nor does it leave its line); cpu bigint[]
 --   (microseconds); peak int[] (KiB); delays bigint[] (microseconds until the
 --   next run of a retryable or snoozed job); payload_ids bigint[] with payloads
 --   jsonb[]: result or error of the few that have one.

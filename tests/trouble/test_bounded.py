@@ -181,5 +181,11 @@ def test_who_may_need_patience_has_longer_transactions(database: str) -> None:
 
 def test_who_repeats_few_statements_has_them_planned_once(database: str) -> None:
     with connect(database, role="worker", plan_once=True) as once, connect(database, role="client") as anew:
-        assert once.execute("show plan_cache_mode").fetchone() == ("force_generic_plan",)
-        assert anew.execute("show plan_cache_mode").fetchone() == ("auto",)
+        for setting, planned_once in (
+            ("plan_cache_mode", "force_generic_plan"),
+            ("enable_seqscan", "off"),
+            ("enable_bitmapscan", "off"),
+            ("jit", "off"),
+        ):
+            assert once.execute(f"show {setting}".encode()).fetchone() == (planned_once,)
+            assert anew.execute(f"show {setting}".encode()).fetchone() != (planned_once,)
