@@ -101,7 +101,8 @@ def _names(text: str) -> list[str]:
         return known
     names = [name.strip() for name in text.split(",") if name.strip() not in ("", "none")]
     if unknown := set(names) - set(known):
-        raise argparse.ArgumentTypeError(f"no such rival: {', '.join(sorted(unknown))}; known: {', '.join(known)}")
+        offer = f"known: {', '.join(known)}; or all, or none"
+        raise argparse.ArgumentTypeError(f"no such rival: {', '.join(sorted(unknown))}; {offer}")
     return names
 
 
