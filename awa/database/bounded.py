@@ -15,6 +15,8 @@ from typing import Any, Final, TypeVar
 import psycopg
 from psycopg import capabilities
 
+from awa.database.own import OwnConnection
+
 ANSWER_S: Final = 60.0
 """So long supervisors and workers wait for an answer, in seconds. None of their statements takes nearly as long."""
 CANCEL_S_MAX: Final = 2.0
@@ -28,7 +30,7 @@ class NoAnswer(psycopg.OperationalError):
     """The server said nothing for too long; the connection is closed. What became of the statement is unknown."""
 
 
-class BoundedConnection(psycopg.Connection[Any]):
+class BoundedConnection(OwnConnection):
     """Raises `NoAnswer`, and is closed then, when an answer takes more than `answer_s` seconds."""
 
     answer_s = ANSWER_S

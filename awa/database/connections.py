@@ -13,6 +13,7 @@ from psycopg.types.json import set_json_loads
 
 from awa.database.bounded import BoundedConnection
 from awa.database.dsn import resolve
+from awa.database.own import OwnConnection
 from awa.errors import DatabaseError
 
 CONNECT_TIMEOUT_S = 10
@@ -124,7 +125,7 @@ def is_pooled(connection: psycopg.Connection[Any]) -> bool:
 
 def _opened(target: str, role: str, answer_s: float | None) -> psycopg.Connection[Any]:
     if answer_s is None:
-        return psycopg.connect(target, **options(target, role), autocommit=True)
+        return OwnConnection.connect(target, **options(target, role), autocommit=True)
     connection = BoundedConnection.connect(target, **options(target, role), autocommit=True)
     connection.answer_s = answer_s
     return connection

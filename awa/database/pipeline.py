@@ -1,36 +1,128 @@
-"""Sends several statements in one round trip."""
+"""Sends several statements in one round trip, and those that are repeated without being looked at anew."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import psycopg
+
+from awa.database.own import Answer, Message, OwnConnection
 
 _BEGIN: Final = b"begin isolation level read committed"
 _COMMIT: Final = b"commit"
 
 
+class Said(Protocol):
+    """The answer to a statement: a cursor, or what is one as soon as the round trip has ended."""
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows it returned or affected."""
+        ...
+
+    def fetchone(self) -> Any:
+        """Return the next row, None where there is none."""
+        ...
+
+    def fetchall(self) -> list[Any]:
+        """Return the rows that are left."""
+        ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Trip(Protocol):
+    """Takes the statements of a round trip."""
+
+    def execute(self, query: bytes, params: Mapping[str, Any] | None = None, *, prepare: bool | None = None) -> Said:
+        """Send a statement, now or at the end of the block; read its answer after that."""
+        ...
+
+
 @contextmanager
-def one_trip(connection: psycopg.Connection[Any]) -> Iterator[None]:
+def one_trip(connection: psycopg.Connection[Any]) -> Iterator[Trip]:
     """Run the block's statements as one READ COMMITTED transaction, sent together; read their results after it.
 
     Each statement still gets a snapshot of its own, which sealing and settling rely on. The driver's own block in a
     pipeline waits for the server four times: after the begin, the statements, the commit, and once more at the end.
     """
+    if isinstance(connection, OwnConnection) and connection.is_at_rest:
+        trip = _OwnTrip()
+        yield trip
+        trip.come_back(connection)
+        return
     connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED  # refused in the middle of a transaction
     if not connection.autocommit:  # a caller's: the driver begins the transaction, whatever we do
         with connection.pipeline(), connection.transaction():
-            yield
+            yield connection
         return
     try:
         with connection.pipeline():
             connection.execute(_BEGIN, prepare=True)
-            yield
+            yield connection
             connection.execute(_COMMIT, prepare=True)
     except BaseException:
         if not connection.closed:
             with suppress(psycopg.Error):  # it broke, and whoever uses it next is told so
                 connection.rollback()
         raise
+
+
+def repeat(
+    connection: psycopg.Connection[Any],
+    sql: bytes,
+    parameters: Mapping[str, Any],
+    *,
+    prepare: bool | None = True,
+    binary: bool = False,
+) -> Said:
+    """Run one of the statements that the engine repeats; return its answer.
+
+    It is prepared at once over a connection of ours; over another, as the driver understands `prepare`.
+    """
+    if isinstance(connection, OwnConnection) and connection.is_at_rest:
+        return connection.tell([Message(sql, parameters, is_binary=binary)])[0]
+    return connection.execute(sql, parameters, prepare=prepare, binary=binary)
+
+
+class _OwnTrip:
+    """Statements that are collected, and sent all at once."""
+
+    def __init__(self) -> None:
+        self._messages: list[Message] = []
+        self._answers: list[_Later] = []
+
+    def execute(self, query: bytes, params: Mapping[str, Any] | None = None, *, prepare: bool | None = None) -> Said:
+        """Note a statement; return what will have the answer."""
+        self._messages.append(Message(query, params, is_prepared=bool(prepare)))
+        self._answers.append(later := _Later())
+        return later
+
+    def come_back(self, connection: OwnConnection) -> None:
+        """Send them, and hand out the answers."""
+        if self._messages:
+            for later, answer in zip(self._answers, connection.tell(self._messages), strict=True):
+                later.answer = answer
+
+
+class _Later:
+    """An answer that is there when the round trip has ended."""
+
+    __slots__ = ("answer",)
+
+    answer: Answer
+
+    @property
+    def rowcount(self) -> int:
+        return self.answer.rowcount
+
+    def fetchone(self) -> Any:
+        return self.answer.fetchone()
+
+    def fetchall(self) -> list[Any]:
+        return self.answer.fetchall()
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.answer)

@@ -9,9 +9,9 @@ from typing import Any, Final, NamedTuple
 import psycopg
 from psycopg.errors import LockNotAvailable
 
-from awa.database.pipeline import one_trip
+from awa.database.pipeline import Said, Trip, one_trip, repeat
 from awa.database.statements import statement
-from awa.engine.arrays import numbers
+from awa.engine.arrays import numbers, texts
 
 FROM_THE_START: Final = "-infinity"
 """The start of a lane that is to be read from its very beginning."""
@@ -109,20 +109,18 @@ class Body(NamedTuple):
 
 def lanes(connection: psycopg.Connection[Any], kinds: Sequence[str], queues: Sequence[str] | None = None) -> list[Lane]:
     """Return the lanes that hold (or have held) jobs of these kinds, in these queues (None: in any)."""
-    answer = connection.execute(
-        _LANES, {"queues": None if queues is None else list(queues), "kinds": list(kinds)}, prepare=True
-    )
-    return [Lane(*row) for row in answer]
+    wanted = {"queues": None if queues is None else texts(queues), "kinds": texts(kinds)}
+    return [Lane(*row) for row in repeat(connection, _LANES, wanted)]
 
 
 def ready(connection: psycopg.Connection[Any], lane_ids: Sequence[int], jobs_max: int) -> int:
     """Return how many jobs of these lanes could be claimed now; stops counting soon after `jobs_max`."""
-    row = connection.execute(_READY, {"lanes": numbers(lane_ids), "jobs_max": jobs_max}, prepare=True).fetchone()
+    row = repeat(connection, _READY, {"lanes": numbers(lane_ids), "jobs_max": jobs_max}).fetchone()
     return row[0] if row else 0
 
 
 def send_claim(
-    connection: psycopg.Connection[Any],
+    trip: Trip,
     worker: int,
     wants: Sequence[Want],
     *,
@@ -130,27 +128,17 @@ def send_claim(
     batches_max: int = 4,
     depth: int | None = None,
     ahead: int = 0,
-) -> psycopg.Cursor[Any]:
-    """Send a claim; `read_claim` reads the answer (apart, so that a pipeline can hold other statements too).
+) -> Said:
+    """Send a claim; `read_claim` reads the answer (apart, so that other statements can go with it).
 
     Takes batches in key order until they hold `budget_us` of expected work, at least one job, at most `batches_max`
     batches. `depth` is how many batches to look at; the surplus is for those that other claimers hold. `ahead`: of how
     many of the next batches to tell the lanes.
     """
-    wanted = {
-        "worker": worker,
-        "lanes": numbers(want.lane for want in wants),
-        "starts": "{" + ",".join(f'"{want.start}"' for want in wants) + "}",
-        "costs": numbers(max(want.cost_us, 1.0) for want in wants),
-        "budget": float(budget_us),
-        "depth": depth or batches_max + 16,
-        "batches_max": batches_max,
-        "ahead": ahead,
-    }
-    return connection.execute(_CLAIM, wanted, prepare=True)
+    return trip.execute(_CLAIM, _parameters(worker, wants, budget_us, batches_max, depth, ahead), prepare=True)
 
 
-def read_claim(answer: psycopg.Cursor[Any]) -> Claimed:
+def read_claim(answer: Said) -> Claimed:
     """Read the answer to `send_claim`."""
     rows = answer.fetchall()
     seen, ahead, registered, workers, since = rows[0][:5]
@@ -174,26 +162,34 @@ def claim(
     queue empty. Another claimer is done in no time; a transaction of somebody else's (a cancel that is not committed)
     may stay open for hours, and is not waited for: the answer then has no leases, and says in `seen` what it saw.
     """
-
-    def once() -> Claimed:
-        return read_claim(
-            send_claim(
-                connection, worker, wants, budget_us=budget_us, batches_max=batches_max, depth=depth, ahead=ahead
-            )
-        )
-
-    claimed = once()
+    wanted = _parameters(worker, wants, budget_us, batches_max, depth, ahead)
+    claimed = read_claim(repeat(connection, _CLAIM, wanted))
     if claimed.leases or not claimed.seen or not _await(connection, claimed.seen[0]):
         return claimed
-    return once()
+    return read_claim(repeat(connection, _CLAIM, wanted))
+
+
+def _parameters(
+    worker: int, wants: Sequence[Want], budget_us: float, batches_max: int, depth: int | None, ahead: int
+) -> dict[str, Any]:
+    return {
+        "worker": worker,
+        "lanes": numbers(want.lane for want in wants),
+        "starts": "{" + ",".join(f'"{want.start}"' for want in wants) + "}",
+        "costs": numbers(max(want.cost_us, 1.0) for want in wants),
+        "budget": float(budget_us),
+        "depth": depth or batches_max + 16,
+        "batches_max": batches_max,
+        "ahead": ahead,
+    }
 
 
 def _await(connection: psycopg.Connection[Any], batch: int) -> bool:
     """Wait until a batch is not locked; False when that takes longer than a claim does."""
     try:
-        with one_trip(connection):
-            connection.execute(_AWAIT_MS)
-            connection.execute(_AWAIT, {"batch": batch}, prepare=True)
+        with one_trip(connection) as trip:
+            trip.execute(_AWAIT_MS)
+            trip.execute(_AWAIT, {"batch": batch}, prepare=True)
     except LockNotAvailable:
         return False
     return True
@@ -201,20 +197,20 @@ def _await(connection: psycopg.Connection[Any], batch: int) -> bool:
 
 def untouched(connection: psycopg.Connection[Any], ids: Sequence[int]) -> set[int]:
     """Return those of these leased jobs that no transaction is replacing at this moment. Ask before their bodies."""
-    return {row[0] for row in connection.execute(_UNTOUCHED, {"ids": numbers(ids)}, prepare=True)}
+    return {row[0] for row in repeat(connection, _UNTOUCHED, {"ids": numbers(ids)})}
 
 
 def unstarted(connection: psycopg.Connection[Any], ids: Sequence[int]) -> set[int]:
     """Return those of these leased jobs that have an `expires_at` and have never been started."""
-    return {row[0] for row in connection.execute(_UNSTARTED, {"ids": numbers(ids)}, prepare=True)}
+    return {row[0] for row in repeat(connection, _UNSTARTED, {"ids": numbers(ids)})}
 
 
 def begin(connection: psycopg.Connection[Any], worker: int, job: int) -> None:
     """Let the next one of its line go, and a unique key that is held until the start, since a job is about to start."""
-    connection.execute(_BEGIN, {"worker": worker, "id": job}, prepare=True)
+    repeat(connection, _BEGIN, {"worker": worker, "id": job})
 
 
 def bodies(connection: psycopg.Connection[Any], ids: Sequence[int]) -> dict[int, Body]:
     """Return the bodies of claimed jobs by id."""
     wanted = {"ids": numbers(ids), "lo": min(ids), "hi": max(ids)}
-    return {row[0]: Body._make(row) for row in connection.execute(_BODIES, wanted, prepare=True).fetchall()}
+    return {row[0]: Body._make(row) for row in repeat(connection, _BODIES, wanted).fetchall()}

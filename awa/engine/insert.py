@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import msgspec
 import psycopg
 
+from awa.database.pipeline import repeat
 from awa.database.statements import statement
 from awa.engine.arrays import texts
 
@@ -79,7 +80,7 @@ class Execute(Protocol):
 
 def insert(connection: psycopg.Connection[Any], job: NewJob, *, replace: bool = False) -> Inserted:
     """Insert one job: one statement, no commit. See `parameters` for `replace`."""
-    row = connection.execute(INSERT, parameters(job, replace=replace), binary=True).fetchone()
+    row = repeat(connection, INSERT, parameters(job, replace=replace), prepare=None, binary=True).fetchone()
     assert row is not None
     return Inserted(*row)
 

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 import psycopg
 
 from awa import telemetry
+from awa.database.pipeline import repeat
 from awa.database.statements import statement
 from awa.engine.claim import FROM_THE_START
 from awa.engine.seal import BATCH_JOBS_MAX
@@ -37,8 +38,7 @@ def promote(
     `start` spares the index entries of jobs promoted before; pass `FROM_THE_START` about once a second, for jobs put
     aside meanwhile with an earlier time.
     """
-    answer = connection.execute(_PROMOTE, {"start": start, "jobs_max": jobs_max, "batch_max": batch_max}, prepare=True)
-    row = answer.fetchone()
+    row = repeat(connection, _PROMOTE, {"start": start, "jobs_max": jobs_max, "batch_max": batch_max}).fetchone()
     assert row is not None
     jobs, last, batches = row
     if jobs:

@@ -10,7 +10,7 @@ import psycopg
 from psycopg import errors as pg
 
 from awa import telemetry
-from awa.database.pipeline import one_trip
+from awa.database.pipeline import Said, Trip, one_trip
 from awa.database.statements import statement
 from awa.engine.arrays import numbers
 from awa.engine.claim import FROM_THE_START
@@ -82,11 +82,11 @@ def rescue(
 
     One transaction, and the worker is signed out with it. Harmless when repeated or when two do it at once.
     """
-    with one_trip(connection):
-        settled = send_settle(connection, worker, finished) if finished else None
-        answer = _send(connection, worker, death)
-        stopped(connection, worker)
-        connection.execute(_LEAVE_WORKER, {"worker": worker})
+    with one_trip(connection) as trip:
+        settled = send_settle(trip, worker, finished) if finished else None
+        answer = _send(trip, worker, death)
+        stopped(trip, worker)
+        trip.execute(_LEAVE_WORKER, {"worker": worker})
     accepted = read_settle(settled) if settled else set()
     rescued = _read(worker, death, answer, len(accepted))
     note_costs(connection, worker, [*finished, *_unsettled(death)], accepted | {rescued.suspect or 0}, _ends(death))
@@ -181,9 +181,9 @@ def _take_apart(connection: psycopg.Connection[Any], worker: int, death: Death) 
     stopped(connection, worker)
 
 
-def _send(connection: psycopg.Connection[Any], worker: int, death: Death) -> psycopg.Cursor[Any]:
-    connection.execute(_LOCK, {"worker": worker, "since": FROM_THE_START}, prepare=True)
-    return connection.execute(
+def _send(trip: Trip, worker: int, death: Death) -> Said:
+    trip.execute(_LOCK, {"worker": worker, "since": FROM_THE_START}, prepare=True)
+    return trip.execute(
         _RESCUE,
         {
             "worker": worker,
@@ -200,7 +200,7 @@ def _send(connection: psycopg.Connection[Any], worker: int, death: Death) -> psy
     )
 
 
-def _read(worker: int, death: Death, answer: psycopg.Cursor[Any], settled: int) -> Rescued:
+def _read(worker: int, death: Death, answer: Said, settled: int) -> Rescued:
     row = answer.fetchone()
     assert row is not None
     suspect, exhausted, returned, buried, kind, deaths = row

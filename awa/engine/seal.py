@@ -61,9 +61,9 @@ def seal(
 
     Must not run in a transaction that has inserted jobs. A ledger of another cluster (a restored dump) is resealed.
     """
-    with one_trip(connection):
-        connection.execute(_LOCK, prepare=True)
-        answer = connection.execute(
+    with one_trip(connection) as trip:
+        trip.execute(_LOCK, prepare=True)
+        answer = trip.execute(
             _SEAL, {"floor": floor, "jobs_max": jobs_max, "batch_max": batch_max, "force": force}, prepare=True
         )
     row = answer.fetchone()
@@ -87,10 +87,10 @@ def advance(connection: psycopg.Connection[Any], *, batch_max: int = BATCH_JOBS_
     """
     jobs, more = 0, True
     while more:
-        with one_trip(connection):
-            connection.execute(_LOCK, prepare=True)
-            connection.execute(_REPLACED, prepare=True)
-            answer = connection.execute(_ADVANCE, {"lines_max": LINES_MAX, "batch_max": batch_max}, prepare=True)
+        with one_trip(connection) as trip:
+            trip.execute(_LOCK, prepare=True)
+            trip.execute(_REPLACED, prepare=True)
+            answer = trip.execute(_ADVANCE, {"lines_max": LINES_MAX, "batch_max": batch_max}, prepare=True)
         row = answer.fetchone()
         assert row is not None
         headed, more = row
@@ -123,10 +123,10 @@ def reseal(connection: psycopg.Connection[Any], *, batch_max: int = BATCH_JOBS_M
 
     Reads the whole log once. A second caller waits for nobody and finds a ledger of this cluster.
     """
-    with one_trip(connection):
-        locked = connection.execute(_LOCK)
-        connection.execute("set local enable_seqscan = on")
-        answer = connection.execute(_RESEAL, {"batch_max": batch_max})
+    with one_trip(connection) as trip:
+        locked = trip.execute(_LOCK)
+        trip.execute(b"select set_config('enable_seqscan', 'on', true)")
+        answer = trip.execute(_RESEAL, {"batch_max": batch_max})
     held = locked.fetchone()
     row = answer.fetchone()
     jobs, is_done = row or (0, False)

@@ -10,9 +10,9 @@ import msgspec
 import psycopg
 
 from awa import telemetry
-from awa.database.pipeline import one_trip
+from awa.database.pipeline import Said, Trip, one_trip
 from awa.database.statements import statement
-from awa.engine.arrays import numbers
+from awa.engine.arrays import numbers, texts
 from awa.engine.claim import FROM_THE_START
 from awa.engine.insert import Execute
 from awa.job import JobState
@@ -28,24 +28,23 @@ _BURY = statement("settle/bury")
 _RELEASE = statement("settle/release")
 _COST = statement("settle/cost")
 _STOPPED = statement("settle/stopped")
+_LOCK_TIMEOUT = b"select set_config('lock_timeout', %(ms)s::int::text, true)"
 
 
 class Sent(NamedTuple):
     """A settle on its way."""
 
-    answer: psycopg.Cursor[Any]
-    buried: psycopg.Cursor[Any] | None
+    answer: Said
+    buried: Said | None
     """What became dead letters; None: no job failed."""
 
 
-def send_settle(
-    connection: psycopg.Connection[Any], worker: int, settlements: Sequence[Settlement], *, since: str = FROM_THE_START
-) -> Sent:
+def send_settle(trip: Trip, worker: int, settlements: Sequence[Settlement], *, since: str = FROM_THE_START) -> Sent:
     """Send a settle inside an open transaction; `read_settle` reads the answer. For `since` see `settle`."""
-    connection.execute(_LOCK, {"worker": worker, "since": since}, prepare=True)
-    answer = connection.execute(_SETTLE, _parameters(worker, settlements, since, within=False), prepare=True)
+    trip.execute(_LOCK, {"worker": worker, "since": since}, prepare=True)
+    answer = trip.execute(_SETTLE, _parameters(worker, settlements, since, within=False), prepare=True)
     failed = [job.job_id for job in settlements if job.state == JobState.Failed]
-    return Sent(answer, connection.execute(_BURY, {"worker": worker, "ids": numbers(failed)}) if failed else None)
+    return Sent(answer, trip.execute(_BURY, {"worker": worker, "ids": numbers(failed)}) if failed else None)
 
 
 def _parameters(worker: int, settlements: Sequence[Settlement], since: str, *, within: bool) -> dict[str, Any]:
@@ -63,7 +62,7 @@ def _parameters(worker: int, settlements: Sequence[Settlement], since: str, *, w
         "peak": numbers(peak),
         "delays": numbers(delays),
         "payload_ids": numbers(ids[i] for i in with_payload),
-        "payloads": [payloads[i].decode() for i in with_payload],
+        "payloads": texts(payloads[i].decode() for i in with_payload),
     }
 
 
@@ -90,9 +89,9 @@ def settle(
     """
     if not settlements:
         return set()
-    with one_trip(connection):
-        _limit_wait(connection, patience_ms)
-        sent = send_settle(connection, worker, settlements, since=since)
+    with one_trip(connection) as trip:
+        _limit_wait(trip, patience_ms)
+        sent = send_settle(trip, worker, settlements, since=since)
     accepted = read_settle(sent)
     note_costs(connection, worker, settlements, accepted)
     return accepted
@@ -125,13 +124,13 @@ def note_costs(
         stopped(connection, worker, [each.job_id for each in refused])
 
 
-def stopped(connection: psycopg.Connection[Any], worker: int | None, jobs: Sequence[int] | None = None) -> None:
+def stopped(trip: Trip, worker: int | None, jobs: Sequence[int] | None = None) -> None:
     """Let those go that wait, in the line of a serial queue, for a handler whose job was cancelled, or completed by it,
     while it ran: it has stopped.
 
     `jobs` of this worker; None: whatever it had. `worker` None: all that are not registered any more.
     """
-    connection.execute(_STOPPED, {"worker": worker, "ids": None if jobs is None else numbers(jobs)})
+    trip.execute(_STOPPED, {"worker": worker, "ids": None if jobs is None else numbers(jobs)})
 
 
 def release(connection: psycopg.Connection[Any], worker: int, keep: Sequence[int] = ()) -> int:
@@ -139,11 +138,11 @@ def release(connection: psycopg.Connection[Any], worker: int, keep: Sequence[int
 
     Without `keep` the worker is in no job at all.
     """
-    with one_trip(connection):
-        connection.execute(_LOCK, _all_of(worker), prepare=True)
-        answer = connection.execute(_RELEASE, {"worker": worker, "keep": numbers(keep)})
+    with one_trip(connection) as trip:
+        trip.execute(_LOCK, _all_of(worker), prepare=True)
+        answer = trip.execute(_RELEASE, {"worker": worker, "keep": numbers(keep)})
         if not keep:
-            stopped(connection, worker)
+            stopped(trip, worker)
     row = answer.fetchone()
     return row[0] if row else 0
 
@@ -175,10 +174,10 @@ def _all_of(worker: int) -> dict[str, Any]:
     return {"worker": worker, "since": FROM_THE_START}
 
 
-def _limit_wait(connection: psycopg.Connection[Any], patience_ms: int | None) -> None:
+def _limit_wait(trip: Trip, patience_ms: int | None) -> None:
     """Wait no longer for locks than this, until the end of the transaction."""
     if patience_ms is not None:
-        connection.execute(f"set local lock_timeout = {patience_ms}")
+        trip.execute(_LOCK_TIMEOUT, {"ms": patience_ms})
 
 
 # In a transaction of the application's

@@ -120,9 +120,9 @@ class Claimer:
             return self._claim(connection)
         wants = self._lanes.wants(self._pace, self._jobs_max)
         worker = self._pending.worker
-        with one_trip(connection):
-            settled = settle.send_settle(connection, worker, outstanding, since=self._pending.since)
-            answer = claim.send_claim(connection, worker, wants, **self._limits(wants))
+        with one_trip(connection) as trip:
+            settled = settle.send_settle(trip, worker, outstanding, since=self._pending.since)
+            answer = claim.send_claim(trip, worker, wants, **self._limits(wants))
         accepted = settle.read_settle(settled)
         settle.note_costs(connection, worker, outstanding, accepted)
         self._pending.settled(outstanding, accepted)

@@ -1,3 +1,3 @@
 -- How long claim/await.sql may wait: what a claimer needs, many times over. Runs
 -- before it in one transaction.
-set local lock_timeout = '50ms';
+select set_config('lock_timeout', '50ms', true);

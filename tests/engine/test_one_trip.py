@@ -1,9 +1,9 @@
-"""Several statements in one round trip and one transaction."""
+"""Several statements in one round trip and one transaction: over connections of ours, and of others."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -11,10 +11,33 @@ import pytest
 from psycopg.pq import TransactionStatus
 
 from awa.database.connections import connect
-from awa.database.pipeline import one_trip
+from awa.database.own import OwnConnection
+from awa.database.pipeline import one_trip, repeat
 from tests.engine.helpers import Connection
 
 pytestmark = pytest.mark.postgres
+
+A_NUMBER = b"select %(number)s::int"
+
+
+@pytest.fixture
+def ours(database: str) -> Iterator[Connection]:
+    with connect(database, role="ours") as connection:
+        assert type(connection) is OwnConnection
+        yield connection
+
+
+@pytest.fixture(params=["ours", "theirs", "pooled"])
+def connection(request: pytest.FixtureRequest, database: str) -> Iterator[Connection]:
+    """One of ours, one that somebody else has made, one of ours where nothing can be prepared."""
+    if request.param == "theirs":
+        with psycopg.connect(database, autocommit=True) as theirs:
+            yield theirs
+        return
+    with connect(database, role="ours") as connection:
+        if request.param == "pooled":
+            connection.prepare_threshold = None
+        yield connection
 
 
 def waits(connection: psycopg.Connection[object], tmp_path: Path, do: Callable[[], object]) -> int:
@@ -29,76 +52,131 @@ def waits(connection: psycopg.Connection[object], tmp_path: Path, do: Callable[[
 
 
 def two(connection: psycopg.Connection[object]) -> list[object]:
-    with one_trip(connection):
-        answers = [connection.execute("select %s", [number]) for number in (1, 2)]
+    with one_trip(connection) as trip:
+        answers = [trip.execute(A_NUMBER, {"number": number}, prepare=True) for number in (1, 2)]
     return [answer.fetchone() for answer in answers]
 
 
-def test_it_is_one_trip(db: Connection, tmp_path: Path) -> None:
-    assert waits(db, tmp_path, lambda: db.execute("select 1")) == 1
-    assert two(db) == [(1,), (2,)]
-    assert waits(db, tmp_path, lambda: two(db)) == 1
+def test_it_is_one_trip(connection: Connection, tmp_path: Path) -> None:
+    assert waits(connection, tmp_path, lambda: connection.execute("select 1")) == 1
+    assert waits(connection, tmp_path, lambda: two(connection)) == 1
+    assert two(connection) == [(1,), (2,)]
+    assert waits(connection, tmp_path, lambda: two(connection)) == 1
 
 
-def test_it_is_one_transaction(db: Connection) -> None:
-    with one_trip(db):
-        answers = [db.execute("select pg_current_xact_id(), current_setting('transaction_isolation')") for _ in "ab"]
+def test_nothing_to_say_is_said_to_nobody(ours: Connection, tmp_path: Path) -> None:
+    def nothing() -> None:
+        with one_trip(ours):
+            pass
+
+    assert waits(ours, tmp_path, nothing) == 0
+
+
+def test_it_is_one_transaction(connection: Connection) -> None:
+    with one_trip(connection) as trip:
+        answers = [trip.execute(b"select pg_current_xact_id(), current_setting('transaction_isolation')") for _ in "ab"]
     assert answers[0].fetchone() == (again := answers[1].fetchone())
     assert again is not None
     assert again[1] == "read committed"
 
 
-def test_each_statement_sees_what_others_have_committed_meanwhile(db: Connection, database: str) -> None:
+def test_of_its_own_whatever_transactions_of_the_session_are_like(database: str, db: Connection) -> None:
+    db.execute(
+        "do $$ begin execute format('alter database %I set default_transaction_isolation = serializable', "
+        "current_database()); end $$"
+    )
+    with connect(database, role="ours") as ours:
+        test_it_is_one_transaction(ours)
+
+
+def test_each_statement_sees_what_others_have_committed_meanwhile(connection: Connection, db: Connection) -> None:
     db.execute("create table seen (id int)")
-    with connect(database, role="other") as other:
-        with one_trip(db):
-            assert db.execute("select * from seen").fetchall() == []  # so that it has its snapshot
-            other.execute("insert into seen values (1)")
-            after = db.execute("select * from seen")
-        assert after.fetchall() == [(1,)]
+    db.execute("select pg_advisory_lock(7)")
+    db.execute(
+        "create function wait_and_see() returns bigint language plpgsql volatile as "
+        "$$ declare n bigint; begin perform pg_advisory_xact_lock(7); return 0; end $$"
+    )
+    with psycopg.connect(db.info.dsn, autocommit=True, password=db.info.password) as watcher:
+
+        def let_go() -> None:
+            while not watcher.execute("select 1 from pg_locks where locktype = 'advisory' and not granted").fetchone():
+                pass
+            db.execute("insert into seen values (1)")
+            db.execute("select pg_advisory_unlock(7)")
+
+        from threading import Thread
+
+        thread = Thread(target=let_go)
+        thread.start()
+        with one_trip(connection) as trip:
+            first = trip.execute(b"select count(*) from seen")
+            trip.execute(b"select wait_and_see()")
+            after = trip.execute(b"select count(*) from seen")
+        thread.join()
+    assert first.fetchone() == (0,)
+    assert after.fetchone() == (1,)
 
 
+@pytest.mark.parametrize("prepare", [True, None])
 @pytest.mark.parametrize("statement", ["select 1 / 0", "select nothing"])
-def test_what_the_server_refuses_undoes_all_of_it(db: Connection, statement: str) -> None:
-    db.execute("create temporary table kept (id int)")
+def test_what_the_server_refuses_undoes_all_of_it(connection: Connection, statement: str, prepare: bool | None) -> None:
+    connection.execute("create temporary table kept (id int)")
 
     def refused() -> None:
-        with one_trip(db):
-            db.execute("insert into kept values (1)")
-            db.execute(statement.encode())
-            db.execute("insert into kept values (2)")
+        with one_trip(connection) as trip:
+            trip.execute(b"insert into kept values (1)", prepare=prepare)
+            trip.execute(statement.encode(), prepare=prepare)
+            trip.execute(b"insert into kept values (2)", prepare=prepare)
 
     for _ in range(7):  # as often as makes the driver prepare it
         with pytest.raises(psycopg.errors.ProgrammingError if "nothing" in statement else psycopg.DataError):
             refused()
-        assert db.info.transaction_status == TransactionStatus.IDLE
-    assert db.execute("select * from kept").fetchall() == []
-    assert two(db) == [(1,), (2,)]
+        assert connection.info.transaction_status == TransactionStatus.IDLE
+    assert connection.execute("select * from kept").fetchall() == []
+    assert two(connection) == [(1,), (2,)]
 
 
 @pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt])
-def test_so_does_an_exception_in_the_block(db: Connection, error: type[BaseException]) -> None:
-    db.execute("create temporary table kept (id int)")
+def test_so_does_an_exception_in_the_block(connection: Connection, error: type[BaseException]) -> None:
+    connection.execute("create temporary table kept (id int)")
 
     def interrupted() -> None:
-        with one_trip(db):
-            db.execute("insert into kept values (1)")
+        with one_trip(connection) as trip:
+            trip.execute(b"insert into kept values (1)")
             raise error
 
     with pytest.raises(error):
         interrupted()
-    assert db.info.transaction_status == TransactionStatus.IDLE
-    assert db.execute("select * from kept").fetchall() == []
+    assert connection.info.transaction_status == TransactionStatus.IDLE
+    assert connection.execute("select * from kept").fetchall() == []
 
 
-def test_a_connection_that_is_lost_says_so(db: Connection) -> None:
+def test_what_fails_as_it_is_committed_is_an_error(connection: Connection) -> None:
+    connection.execute("create temporary table kept (id int primary key deferrable initially deferred)")
+
+    def twice() -> None:
+        with one_trip(connection) as trip:
+            trip.execute(b"insert into kept values (1)")
+            trip.execute(b"insert into kept values (1)")
+
+    for _ in range(2):
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            twice()
+        assert connection.execute("select * from kept").fetchall() == []
+        assert two(connection) == [(1,), (2,)]
+
+
+def test_a_connection_that_is_lost_says_so(connection: Connection) -> None:
     def lost() -> None:
-        with one_trip(db):
-            db.execute("select pg_terminate_backend(pg_backend_pid())")
+        with one_trip(connection) as trip:
+            trip.execute(b"select pg_terminate_backend(pg_backend_pid())")
+            trip.execute(b"select 1")
 
     with pytest.raises(psycopg.OperationalError):
         lost()
-    assert db.closed
+    assert connection.closed
+    with pytest.raises(psycopg.OperationalError):
+        two(connection)
 
 
 @pytest.mark.parametrize("autocommit", [False, True])
@@ -106,8 +184,8 @@ def test_in_a_transaction_of_the_callers_it_is_refused(database: str, db: Connec
     db.execute("create table kept (id int)")
     with psycopg.connect(database, autocommit=autocommit) as callers:
         callers.execute("begin" if autocommit else "select 1")
-        with pytest.raises(psycopg.ProgrammingError, match="INTRANS"), one_trip(callers):
-            callers.execute("insert into kept values (1)")
+        with pytest.raises(psycopg.ProgrammingError, match="INTRANS"), one_trip(callers) as trip:
+            trip.execute(b"insert into kept values (1)")
         assert callers.info.transaction_status == TransactionStatus.INTRANS
         callers.rollback()
     assert db.execute("select * from kept").fetchall() == []
@@ -116,7 +194,84 @@ def test_in_a_transaction_of_the_callers_it_is_refused(database: str, db: Connec
 def test_where_transactions_begin_by_themselves_it_is_one_of_its_own(database: str, db: Connection) -> None:
     db.execute("create table kept (id int)")
     with psycopg.connect(database) as callers:
-        with one_trip(callers):
-            callers.execute("insert into kept values (1)")
+        with one_trip(callers) as trip:
+            trip.execute(b"insert into kept values (1)")
         assert callers.info.transaction_status == TransactionStatus.IDLE
         assert db.execute("select * from kept").fetchall() == [(1,)]
+
+
+# ---------------------------------------------------------------- statements that are repeated
+
+
+def test_a_repeated_statement_is_sent_once_and_then_by_its_name(ours: Connection, tmp_path: Path) -> None:
+    for number in range(3):
+        assert repeat(ours, A_NUMBER, {"number": number}).fetchall() == [(number,)]
+    assert ours.execute("select statement from pg_prepared_statements").fetchall() == [("select $1::int",)]
+    assert waits(ours, tmp_path, lambda: repeat(ours, A_NUMBER, {"number": 3})) == 1
+
+
+def test_values_arrive_as_they_were(connection: Connection) -> None:
+    sql = (
+        b"select %(text)s::text, %(whole)s::bigint, %(part)s::float8, %(yes)s::bool, %(none)s::text is null, 7 %% 4, "
+        b"%(text)s::text"
+    )
+    given = {"text": "ā \\ ' \" $1 %s \U0001f30a", "whole": -(2**63), "part": 0.1, "yes": False, "none": None}
+    expected = (given["text"], -(2**63), 0.1, False, True, 3, given["text"])
+    assert repeat(connection, sql, given).fetchone() == expected
+    assert repeat(connection, sql, given, binary=True).fetchone() == expected
+
+
+def test_a_text_with_a_nul_is_refused_and_not_cut_off(connection: Connection) -> None:
+    with pytest.raises(psycopg.DataError, match="NUL"):
+        repeat(connection, b"select %(text)s::text", {"text": "a\0b"})
+    assert two(connection) == [(1,), (2,)]
+
+
+def test_a_parameter_of_another_type_is_a_mistake_of_ours(ours: Connection) -> None:
+    with pytest.raises(TypeError, match="number is of type list"):
+        repeat(ours, A_NUMBER, {"number": [1]})
+    assert two(ours) == [(1,), (2,)]
+
+
+def test_an_answer_says_how_many_rows_there_were(connection: Connection) -> None:
+    connection.execute("create temporary table kept (id int)")
+    added = repeat(connection, b"insert into kept select generate_series(1, %(number)s::int)", {"number": 3})
+    assert added.rowcount == 3
+    found = repeat(connection, b"select id from kept where id > %(number)s order by id", {"number": 1})
+    assert (found.rowcount, found.fetchone(), list(found), found.fetchone()) == (2, (2,), [(3,)], None)
+
+
+def test_whoever_deallocates_what_we_have_prepared_does_no_harm(ours: Connection) -> None:
+    """A client lends its connections to transactions of the application's."""
+    for said in ("deallocate all", "discard all"):
+        assert two(ours) == [(1,), (2,)]
+        assert repeat(ours, b"select %(number)s::int + 1", {"number": 1}).fetchone() == (2,)
+        ours.execute(said)
+        assert repeat(ours, b"select %(number)s::int + 1", {"number": 1}).fetchone() == (2,)
+        assert two(ours) == [(1,), (2,)]
+
+
+def test_texts_are_right_in_whatever_encoding_the_session_has(ours: Connection) -> None:
+    for encoding in ("latin1", "utf8"):
+        ours.execute(f"set client_encoding = {encoding}")
+        for _ in range(2):
+            assert repeat(ours, b"select %(text)s::text, length(%(text)s::text)", {"text": "é"}).fetchone() == ("é", 1)
+
+
+def test_in_a_transaction_it_is_a_part_of_that(ours: Connection) -> None:
+    ours.execute("create temporary table kept (id int)")
+    insert = b"insert into kept values (%(number)s)"
+    repeat(ours, insert, {"number": 1})
+    with ours.transaction(force_rollback=True):
+        repeat(ours, insert, {"number": 2})
+    assert ours.execute("select id from kept").fetchall() == [(1,)]
+
+
+def test_notifications_that_come_with_an_answer_are_kept(ours: Connection) -> None:
+    """The waker listens on a connection over which it also seals."""
+    ours.execute("listen x")
+    with one_trip(ours) as trip:
+        trip.execute(b"select pg_notify('x', 'a')")
+        trip.execute(A_NUMBER, {"number": 1}, prepare=True)
+    repeat(ours, b"select pg_notify('x', %(text)s)", {"text": "b"})
+    assert [notify.payload for notify in ours.notifies(timeout=0)] == ["a", "b"]

@@ -250,9 +250,10 @@ def test_a_settle_with_a_claim_behind_it_is_one_transaction(db: Connection, work
     """What a worker does all day: the last lease is settled and the next one claimed, or neither."""
     ids = leased(db, worker, 5)
     waiting = add_sealed(db, 5)
-    with one_trip(db):
-        settled = send_settle(db, worker, outcomes(ids))
-        claimed = send_claim(db, worker, wants(db), budget_us=1e9)
+    wanted = wants(db)
+    with one_trip(db) as trip:
+        settled = send_settle(trip, worker, outcomes(ids))
+        claimed = send_claim(trip, worker, wanted, budget_us=1e9)
     assert read_settle(settled) == set(ids)
     assert ids_of(read_claim(claimed)) == waiting
 
@@ -261,10 +262,10 @@ def test_a_follow_up_job_commits_with_its_settle_or_not_at_all(db: Connection, w
     (job,) = leased(db, worker, 1)
 
     def settle_follow_up_and_fail() -> None:
-        with one_trip(db):
-            send_settle(db, worker, outcomes([job]))
-            db.execute("insert into awa.job_log (kind) values ('next')")
-            db.execute("select 1 / 0")
+        with one_trip(db) as trip:
+            send_settle(trip, worker, outcomes([job]))
+            trip.execute(b"insert into awa.job_log (kind) values ('next')")
+            trip.execute(b"select 1 / 0")
 
     with pytest.raises(psycopg.errors.DivisionByZero):
         settle_follow_up_and_fail()

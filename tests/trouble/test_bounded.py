@@ -11,6 +11,7 @@ import pytest
 from awa.database.bounded import BoundedConnection, NoAnswer, patience
 from awa.database.connections import connect
 from awa.database.errors import TROUBLE
+from awa.database.own import OwnConnection
 from awa.database.pipeline import one_trip
 from tests.fixtures.tcpproxy import TcpProxy
 from tests.fixtures.waiting import until
@@ -46,8 +47,8 @@ def test_nor_in_the_middle_of_a_pipelined_transaction(
     proxy: TcpProxy, bounded: psycopg.Connection[object], direction: str
 ) -> None:
     def pipelined() -> None:
-        with one_trip(bounded):
-            bounded.execute("select 1")
+        with one_trip(bounded) as trip:
+            trip.execute(b"select 1")
             proxy.stall(direction)  # type: ignore[arg-type]
 
     with pytest.raises(NoAnswer):
@@ -113,7 +114,7 @@ def test_with_patience_it_takes_longer(
 
 def test_who_asks_for_no_limit_has_none(database: str) -> None:
     with connect(database, role="unbounded") as connection:
-        assert type(connection) is psycopg.Connection
+        assert type(connection) is OwnConnection
 
 
 @pytest.fixture

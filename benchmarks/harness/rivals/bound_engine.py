@@ -74,11 +74,9 @@ class _Loop:
     def _settle_and_claim(self) -> Claimed:
         wants = [Want(lane, start, 1.0) for lane, start in self._starts.items()]
         done, self._done = self._done, []
-        with one_trip(self._connection):
-            settled = settle.send_settle(self._connection, self._worker, done) if done else None
-            answer = claim.send_claim(
-                self._connection, self._worker, wants, budget_us=LEASE_JOBS_MAX, batches_max=BATCHES_MAX
-            )
+        with one_trip(self._connection) as trip:
+            settled = settle.send_settle(trip, self._worker, done) if done else None
+            answer = claim.send_claim(trip, self._worker, wants, budget_us=LEASE_JOBS_MAX, batches_max=BATCHES_MAX)
         if settled:
             settle.read_settle(settled)
         return claim.read_claim(answer)
