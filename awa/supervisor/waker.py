@@ -104,18 +104,22 @@ class Waker(Service):
         """Wake one idle worker per job there is to claim; return how many."""
         sealed = seal.seal(connection, self._floor)
         self._floor = sealed.floor
-        jobs = self._ours(sealed)
-        if sealed.jobs > jobs or monotonic() >= self._lanes_until:
+        # What has just been sealed is not asked for once more: its first job would wait for the answer.
+        ours = self._ours(sealed)
+        woken = self._ring(idle, ours)
+        if sealed.jobs > ours or monotonic() >= self._lanes_until:
             self._lanes_until = monotonic() + LANES_FOR_S
             self._lanes = {lane.id for lane in claim.lanes(connection, self._node.kinds, self._node.queues)}
-            jobs = self._ours(sealed)
-        if not self._lanes:
-            return 0
-        # What has just been sealed is not asked for once more: its first job would wait for the answer.
-        jobs = jobs or claim.ready(connection, list(self._lanes), len(idle))
+            woken += self._ring(idle[woken:], max(0, self._ours(sealed) - woken))
+        if woken or not self._lanes:
+            return woken
+        return self._ring(idle, claim.ready(connection, list(self._lanes), len(idle)))
+
+    def _ring(self, idle: list[int], jobs: int) -> int:
+        """Wake an idle worker for each of some jobs; return how many."""
         for slot in idle[:jobs]:
             self._node.wakes.wake(slot)
-        return min(jobs, len(idle))
+        return len(idle[:jobs])
 
     def _ours(self, sealed: Sealed) -> int:
         """Return how many jobs of lanes that are known to be ours a seal has made ready."""
