@@ -44,6 +44,8 @@ class Board:
             Slot(index, self._view[start : start + FIXED_BYTES + journal_bytes])
             for index, start in enumerate(range(_PAGE, _PAGE + slots * stride, stride))
         )
+        for slot in self.slots:
+            slot.neighbours = self.slots
 
     @classmethod
     def create(cls, slots: int, journal_bytes: int = JOURNAL_BYTES) -> Board:

@@ -9,6 +9,7 @@ mixture and look again.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from enum import IntEnum, IntFlag
 from struct import Struct
 from typing import NamedTuple
@@ -21,7 +22,7 @@ from awa.processes.journal import LOW_BITS, LOW_MASK, JournalReader, JournalWrit
 PID, WORKER_ID, STATE, BEAT, LEASE, LEASE_SIZE, EXPECTED, TURN, POSITION, JOB_ID, ATTEMPT, JOB_STARTED, JOURNAL = range(
     13
 )
-DEADLINE, GRACE, FLAGS, CPU = range(13, 17)
+DEADLINE, GRACE, FLAGS, CPU, SEALED = range(13, 18)
 # The supervisor's cells, on cache lines of their own: a store there must not slow the worker's next one
 STOP, CANCEL, LIMIT, FRONT, SETTLED, INTERRUPT = range(32, 38)
 
@@ -136,7 +137,10 @@ class _Cell:
 class Slot:
     """One worker's place. The worker calls `occupy` to `is_cancelled`, the supervisor the rest."""
 
-    __slots__ = ("_journal_bytes", "_label", "_label_text", "cells", "index", "journal")
+    __slots__ = ("_journal_bytes", "_label", "_label_text", "cells", "index", "journal", "neighbours")
+
+    neighbours: Sequence[Slot]
+    """All slots of the board, this one included."""
 
     pid = _Cell(PID)
     worker_id = _Cell(WORKER_ID)
@@ -162,6 +166,7 @@ class Slot:
         self._label_text: str | None = None
         self._journal_bytes = memory[FIXED_BYTES:]
         self.journal = JournalReader(self._journal_bytes, self.cells, JOURNAL, SETTLED)
+        self.neighbours = (self,)
 
     # The worker's side
 
@@ -225,6 +230,14 @@ class Slot:
         """Why the supervisor interrupts the running job; NONE when it does not, or meant an earlier one."""
         word = self.cells[INTERRUPT]
         return Interrupt(word & 3) if word >> 2 == self.cells[TURN] else Interrupt.NONE
+
+    def note_seal(self, now_us: int) -> None:
+        """Tell the other workers that this one is about to seal."""
+        self.cells[SEALED] = now_us
+
+    def last_seal_us(self) -> int:
+        """When one of the workers last began to seal, monotonic clock; 0: none has."""
+        return max(slot.cells[SEALED] for slot in self.neighbours)
 
     @property
     def turn(self) -> int:

@@ -20,7 +20,8 @@ from awa.worker.pace import LEASE_JOBS_MAX, Pace
 from awa.worker.pending import Pending
 
 SEAL_EVERY_US: Final = 200_000
-"""A busy worker seals at least this often, even when claims come back full: an urgent job may be among the unsealed."""
+"""Busy workers seal at least this often, one for all of their node, even when claims come back full: an urgent job may
+be among the unsealed."""
 DOUBT_S: Final = 300.0
 """After a connection broke, a claim sent over it may still come to the server's ears. So look out for leases we know
 nothing of, and hand them back: for as long as this at every claim …"""
@@ -42,7 +43,6 @@ class Claimer:
         self._pending = pending
         self._jobs_max = LEASE_JOBS_MAX
         self._floor = 0
-        self._sealed_us = 0
         self._is_busy = False
         self._doubtful_until = 0.0
         self._look_at = inf
@@ -90,7 +90,7 @@ class Claimer:
             self._pending.settle(connection)
             self._seal(connection)
         # Not after a rest: whoever woke this worker has just sealed.
-        if self._is_busy and monotonic_us() - self._sealed_us > SEAL_EVERY_US:
+        if self._is_busy and monotonic_us() - self._slot.last_seal_us() > SEAL_EVERY_US:
             self._seal(connection)
         if self._lanes.are_stale:
             self._lanes.refresh(connection)
@@ -146,7 +146,7 @@ class Claimer:
 
     def _seal(self, connection: psycopg.Connection[Any]) -> Sealed:
         """Seal one step."""
-        self._sealed_us = monotonic_us()
+        self._slot.note_seal(monotonic_us())
         sealed = seal.seal(connection, self._floor)
         self._floor = sealed.floor
         return sealed
