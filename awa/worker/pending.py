@@ -16,12 +16,15 @@ from awa.processes.journal import JournalWriter
 
 AGE_MAX_US: Final = 10_000
 """A finished job is settled about this much later at the most, microseconds …"""
-COST_RATIO: Final = 100
-"""… or a hundred times what a settle takes, if that is more: settling then costs at most some 1 % of the time …"""
+COST_RATIO: Final = 200
+"""… or two hundred times what a settle takes, if that is more: settling then costs at most 0.5 % of the time …"""
 AWAITED_RATIO: Final = 30
 """… or thirty times, where another job may be waiting for it …"""
 AGE_LONG_US: Final = 400_000
 """… but no later than this, however long settles take."""
+END_PART: Final = 1 / 8
+"""A lease that is to end within this part of the wait is settled at its end, with the next claim: a lease and the wait
+for its settle may be of the same length, and two settles would come close together."""
 HELPED_FROM_US: Final = 40_000
 """In a job that takes less, the supervisor settles nothing for its worker: it waits for 50 ms, by another clock."""
 HELP_NOTED_US: Final = 30_000
@@ -43,6 +46,7 @@ class Pending:
         self._may_be_helped = False
         """Whether a job of this lease that needs no settling has taken so long that the supervisor may have helped."""
         self._due_us = 0.0
+        self._slack_us: float = AGE_MAX_US
         self._settle_us = 1_000.0
 
     def add(self, settlement: Settlement, now_us: int, *, in_doubt: bool = False, is_awaited: bool = False) -> bool:
@@ -55,8 +59,9 @@ class Pending:
             self._in_doubt.add(settlement.job_id)
         if is_awaited or not self.jobs:
             ratio = AWAITED_RATIO if is_awaited else COST_RATIO
-            due_us = now_us + min(AGE_LONG_US, max(AGE_MAX_US, ratio * self._settle_us))
-            self._due_us = min(due_us, self._due_us) if self.jobs else due_us
+            wait_us = min(AGE_LONG_US, max(AGE_MAX_US, ratio * self._settle_us))
+            self._due_us = min(now_us + wait_us, self._due_us) if self.jobs else now_us + wait_us
+            self._slack_us = AGE_MAX_US if is_awaited else max(AGE_MAX_US, wait_us * END_PART)
         self.jobs.append(settlement)
         return self._journal.append(settlement)
 
@@ -79,7 +84,7 @@ class Pending:
         """
         if not self.jobs or now_us + next_job_us <= self._due_us:
             return False
-        return rest_us > AGE_MAX_US or now_us > self._due_us + AGE_MAX_US
+        return rest_us > self._slack_us or now_us > self._due_us + self._slack_us
 
     def outstanding(self) -> list[Settlement]:
         """Return what has not been settled, neither by this worker nor by the supervisor on its behalf."""

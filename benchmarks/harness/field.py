@@ -165,27 +165,34 @@ class Field:
         with self.workers(contender, processes=processes, burn_ns=burn_ns, variant=variant):
             overhead = self._overhead(contender, jobs, burn_ns / 1e9) if burn_ns else None
             ended = self.await_all(contender, jobs)
-            overhead_at_end = None if overhead is None else overhead()
         after = counters(self._admin, contender.dsn)
-        return Drained(self.rate(jobs, ended), after.since(before), jobs, self.marks.starts(jobs), overhead_at_end)
+        return Drained(self.rate(jobs, ended), after.since(before), jobs, self.marks.starts(jobs), overhead)
 
-    def _overhead(self, contender: Contender, jobs: int, job_s: float) -> Callable[[], float | None]:
-        """Wait for the end of the warm-up; return what returns, at the end, the overhead since then."""
-        deadline = time.monotonic() + STALL_S  # who stalls is found out by `await_all`
-        while (done := self.marks.done(jobs)) < jobs * WARM_UP and time.monotonic() < deadline:
-            time.sleep(0.005)
+    def _overhead(self, contender: Contender, jobs: int, job_s: float) -> float | None:
+        """Return the overhead from the end of the warm-up until nearly all jobs have run: while all workers are busy.
+        None where the kernel does not tell."""
         row = self._admin.execute("select pg_backend_pid()").fetchone()
         try:
             roots = {contender.pid, parent(row[0] if row else 0)}
         except OSError:
-            return lambda: None
-        before = used_s(roots)
+            return None
+        used, done = [], []
+        for part in (WARM_UP, NEARLY):
+            self._await_part(jobs, part)
+            used.append(used_s(roots))
+            done.append(self.marks.done(jobs))
+        if used[0] is None or used[1] is None or done[0] == done[1]:
+            return None
+        return (used[1] - used[0]) / ((done[1] - done[0]) * job_s) - 1
 
-        def since() -> float | None:
-            after = used_s(roots)
-            return None if before is None or after is None else (after - before) / ((jobs - done) * job_s) - 1
-
-        return since
+    def _await_part(self, jobs: int, part: float) -> None:
+        """Wait until this part of the jobs has run, or none has for long: who stalls is found out by `await_all`."""
+        done, moved = 0, time.monotonic()
+        while done < jobs * part and time.monotonic() - moved < STALL_S:
+            time.sleep(LOOK_S)
+            now = self.marks.done(jobs)
+            if now > done:
+                done, moved = now, time.monotonic()
 
     @contextmanager
     def workers(

@@ -11,7 +11,7 @@ from awa import telemetry
 from awa.job import JobState
 from awa.outcome import Settlement
 from awa.processes.board import Board
-from awa.worker.pending import AGE_LONG_US, AGE_MAX_US, AWAITED_RATIO, COST_RATIO, Pending
+from awa.worker.pending import AGE_LONG_US, AGE_MAX_US, AWAITED_RATIO, COST_RATIO, END_PART, Pending
 
 LONG_US = 60_000
 
@@ -101,10 +101,21 @@ def test_one_that_is_awaited_has_those_before_it_settled_sooner(board: Board) ->
     assert pending.is_due(20_001 + AWAITED_RATIO * 1_000, 0, 1e6)
 
 
-def test_a_lease_about_to_end_is_left_to_the_next_claim_unless_it_does_not_end(board: Board) -> None:
-    pending = pending_since(board, 1_000)
-    due_us = COST_RATIO * 1_000
-    assert not pending.is_due(due_us + AGE_MAX_US, 0, 5_000.0)
-    assert pending.is_due(due_us + AGE_MAX_US + 1, 0, 5_000.0)
+@pytest.mark.parametrize(
+    ("settle_us", "is_awaited", "due_us", "slack_us"),
+    [
+        (10, False, AGE_MAX_US, AGE_MAX_US),
+        (1_000, False, COST_RATIO * 1_000, COST_RATIO * 1_000 * END_PART),
+        (1_000, True, AWAITED_RATIO * 1_000, AGE_MAX_US),
+    ],
+)
+def test_a_lease_about_to_end_is_left_to_the_next_claim_unless_it_does_not_end(
+    board: Board, settle_us: float, is_awaited: bool, due_us: int, slack_us: float
+) -> None:
+    pending = pending_since(board, settle_us, is_awaited=is_awaited)
+    late_us = due_us + int(slack_us)
+    assert not pending.is_due(late_us, 0, slack_us)
+    assert pending.is_due(late_us, 0, slack_us + 1)
+    assert pending.is_due(late_us + 1, 0, slack_us)
     pending.settled(pending.outstanding(), {1})
     assert not pending.is_due(10 * due_us, 0, 1e6)
