@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
+from math import ceil
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -25,9 +26,12 @@ CHUNK_JOBS: Final = 25_000
 nothing to do for some milliseconds."""
 FIRST_JOBS: Final = 5_000
 """Where it reads ahead it begins with so many, for which the server waits …"""
-READ_JOBS: Final = 750
-PIECE_JOBS: Final = 500
-"""… and reads three while it sends two, which the server takes about as long for, so that chunks grow."""
+GROWTH: Final = 1.5
+"""… and reads three while it sends two, so that chunks grow until they are as long as they may be. Reading is spread
+over all of the sending: where the client has read its fill early, it waits for the server, after the server has waited
+for it."""
+PIECE_JOBS: Final = 250
+"""Jobs that are sent at a time, and some read in between: about as much as fits between client and server."""
 ALONE_JOBS: Final = 10_000
 """Jobs in a chunk where nothing is read ahead: while they are encoded, an event loop stands still."""
 KEYED_JOBS: Final = 100_000
@@ -141,24 +145,28 @@ class Chunks:
         self._chunk, self._jobs_max, self._size = [], CHUNK_JOBS, 0
         return chunk
 
-    def read(self) -> None:
-        """Read a few jobs of the next chunk, if it is not full. What that raises is kept for `take`."""
+    def read(self, jobs: int) -> None:
+        """Read so many jobs of the next chunk, if it is not full. What that raises is kept for `take`."""
         if self._error is None:
             try:
-                self._read(READ_JOBS)
+                self._read(jobs)
             except Exception as error:  # noqa: BLE001 - whatever it is, `take` raises it
                 self._error = error
 
     def _read(self, jobs: int) -> None:
-        jobs += len(self._chunk)
-        while self._size < CHUNK_BYTES and len(self._chunk) < min(jobs, self._jobs_max):
-            job = next(self._jobs, None)
-            if job is None:
-                return
-            self._chunk.append(job)
-            self._size += len(job[0])
-            if job[2] is not None:
-                self._jobs_max = KEYED_JOBS
+        chunk, size = self._chunk, self._size
+        if size >= CHUNK_BYTES:
+            return
+        try:
+            for job in islice(self._jobs, min(jobs, self._jobs_max - len(chunk))):
+                chunk.append(job)
+                size += len(job[0])
+                if job[2] is not None:
+                    self._jobs_max = KEYED_JOBS
+                if size >= CHUNK_BYTES:
+                    break
+        finally:
+            self._size = size
 
 
 def _may_copy(connection: psycopg.Connection[Any]) -> bool:
@@ -179,12 +187,13 @@ def _copy(bulk: Bulk, connection: psycopg.Connection[Any], chunk: list[NewJob], 
                 row = connection.execute(_HOLDER, {"key": unique.key}).fetchone()
                 bulk.conflict = Conflict(len(bulk.ids) + at, None if row is None or row[0] in ids else row[0])
     remaining = rows(ids, chunk, taken[1])
+    read_jobs = ceil(PIECE_JOBS * min(GROWTH, CHUNK_JOBS / len(chunk)))
     with _in_utf8(connection), connection.cursor().copy(_COPY) as copy:
         copy.write(BEGIN)
         while piece := b"".join(islice(remaining, PIECE_JOBS)):
             copy.write(piece)
             if following is not None:
-                following.read()
+                following.read(read_jobs)
         copy.write(END)
     bulk.ids += ids
 
