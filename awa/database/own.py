@@ -8,7 +8,7 @@ time; and what a worker does between two jobs runs on cold caches, many times sl
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -98,14 +98,28 @@ class OwnConnection(psycopg.Connection[Any]):
             self._names.clear()
             return self._tell(messages)
 
+    def tell_and_do(self, message: Message, do: Callable[[], None]) -> Answer:
+        """Send one statement, do something else while the server works on it, and return its answer.
+
+        Also in a transaction. What is done must not use this connection.
+        """
+        text, values = _written(message)
+        self.pgconn.send_query_params(text, values, result_format=message.is_binary)
+        self.pgconn.flush()
+        return self._answer(do)
+
     def _repeat(self, message: Message, name: bytes) -> Answer:
         """Send one statement that is prepared already: without a pipeline, which would be more to send and to read."""
         pgconn = self.pgconn
         pgconn.send_query_prepared(name, _written(message)[1], result_format=message.is_binary)
+        return self._answer()
+
+    def _answer(self, do: Callable[[], None] = lambda: None) -> Answer:
         try:
-            results = _checked(self.wait(execute(pgconn)))
+            do()
+            results = _checked(self.wait(execute(self.pgconn)))
         except BaseException:
-            pgconn.finish()
+            self.pgconn.finish()
             raise
         answer = Answer(next(results), Transformer(self))
         _refuse_more(results)

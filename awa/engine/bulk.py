@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from math import ceil
 from typing import Any, Final, NamedTuple
@@ -16,6 +17,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import psycopg
 
+from awa.database.own import Message, OwnConnection
 from awa.database.statements import statement
 from awa.engine.arrays import byte_strings, numbers
 from awa.engine.insert import Execute, NewJob, wake
@@ -30,6 +32,8 @@ GROWTH: Final = 1.5
 """… and reads three while it sends two, so that chunks grow until they are as long as they may be. Reading is spread
 over all of the sending: where the client has read its fill early, it waits for the server, after the server has waited
 for it."""
+READ_MEANWHILE: Final = 0.125
+"""While the server takes ids for the jobs of a chunk, this part of their number is read."""
 PIECE_JOBS: Final = 250
 """Jobs that are sent at a time, and some read in between: about as much as fits between client and server."""
 ALONE_JOBS: Final = 10_000
@@ -175,9 +179,7 @@ def _may_copy(connection: psycopg.Connection[Any]) -> bool:
 
 
 def _copy(bulk: Bulk, connection: psycopg.Connection[Any], chunk: list[NewJob], following: Chunks | None) -> None:
-    taken = connection.execute(_TAKE_IDS, {"jobs": len(chunk)}, binary=True).fetchone()
-    assert taken is not None
-    ids: list[int | None] = taken[0]
+    ids, now = _take_ids(connection, len(chunk), following)
     keyed = [at for at, job in enumerate(chunk) if job.unique is not None]
     if keyed:
         for at in _duplicates(connection, chunk, ids, keyed):
@@ -186,8 +188,8 @@ def _copy(bulk: Bulk, connection: psycopg.Connection[Any], chunk: list[NewJob], 
             if unique is not None and unique.is_required and bulk.conflict is None:
                 row = connection.execute(_HOLDER, {"key": unique.key}).fetchone()
                 bulk.conflict = Conflict(len(bulk.ids) + at, None if row is None or row[0] in ids else row[0])
-    remaining = rows(ids, chunk, taken[1])
-    read_jobs = ceil(PIECE_JOBS * min(GROWTH, CHUNK_JOBS / len(chunk)))
+    remaining = rows(ids, chunk, now)
+    read_jobs = ceil(PIECE_JOBS * (min(GROWTH, CHUNK_JOBS / len(chunk)) - READ_MEANWHILE))
     with _in_utf8(connection), connection.cursor().copy(_COPY) as copy:
         copy.write(BEGIN)
         while piece := b"".join(islice(remaining, PIECE_JOBS)):
@@ -196,6 +198,21 @@ def _copy(bulk: Bulk, connection: psycopg.Connection[Any], chunk: list[NewJob], 
                 following.read(read_jobs)
         copy.write(END)
     bulk.ids += ids
+
+
+def _take_ids(
+    connection: psycopg.Connection[Any], jobs: int, following: Chunks | None
+) -> tuple[list[int | None], datetime]:
+    """Return ids for so many jobs, and the server's time."""
+    wanted = {"jobs": jobs}
+    if following is None or not isinstance(connection, OwnConnection):
+        taken = connection.execute(_TAKE_IDS, wanted, binary=True).fetchone()
+    else:
+        meanwhile = partial(following.read, ceil(jobs * READ_MEANWHILE))
+        taken = connection.tell_and_do(Message(_TAKE_IDS, wanted, is_binary=True), meanwhile).fetchone()
+    assert taken is not None
+    ids, now = taken
+    return ids, now
 
 
 @contextmanager

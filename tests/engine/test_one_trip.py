@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 
 import psycopg
 import pytest
 from psycopg.pq import TransactionStatus
 
 from awa.database.connections import connect
-from awa.database.own import OwnConnection
+from awa.database.own import Message, OwnConnection
 from awa.database.pipeline import one_trip, repeat
 from tests.engine.helpers import Connection
 
@@ -103,8 +104,6 @@ def test_each_statement_sees_what_others_have_committed_meanwhile(connection: Co
                 pass
             db.execute("insert into seen values (1)")
             db.execute("select pg_advisory_unlock(7)")
-
-        from threading import Thread
 
         thread = Thread(target=let_go)
         thread.start()
@@ -265,6 +264,34 @@ def test_in_a_transaction_it_is_a_part_of_that(ours: Connection) -> None:
     with ours.transaction(force_rollback=True):
         repeat(ours, insert, {"number": 2})
     assert ours.execute("select id from kept").fetchall() == [(1,)]
+
+
+def test_something_else_is_done_while_the_server_works(ours: Connection) -> None:
+    assert isinstance(ours, OwnConnection)
+    done: list[str] = []
+
+    def do() -> None:
+        assert ours.info.transaction_status == TransactionStatus.ACTIVE
+        done.append("read")
+
+    with ours.transaction():
+        answer = ours.tell_and_do(Message(b"select %(number)s::int, pg_sleep(0.05)", {"number": 7}), do)
+        assert answer.fetchone() == (7, "")
+    assert done == ["read"]
+    with pytest.raises(psycopg.errors.DivisionByZero), ours.transaction():
+        ours.tell_and_do(Message(b"select 1 / %(number)s::int", {"number": 0}), do)
+    assert two(ours) == [(1,), (2,)]
+
+
+def test_where_that_is_interrupted_the_connection_is_given_up(ours: Connection) -> None:
+    assert isinstance(ours, OwnConnection)
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ours.tell_and_do(Message(A_NUMBER, {"number": 7}), interrupted)
+    assert ours.closed
 
 
 def test_notifications_that_come_with_an_answer_are_kept(ours: Connection) -> None:
