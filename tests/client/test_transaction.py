@@ -209,7 +209,9 @@ def test_what_fails_only_at_the_commit_is_told_as_that(orders: Client) -> None:
 def test_its_connection_is_a_plain_psycopg_connection(orders: Client) -> None:
     with orders.transaction() as tx:
         connection = tx.connection
-        assert type(connection) is psycopg.Connection
+        assert isinstance(connection, psycopg.Connection)
+        public = {name for name in vars(psycopg.Connection) if not name.startswith("_")}
+        assert all(getattr(type(connection), name) == getattr(psycopg.Connection, name) for name in public)
         assert connection.execute("select '{\"a\": 1}'::jsonb, 1").fetchone() == ({"a": 1}, 1)
         with connection.transaction():
             tx.insert({})
