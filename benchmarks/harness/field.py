@@ -36,6 +36,8 @@ LOOK_S = 0.05
 NEARLY = 0.9
 LOOK_AT_END_S = 0.005
 """How often to look whether all jobs have run: seldom until this part of them has."""
+LOOKS_MIN = 40
+"""Where processor time is read as they run, look about so many times, if they take less than as many long looks."""
 WARM_UP = 0.1
 """The part of the jobs that starts before the clock does."""
 WARM_UP_JOBS = 50
@@ -178,18 +180,18 @@ class Field:
             return None
         used, done = [], []
         for part in (WARM_UP, NEARLY):
-            self._await_part(jobs, part)
+            self._await_part(jobs, part, min(LOOK_S, jobs * job_s / LOOKS_MIN))
             used.append(used_s(roots))
             done.append(self.marks.done(jobs))
         if used[0] is None or used[1] is None or done[0] == done[1]:
             return None
         return (used[1] - used[0]) / ((done[1] - done[0]) * job_s) - 1
 
-    def _await_part(self, jobs: int, part: float) -> None:
+    def _await_part(self, jobs: int, part: float, look_s: float) -> None:
         """Wait until this part of the jobs has run, or none has for long: who stalls is found out by `await_all`."""
         done, moved = 0, time.monotonic()
         while done < jobs * part and time.monotonic() - moved < STALL_S:
-            time.sleep(LOOK_S)
+            time.sleep(look_s)
             now = self.marks.done(jobs)
             if now > done:
                 done, moved = now, time.monotonic()
