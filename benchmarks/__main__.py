@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -36,8 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         for name in asked.scenario or SCENARIOS:
             print(f"{name}: {plan.rounds} rounds …", flush=True)
+            began = time.monotonic()
             results[name] = SCENARIOS[name](plan)
-            print(f"\n{table(results[name].figures)}\n", flush=True)
+            took = f"{name} took {time.monotonic() - began:.0f} s"
+            print(f"\n{table(results[name].figures)}\n{took}\n", flush=True)
     finally:
         if results:
             _keep(results, plan, asked.results)
