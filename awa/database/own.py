@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -16,11 +17,12 @@ import psycopg
 from psycopg.abc import PQGen
 from psycopg.abc import Transformer as Reader
 from psycopg.adapt import Transformer
-from psycopg.errors import InvalidSqlStatementName, error_from_result
+from psycopg.errors import FeatureNotSupported, InvalidSqlStatementName, error_from_result
 from psycopg.generators import execute, fetch_many, send
 from psycopg.pq import ConnStatus, ExecStatus, PipelineStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 
+_UNDER_WAY: Final = (TransactionStatus.ACTIVE, TransactionStatus.UNKNOWN)
 _PARAMETER: Final = re.compile(rb"%(?:\((\w+)\)s|%)")
 
 
@@ -77,10 +79,12 @@ class OwnConnection(psycopg.Connection[Any]):
 
     @property
     def is_at_rest(self) -> bool:
-        """Whether nothing is under way, each statement commits itself, and texts can be sent as they are, in UTF-8."""
+        """Whether nothing is under way, each statement commits itself, texts can be sent as they are, in UTF-8, and
+        what is prepared or set for the session stays so, as it does not behind a pooler."""
         pgconn = self.pgconn
         return (
-            pgconn.transaction_status == TransactionStatus.IDLE
+            self.prepare_threshold is not None
+            and pgconn.transaction_status == TransactionStatus.IDLE
             and pgconn.pipeline_status == PipelineStatus.OFF
             and self.autocommit
             and pgconn.parameter_status(b"client_encoding") == b"UTF8"
@@ -90,11 +94,13 @@ class OwnConnection(psycopg.Connection[Any]):
         """Send statements together, as one transaction, and return the answers. The connection must be at rest.
 
         Until it is told to say where it stands, which is once, at the end, the server takes all that comes for one
-        transaction, in which each statement has a snapshot of its own. So an error undoes all of them.
+        transaction, in which each statement has a snapshot of its own, since the session is READ COMMITTED. So an error
+        undoes all of them.
         """
         try:
             return self._tell(messages)
-        except InvalidSqlStatementName:  # whoever it was lent to has had everything deallocated
+        except (InvalidSqlStatementName, FeatureNotSupported):
+            # Whoever it was lent to has had everything deallocated, or what a statement returns has got other columns.
             self._names.clear()
             return self._tell(messages)
 
@@ -119,7 +125,7 @@ class OwnConnection(psycopg.Connection[Any]):
             do()
             results = _checked(self.wait(execute(self.pgconn)))
         except BaseException:
-            self.pgconn.finish()
+            self._collect()
             raise
         answer = Answer(next(results), Transformer(self))
         _refuse_more(results)
@@ -130,15 +136,15 @@ class OwnConnection(psycopg.Connection[Any]):
             return [self._repeat(messages[0], name)]
         pgconn = self.pgconn
         sent = [(message, *_written(message)) for message in messages]
-        pgconn.enter_pipeline_mode()
         try:
+            pgconn.enter_pipeline_mode()
             preparing = [self._send(message, text, values) for message, text, values in sent]
             pgconn.pipeline_sync()
             results = _checked(self.wait(_results(pgconn)))
             if pgconn.status == ConnStatus.OK:
                 pgconn.exit_pipeline_mode()
         except BaseException:
-            pgconn.finish()  # what is still to come would be taken for the answer to what is said next
+            self._collect()
             raise
         answers = []
         transformer = Transformer(self)
@@ -150,10 +156,22 @@ class OwnConnection(psycopg.Connection[Any]):
         _refuse_more(results)
         return answers
 
+    def _collect(self) -> None:
+        """After an interruption: be ready for the next statement, or closed.
+
+        Interrupted by Ctrl-C the driver has the server stop, and reads what it still says. What anything else has left
+        unread would be taken for the answer to what is said next.
+        """
+        with suppress(psycopg.OperationalError):  # not all of it has been read
+            if self.pgconn.pipeline_status != PipelineStatus.OFF:
+                self.pgconn.exit_pipeline_mode()
+        if self.pgconn.pipeline_status != PipelineStatus.OFF or self.pgconn.transaction_status in _UNDER_WAY:
+            self.pgconn.finish()
+
     def _send(self, message: Message, text: bytes, values: list[bytes | None]) -> bytes | None:
         """Put a statement where it waits to be sent; if it has to be prepared before, return by what name."""
         pgconn = self.pgconn
-        if not message.is_prepared or self.prepare_threshold is None:
+        if not message.is_prepared:
             pgconn.send_query_params(text, values, result_format=message.is_binary)
             return None
         name = known = self._names.get(message.sql)

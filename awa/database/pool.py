@@ -126,7 +126,7 @@ class _Connections:
         """Keep a connection for the next use, unless it is not fit for that."""
         if self._pid != os.getpid():
             return  # the block that used it has forked: this is the child, the connection is the parent's
-        if self._closed or connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+        if self._closed or not _is_fit(connection):
             connection.close()
             self._forget_one()
             return
@@ -167,6 +167,15 @@ class _Connections:
         with self._returned:
             self._count -= 1
             self._returned.notify()
+
+
+def _is_fit(connection: psycopg.Connection[Any]) -> bool:
+    """Whether nothing is under way on a connection; an interruption may leave it in the middle of anything."""
+    pgconn = connection.pgconn
+    return (
+        pgconn.transaction_status == psycopg.pq.TransactionStatus.IDLE
+        and pgconn.pipeline_status == psycopg.pq.PipelineStatus.OFF
+    )
 
 
 def none_free(connections_max: int) -> DatabaseError:

@@ -320,6 +320,17 @@ def test_a_connection_left_in_a_transaction_is_not_used_again(database: str) -> 
     pool.close()
 
 
+def test_nor_is_one_left_in_a_pipeline(database: str) -> None:
+    """Over it the driver would wait for ever for what it has not asked for."""
+    pool = Pool(lambda: psycopg.connect(database, autocommit=True), 1)
+    with pool.connection() as first:
+        first.pgconn.enter_pipeline_mode()
+    with pool.connection() as second:
+        assert first.closed
+        assert second.execute("select 1").fetchone() == (1,)
+    pool.close()
+
+
 def test_a_connection_in_use_while_the_pool_closes_is_closed_when_it_comes_back(database: str) -> None:
     pool = Pool(lambda: psycopg.connect(database, autocommit=True), 1)
     with pool.connection() as connection:

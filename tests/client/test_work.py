@@ -1,12 +1,14 @@
 """Working in-process: handlers get their arguments typed, and what they do becomes of the job what it should."""
 
 import asyncio
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
+from threading import Timer
 from typing import Any, TypedDict
 from uuid import UUID
 
@@ -28,6 +30,7 @@ from awa import (
 from awa.worker import loop
 from awa.worker.pace import LEASE_JOBS_MAX, Pace
 from tests.client.kinds import AttrsOrder, Colour, DataOrder, Line, MsgspecOrder, PydanticOrder, SendEmail
+from tests.fixtures.waiting import until
 
 UTC = timezone.utc
 AT = datetime(2040, 1, 31, 12, 30, 15, 250000, UTC)
@@ -313,6 +316,42 @@ def test_ctrl_c_in_a_handler_ends_work_spends_one_attempt_and_hands_the_rest_bac
     client.task(kind="one")(lambda job: ran.append(job.args["n"]))
     assert client.work() == 40
     assert sorted(ran) == list(range(20, 60))
+
+
+@pytest.mark.parametrize("ran_before", [0, 20])
+def test_ctrl_c_while_it_waits_for_the_server_settles_and_hands_back_as_well(
+    client: Client, connection: psycopg.Connection[Any], ran_before: int
+) -> None:
+    """The statement is stopped, and what is left to be said goes over the same connection."""
+    ran: list[int] = []
+
+    def lock() -> None:
+        connection.execute("begin")
+        connection.execute("lock table awa.batch in access exclusive mode")
+        Timer(0.5, os.kill, [os.getpid(), signal.SIGINT]).start()
+        Timer(1.0, connection.rollback).start()
+
+    def handler(job: Job) -> None:
+        ran.append(job.args["n"])
+        if len(ran) == ran_before:
+            lock()
+
+    client.task(kind="one")(handler)
+    jobs = client.insert_many_copy(({"n": n} for n in range(60)), kind="one")
+    client.work(limit=1)
+    ran.clear()
+    if not ran_before:
+        lock()
+    with pytest.raises(KeyboardInterrupt):
+        client.work()
+    until(lambda: connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE)
+    assert connection.execute(
+        "select (select count(*) from awa.node), (select count(*) from awa.worker), "
+        "(select count(*) from awa.batch where owner is not null)"
+    ).fetchone() == (0, 0, 0)
+    after = [client.get_job(job.id) for job in jobs]
+    assert sum(job.state is JobState.Completed for job in after) == len(ran) + 1
+    assert {job.attempt for job in after if job.state is JobState.Available} == {0}
 
 
 def test_ctrl_c_in_an_async_handler_ends_work_too(client: Client) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Thread
+from threading import Thread, Timer
+from typing import Any
 
 import psycopg
 import pytest
@@ -90,6 +92,14 @@ def test_of_its_own_whatever_transactions_of_the_session_are_like(database: str,
         test_it_is_one_transaction(ours)
 
 
+def test_also_where_what_is_set_for_the_session_may_be_lost(database: str) -> None:
+    """Behind a pooler the next transaction may be another session's, with the database's own defaults."""
+    with connect(database, role="ours") as ours:
+        ours.prepare_threshold = None
+        ours.execute("set default_transaction_isolation = serializable")
+        test_it_is_one_transaction(ours)
+
+
 def test_each_statement_sees_what_others_have_committed_meanwhile(connection: Connection, db: Connection) -> None:
     db.execute("create table seen (id int)")
     db.execute("select pg_advisory_lock(7)")
@@ -148,6 +158,75 @@ def test_so_does_an_exception_in_the_block(connection: Connection, error: type[B
         interrupted()
     assert connection.info.transaction_status == TransactionStatus.IDLE
     assert connection.execute("select * from kept").fetchall() == []
+
+
+@pytest.mark.parametrize("statements", [1, 2])
+def test_ctrl_c_stops_it_and_leaves_the_connection_as_it_was(ours: Connection, statements: int) -> None:
+    ours.execute("create temporary table kept (id int)")
+
+    def interrupted() -> None:
+        interrupt = Timer(0.3, os.kill, [os.getpid(), signal.SIGINT])
+        interrupt.start()
+        try:
+            with one_trip(ours) as trip:
+                for _ in range(statements):
+                    trip.execute(b"insert into kept select 1 from pg_sleep(60)", prepare=True)
+        finally:
+            interrupt.join()
+
+    for _ in range(2):  # prepared by then
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
+        assert not ours.closed
+        assert ours.execute("select * from kept").fetchall() == []
+        assert two(ours) == [(1,), (2,)]
+
+
+class Signalled:
+    """In the place of a connection's libpq until a signal comes, right after something has been called."""
+
+    def __init__(self, connection: Connection, after: str) -> None:
+        self._connection = connection
+        self._pgconn = connection.pgconn
+        self._after = after
+        connection.pgconn = self  # type: ignore[assignment]
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._pgconn, name)
+        return self._interrupted(found) if name == self._after else found
+
+    def _interrupted(self, function: Callable[..., None]) -> Callable[..., None]:
+        def call(*args: Any, **options: Any) -> None:
+            function(*args, **options)
+            self._connection.pgconn = self._pgconn
+            raise TimeoutError
+
+        return call
+
+
+@pytest.mark.parametrize("after", ["enter_pipeline_mode", "send_prepare", "pipeline_sync"])
+def test_a_signal_at_any_point_leaves_it_ready_or_closed(ours: Connection, after: str) -> None:
+    Signalled(ours, after)
+    with pytest.raises(TimeoutError):
+        two(ours)
+    if after == "enter_pipeline_mode":
+        assert two(ours) == [(1,), (2,)]
+    else:
+        assert ours.closed
+
+
+def test_also_when_all_has_been_said(ours: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    wait = ours.wait
+
+    def interrupted(generator: Any) -> None:
+        wait(generator)
+        raise TimeoutError
+
+    monkeypatch.setattr(ours, "wait", interrupted)
+    with pytest.raises(TimeoutError):
+        two(ours)
+    monkeypatch.undo()
+    assert two(ours) == [(1,), (2,)]
 
 
 def test_what_fails_as_it_is_committed_is_an_error(connection: Connection) -> None:
@@ -248,6 +327,20 @@ def test_whoever_deallocates_what_we_have_prepared_does_no_harm(ours: Connection
         ours.execute(said)
         assert repeat(ours, b"select %(number)s::int + 1", {"number": 1}).fetchone() == (2,)
         assert two(ours) == [(1,), (2,)]
+
+
+def test_whoever_changes_what_a_statement_returns_does_no_harm(ours: Connection) -> None:
+    """A new release's migration may change a function, while an old one's connections live on."""
+    look = b"select * from seen where id >= %(number)s"
+    ours.execute("create temporary table seen (id int)")
+    ours.execute("insert into seen values (1)")
+    assert repeat(ours, look, {"number": 1}).fetchall() == [(1,)]
+    ours.execute("alter table seen add more text default 'x'")
+    assert repeat(ours, look, {"number": 1}).fetchall() == [(1, "x")]
+    ours.execute("alter table seen drop more")
+    with one_trip(ours) as trip:
+        answer = trip.execute(look, {"number": 1}, prepare=True)
+    assert answer.fetchall() == [(1,)]
 
 
 def test_texts_are_right_in_whatever_encoding_the_session_has(ours: Connection) -> None:
