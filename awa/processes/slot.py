@@ -232,11 +232,11 @@ class Slot:
         return Interrupt(word & 3) if word >> 2 == self.cells[TURN] else Interrupt.NONE
 
     def note_seal(self, now_us: int) -> None:
-        """Tell the other workers that this one is about to seal."""
+        """Tell the other workers that this one has sealed, beginning at that time, and left nothing."""
         self.cells[SEALED] = now_us
 
     def last_seal_us(self) -> int:
-        """When one of the workers last began to seal, monotonic clock; 0: none has."""
+        """When one of the workers last began a seal that left nothing, monotonic clock; 0: none has."""
         return max(slot.cells[SEALED] for slot in self.neighbours)
 
     @property

@@ -20,8 +20,8 @@ from awa.worker.pace import LEASE_JOBS_MAX, Pace
 from awa.worker.pending import Pending
 
 SEAL_EVERY_US: Final = 200_000
-"""Busy workers seal at least this often, one for all of their node, even when claims come back full: an urgent job may
-be among the unsealed."""
+"""Busy workers seal at least this often, even when claims come back full: an urgent job may be among the unsealed. One
+does it for all of its node, unless that left more to seal."""
 DOUBT_S: Final = 300.0
 """After a connection broke, a claim sent over it may still come to the server's ears. So look out for leases we know
 nothing of, and hand them back: for as long as this at every claim …"""
@@ -43,6 +43,8 @@ class Claimer:
         self._pending = pending
         self._jobs_max = LEASE_JOBS_MAX
         self._floor = 0
+        self._sealed_us = 0
+        self._is_more_unsealed = False
         self._is_busy = False
         self._doubtful_until = 0.0
         self._look_at = inf
@@ -90,15 +92,17 @@ class Claimer:
             self._pending.settle(connection)
             self._seal(connection)
         # Not after a rest: whoever woke this worker has just sealed.
-        if self._is_busy and monotonic_us() - self._slot.last_seal_us() > SEAL_EVERY_US:
+        if self._is_busy and monotonic_us() - max(self._sealed_us, self._slot.last_seal_us()) > SEAL_EVERY_US:
             self._seal(connection)
         if self._lanes.are_stale:
             self._lanes.refresh(connection)
         if self._lanes.is_to_look_back:
             self._pending.settle(connection)  # so that it is known what the claim takes
         claimed = self._settle_and_claim(connection)
-        if not claimed.leases and self._is_more(connection, claimed):
+        while not claimed.leases and self._is_more(connection, claimed):
             claimed = self._claim(connection)
+            if not self._is_more_unsealed:  # else what was sealed may all have been others'
+                break
         return claimed
 
     def _is_more(self, connection: psycopg.Connection[Any], empty: Claimed) -> bool:
@@ -146,9 +150,12 @@ class Claimer:
 
     def _seal(self, connection: psycopg.Connection[Any]) -> Sealed:
         """Seal one step."""
-        self._slot.note_seal(monotonic_us())
+        self._sealed_us = monotonic_us()
         sealed = seal.seal(connection, self._floor)
         self._floor = sealed.floor
+        self._is_more_unsealed = sealed.more
+        if not sealed.more:
+            self._slot.note_seal(self._sealed_us)
         return sealed
 
     def _heed_front(self) -> None:

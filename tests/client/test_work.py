@@ -27,6 +27,7 @@ from awa import (
     TerminalError,
     ValidationError,
 )
+from awa.engine.seal import STEP_JOBS_MAX
 from awa.worker import loop
 from awa.worker.pace import LEASE_JOBS_MAX, Pace
 from tests.client.kinds import AttrsOrder, Colour, DataOrder, Line, MsgspecOrder, PydanticOrder, SendEmail
@@ -422,6 +423,14 @@ def test_a_job_whose_time_comes_while_others_are_worked_on_is_taken(client: Clie
     client.task(kind="one")(lambda job: None)
     client.insert({}, kind="one", run_at=datetime.now(UTC) + timedelta(seconds=0.3))
     assert client.work(until_idle=False, limit=1) == 1
+
+
+def test_jobs_behind_more_of_others_than_one_step_seals_are_found(client: Client) -> None:
+    """Nobody else seals here, and those that are sealed first are not ours."""
+    client.insert_many(({} for _ in range(STEP_JOBS_MAX + 1)), kind="others")
+    client.task(kind="one")(lambda job: None)
+    client.insert({}, kind="one")
+    assert client.work() == 1
 
 
 def test_a_paused_queue_is_left_alone(client: Client) -> None:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from awa.database.connections import connect
+from awa.engine.seal import STEP_JOBS_MAX, seal
 from awa.processes.board import Board
 from awa.processes.clock import monotonic_us
 from awa.processes.slot import SEALED
@@ -62,6 +63,16 @@ def test_busy_workers_of_a_node_seal_in_turns(board: Board, connections: list[Co
     assert second.next(theirs, 1) is not None
     assert is_sealed(ours, job)
     assert board[0].last_seal_us() == board[1].cells[SEALED]
+
+
+def test_as_long_as_there_is_more_to_seal_each_does(board: Board, connections: list[Connection]) -> None:
+    ours, theirs = connections
+    add_sealed(ours, 100)
+    first, second = claimer(ours, board, 0), claimer(theirs, board, 1)
+    add(ours, STEP_JOBS_MAX + 1)
+    assert first.next(ours, 1) is not None
+    assert second.next(theirs, 1) is not None
+    assert seal(ours).jobs == 0
 
 
 def test_one_that_finds_nothing_seals_whoever_has_just_done_it(board: Board, connections: list[Connection]) -> None:
