@@ -38,15 +38,16 @@ class Message(NamedTuple):
 
 
 class Answer:
-    """What the server said to a statement: the part of `psycopg.Cursor` that the engine uses."""
+    """What the server says to a statement: the part of `psycopg.Cursor` that the engine uses. Empty until it has."""
 
     __slots__ = ("_rows", "rowcount")
 
+    _rows: Iterator[tuple[Any, ...]]
     rowcount: int
     """How many rows it returned or affected."""
 
-    def __init__(self, result: PGresult, transformer: Reader) -> None:
-        """Read a result; `transformer` knows the connection's types."""
+    def read(self, result: PGresult, transformer: Reader) -> None:
+        """Take in a result; `transformer` knows the connection's types."""
         rows: list[tuple[Any, ...]] = []
         self.rowcount = result.command_tuples or 0
         if result.status == ExecStatus.TUPLES_OK:
@@ -90,52 +91,55 @@ class OwnConnection(psycopg.Connection[Any]):
             and pgconn.parameter_status(b"client_encoding") == b"UTF8"
         )
 
-    def tell(self, messages: Sequence[Message]) -> list[Answer]:
-        """Send statements together, as one transaction, and return the answers. The connection must be at rest.
+    def tell(self, asked: Sequence[tuple[Message, Answer]]) -> None:
+        """Send statements together, as one transaction, and fill the answers. The connection must be at rest.
 
         Until it is told to say where it stands, which is once, at the end, the server takes all that comes for one
         transaction, in which each statement has a snapshot of its own, since the session is READ COMMITTED. So an error
         undoes all of them.
         """
         try:
-            return self._tell(messages)
+            self._tell(asked)
         except (InvalidSqlStatementName, FeatureNotSupported):
             # Whoever it was lent to has had everything deallocated, or what a statement returns has got other columns.
             self._names.clear()
-            return self._tell(messages)
+            self._tell(asked)
 
     def tell_and_do(self, message: Message, do: Callable[[], None]) -> Answer:
         """Send one statement, do something else while the server works on it, and return its answer.
 
         Also in a transaction. What is done must not use this connection.
         """
-        text, values = _written(message)
-        self.pgconn.send_query_params(text, values, result_format=message.is_binary)
-        self.pgconn.flush()
-        return self._answer(do)
+        answer = Answer()
+        self._ask(message, None, answer, do)
+        return answer
 
-    def _repeat(self, message: Message, name: bytes) -> Answer:
-        """Send one statement that is prepared already: without a pipeline, which would be more to send and to read."""
+    def _ask(self, message: Message, name: bytes | None, answer: Answer, do: Callable[[], None] | None = None) -> None:
+        """Send one statement, by its name if it is prepared: a pipeline would be more to send and to read."""
         pgconn = self.pgconn
-        pgconn.send_query_prepared(name, _written(message)[1], result_format=message.is_binary)
-        return self._answer()
-
-    def _answer(self, do: Callable[[], None] = lambda: None) -> Answer:
+        text, values = _written(message)
         try:
-            do()
-            results = _checked(self.wait(execute(self.pgconn)))
+            if name is None:
+                pgconn.send_query_params(text, values, result_format=message.is_binary)
+            else:
+                pgconn.send_query_prepared(name, values, result_format=message.is_binary)
+            if do is not None:
+                pgconn.flush()
+                do()
+            results = _checked(self.wait(execute(pgconn)))
         except BaseException:
             self._collect()
             raise
-        answer = Answer(next(results), Transformer(self))
+        answer.read(next(results), Transformer(self))
         _refuse_more(results)
-        return answer
 
-    def _tell(self, messages: Sequence[Message]) -> list[Answer]:
-        if len(messages) == 1 and (name := self._names.get(messages[0].sql)) is not None:
-            return [self._repeat(messages[0], name)]
+    def _tell(self, asked: Sequence[tuple[Message, Answer]]) -> None:
+        message, answer = asked[0]
+        if len(asked) == 1 and (known := self._names.get(message.sql)) is not None:
+            self._ask(message, known, answer)
+            return
         pgconn = self.pgconn
-        sent = [(message, *_written(message)) for message in messages]
+        sent = [(message, *_written(message)) for message, _ in asked]
         try:
             pgconn.enter_pipeline_mode()
             preparing = [self._send(message, text, values) for message, text, values in sent]
@@ -146,15 +150,13 @@ class OwnConnection(psycopg.Connection[Any]):
         except BaseException:
             self._collect()
             raise
-        answers = []
         transformer = Transformer(self)
-        for message, name in zip(messages, preparing, strict=True):
+        for (message, answer), name in zip(asked, preparing, strict=True):
             if name is not None:
                 next(results)
                 self._names[message.sql] = name
-            answers.append(Answer(next(results), transformer))
+            answer.read(next(results), transformer)
         _refuse_more(results)
-        return answers
 
     def _collect(self) -> None:
         """After an interruption: be ready for the next statement, or closed.

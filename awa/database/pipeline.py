@@ -51,7 +51,8 @@ def one_trip(connection: psycopg.Connection[Any]) -> Iterator[Trip]:
     if isinstance(connection, OwnConnection) and connection.is_at_rest:
         trip = _OwnTrip()
         yield trip
-        trip.come_back(connection)
+        if trip.asked:
+            connection.tell(trip.asked)
         return
     connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED  # refused in the middle of a transaction
     if not connection.autocommit:  # a caller's: the driver begins the transaction, whatever we do
@@ -83,7 +84,8 @@ def repeat(
     It is prepared at once over a connection of ours; over another, as the driver understands `prepare`.
     """
     if isinstance(connection, OwnConnection) and connection.is_at_rest:
-        return connection.tell([Message(sql, parameters, is_binary=binary)])[0]
+        connection.tell([(Message(sql, parameters, is_binary=binary), answer := Answer())])
+        return answer
     return connection.execute(sql, parameters, prepare=prepare, binary=binary)
 
 
@@ -91,38 +93,10 @@ class _OwnTrip:
     """Statements that are collected, and sent all at once."""
 
     def __init__(self) -> None:
-        self._messages: list[Message] = []
-        self._answers: list[_Later] = []
+        self.asked: list[tuple[Message, Answer]] = []
 
     def execute(self, query: bytes, params: Mapping[str, Any] | None = None, *, prepare: bool | None = None) -> Said:
         """Note a statement; return what will have the answer."""
-        self._messages.append(Message(query, params, is_prepared=bool(prepare)))
-        self._answers.append(later := _Later())
-        return later
-
-    def come_back(self, connection: OwnConnection) -> None:
-        """Send them, and hand out the answers."""
-        if self._messages:
-            for later, answer in zip(self._answers, connection.tell(self._messages), strict=True):
-                later.answer = answer
-
-
-class _Later:
-    """An answer that is there when the round trip has ended."""
-
-    __slots__ = ("answer",)
-
-    answer: Answer
-
-    @property
-    def rowcount(self) -> int:
-        return self.answer.rowcount
-
-    def fetchone(self) -> Any:
-        return self.answer.fetchone()
-
-    def fetchall(self) -> list[Any]:
-        return self.answer.fetchall()
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.answer)
+        answer = Answer()
+        self.asked.append((Message(query, params, is_prepared=bool(prepare)), answer))
+        return answer

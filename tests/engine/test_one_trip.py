@@ -17,6 +17,7 @@ from awa.database.connections import connect
 from awa.database.own import Message, OwnConnection
 from awa.database.pipeline import one_trip, repeat
 from tests.engine.helpers import Connection
+from tests.fixtures.waiting import until_blocked
 
 pytestmark = pytest.mark.postgres
 
@@ -103,25 +104,20 @@ def test_also_where_what_is_set_for_the_session_may_be_lost(database: str) -> No
 def test_each_statement_sees_what_others_have_committed_meanwhile(connection: Connection, db: Connection) -> None:
     db.execute("create table seen (id int)")
     db.execute("select pg_advisory_lock(7)")
-    db.execute(
-        "create function wait_and_see() returns bigint language plpgsql volatile as "
-        "$$ declare n bigint; begin perform pg_advisory_xact_lock(7); return 0; end $$"
-    )
-    with psycopg.connect(db.info.dsn, autocommit=True, password=db.info.password) as watcher:
+    pid = connection.info.backend_pid
 
-        def let_go() -> None:
-            while not watcher.execute("select 1 from pg_locks where locktype = 'advisory' and not granted").fetchone():
-                pass
-            db.execute("insert into seen values (1)")
-            db.execute("select pg_advisory_unlock(7)")
+    def let_go() -> None:
+        until_blocked(db, pid)
+        db.execute("insert into seen values (1)")
+        db.execute("select pg_advisory_unlock(7)")
 
-        thread = Thread(target=let_go)
-        thread.start()
-        with one_trip(connection) as trip:
-            first = trip.execute(b"select count(*) from seen")
-            trip.execute(b"select wait_and_see()")
-            after = trip.execute(b"select count(*) from seen")
-        thread.join()
+    thread = Thread(target=let_go)
+    thread.start()
+    with one_trip(connection) as trip:
+        first = trip.execute(b"select count(*) from seen")
+        trip.execute(b"select pg_advisory_xact_lock(7)")
+        after = trip.execute(b"select count(*) from seen")
+    thread.join()
     assert first.fetchone() == (0,)
     assert after.fetchone() == (1,)
 
