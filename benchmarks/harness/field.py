@@ -62,8 +62,8 @@ class Drained(NamedTuple):
     starts: list[int]
     """When each job started, in nanoseconds."""
     overhead: float | None = None
-    """The processor time that the contender and the server used after the warm-up, as a part of what the jobs took for
-    themselves, less those: 0.05 is 5 %. None for jobs that take none, and where the kernel does not tell."""
+    """The processor time that the contender and the server used while all workers were busy, as a part of what the jobs
+    took for themselves, less those: 0.05 is 5 %. None for jobs that take none, and where the kernel does not tell."""
 
 
 class Field:

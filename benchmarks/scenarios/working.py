@@ -2,10 +2,10 @@
 
 A job takes its time by the processor's clock: it is done when its thread has computed for so long, however often it
 was interrupted meanwhile. `overhead` is what the queue takes beyond that: the processor time of all its processes and
-of the server, as a part of the jobs' own. `time lost` is by the clock on the wall, and holds more: waiting for a core,
-and whatever else the machine does. The ratio of the rates with one worker and with more shows how far they stand in
-each other's way; a machine with as many cores as workers has none to spare for the server, so the last step is the
-hardest.
+of the server, as a part of the jobs' own, while all workers are busy. `time lost` is by the clock on the wall, to the
+end, and holds more: waiting for a core, and whatever else the machine does. The ratio of the rates with one worker and
+with more shows how far they stand in each other's way; a machine with as many cores as workers has none to spare for
+the server, so the last step is the hardest.
 
 A millisecond of foreign code leaves little of the queue's own in the processor's caches: between jobs of ten
 milliseconds the same statements take several times as long as between no-ops.
