@@ -15,7 +15,7 @@ import pytest
 from awa.engine import control
 from tests.fixtures.ledger import COMMITTED, PLACES, TABLE, WRITERS
 from tests.fixtures.processes import is_alive, until_dead
-from tests.fixtures.supervisor import Shop, Start
+from tests.fixtures.supervisor import Shop, Start, Supervisor
 from tests.fixtures.waiting import until
 from tests.supervisor.test_nodes import freeze, frozen, thaw
 
@@ -78,11 +78,18 @@ def test_killed_at_any_moment(shop: Shop, supervise: Start, seed: int) -> None:
     assert shop.rows(completed) == []
 
 
+def stopped_worker(supervisor: Supervisor) -> int:
+    """The only worker, once it has stopped itself, which it says before it does."""
+    (worker,) = supervisor.workers()
+    until(lambda: psutil.Process(worker).status() == psutil.STATUS_STOPPED, PATIENCE_S)
+    return worker
+
+
 def test_a_zombie_cannot_commit(shop: Shop, supervise: Start, frozen: list[psutil.Process]) -> None:
     first = supervise(app=LEDGER, processes=1).ready()
     job = shop.insert("entry", {"stop_at": "second"})
     shop.until_effect("stops second", job, timeout=PATIENCE_S)
-    (zombie,) = first.workers()
+    zombie = stopped_worker(first)
     freeze(shop, first, frozen)
     second = supervise(app=LEDGER, processes=1).ready()
     shop.until_state("completed", job, timeout=PATIENCE_S)
@@ -106,7 +113,7 @@ def test_a_zombie_between_its_last_statement_and_its_commit(
     first = supervise(app=LEDGER, processes=1).ready()
     job = shop.insert("entry", {"stop_at": "settled"})
     shop.until_effect("stops settled", job, timeout=PATIENCE_S)
-    (zombie,) = first.workers()
+    zombie = stopped_worker(first)
     freeze(shop, first, frozen)
     supervise(app=LEDGER, processes=1).ready()
     shop.until_state("completed", job, timeout=PATIENCE_S)
@@ -127,7 +134,7 @@ def test_a_zombie_behind_its_commit_does_not_go_on_with_the_lease(
     shop.until_state("completed", *short, timeout=PATIENCE_S)
     job, *behind = shop.insert_many([("entry", {"stop_at": "committed"})] + [("entry", {})] * 5)
     shop.until_effect("stops committed", job, timeout=PATIENCE_S)
-    (zombie,) = first.workers()
+    zombie = stopped_worker(first)
     freeze(shop, first, frozen)
     supervise(app=LEDGER, processes=1).ready()
     shop.until_state("completed", job, *behind, timeout=PATIENCE_S)
