@@ -116,7 +116,7 @@ def _job(registry: Registry, args: Any, options: Options, envelope: Envelope) ->
     raw, is_in_order = codec.encode_args_in_order(args, bytes_max=registry.payload_bytes_max)
     unique = options.unique
     if unique is None:
-        return NewJob(raw, envelope)
+        return tuple.__new__(NewJob, (raw, envelope, None))  # NewJob(raw, envelope), in half the time
     digest = key_for(envelope.kind, envelope.queue, raw, unique, is_in_order=is_in_order)
     return NewJob(raw, envelope, Unique(digest, unique.states, unique.on_conflict == "error"))
 

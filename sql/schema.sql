@@ -38,7 +38,7 @@ create sequence awa.job_id as bigint;
 -- 35 of the 105 microseconds of an insert. check_job and the clients check.
 create table awa.job_log (
   id           bigint      not null default nextval('awa.job_id'),
-  xid          xid8        not null default pg_current_xact_id(),
+  xid          xid8        default pg_current_xact_id(),
   created_at   timestamptz not null default statement_timestamp(),
   run_at       timestamptz,
   priority     smallint    not null default 2,
@@ -56,7 +56,7 @@ create table awa.job_log (
   constraint job_log_pkey primary key (id)
 ) partition by range (id);
 
-create index job_log_xid on awa.job_log (xid, id);
+create index job_log_xid on awa.job_log (xid, id) where xid is not null;
 
 -- Catches ids beyond the last segment, so that running out of segments can
 -- never refuse an insert. The leader empties it into proper segments.

@@ -20,6 +20,7 @@ import psycopg
 from awa.database.own import Message, OwnConnection
 from awa.database.statements import statement
 from awa.engine.arrays import byte_strings, numbers
+from awa.engine.filing import Filing
 from awa.engine.insert import Execute, NewJob, wake
 from awa.engine.rows import BEGIN, END, rows
 
@@ -32,8 +33,10 @@ GROWTH: Final = 1.5
 """… and reads three while it sends two, so that chunks grow until they are as long as they may be. Reading is spread
 over all of the sending: where the client has read its fill early, it waits for the server, after the server has waited
 for it."""
-READ_MEANWHILE: Final = 0.125
-"""While the server takes ids for the jobs of a chunk, this part of their number is read."""
+READ_MEANWHILE: Final = 0.2
+"""While the server takes ids for the jobs of a chunk, this part of their number is read; …"""
+READ_AT_END: Final = 0.1
+"""… this one while it works on what was sent last, and as many again while it files them."""
 PIECE_JOBS: Final = 250
 """Jobs that are sent at a time, and some read in between: about as much as fits between client and server."""
 ALONE_JOBS: Final = 10_000
@@ -47,6 +50,7 @@ CHUNK_BYTES: Final = 32 * 2**20
 _TAKE_IDS = statement("insert/take_ids")
 _CLAIM_KEYS = statement("insert/claim_keys")
 _COPY = statement("insert/copy")
+_COPY_FILED = statement("insert/copy_filed")
 _MAY_COPY = statement("insert/may_copy")
 _INSERT_JOBS = statement("insert/insert_jobs")
 _INSERTED = statement("insert/inserted")
@@ -94,11 +98,12 @@ def insert_many(connection: psycopg.Connection[Any], jobs: Iterable[NewJob], *, 
     bulk = Bulk()
     may_copy: bool | None = None
     chunks = Chunks(jobs, FIRST_JOBS if ahead else ALONE_JOBS)
+    filing = Filing()
     while bulk.conflict is None and (chunk := chunks.take()):
         if may_copy is None:
             may_copy = _may_copy(connection)
         if may_copy:
-            _copy(bulk, connection, chunk, chunks if ahead else None)
+            _copy(bulk, connection, chunk, chunks if ahead else None, filing)
         else:
             _note_called(bulk, chunk, connection.execute(_INSERT_JOBS, _records(chunk)))
     if bulk.ids and may_copy:
@@ -178,7 +183,9 @@ def _may_copy(connection: psycopg.Connection[Any]) -> bool:
     return row is not None and bool(row[0])
 
 
-def _copy(bulk: Bulk, connection: psycopg.Connection[Any], chunk: list[NewJob], following: Chunks | None) -> None:
+def _copy(
+    bulk: Bulk, connection: psycopg.Connection[Any], chunk: list[NewJob], following: Chunks | None, filing: Filing
+) -> None:
     ids, now = _take_ids(connection, len(chunk), following)
     keyed = [at for at, job in enumerate(chunk) if job.unique is not None]
     if keyed:
@@ -188,15 +195,22 @@ def _copy(bulk: Bulk, connection: psycopg.Connection[Any], chunk: list[NewJob], 
             if unique is not None and unique.is_required and bulk.conflict is None:
                 row = connection.execute(_HOLDER, {"key": unique.key}).fetchone()
                 bulk.conflict = Conflict(len(bulk.ids) + at, None if row is None or row[0] in ids else row[0])
-    remaining = rows(ids, chunk, now)
-    read_jobs = ceil(PIECE_JOBS * (min(GROWTH, CHUNK_JOBS / len(chunk)) - READ_MEANWHILE))
-    with _in_utf8(connection), connection.cursor().copy(_COPY) as copy:
+    is_filed = not keyed and filing.takes(chunk)
+    remaining = rows(ids, chunk, now, is_filed=is_filed)
+    meanwhile = READ_MEANWHILE + READ_AT_END * (1 + is_filed)
+    read_jobs = ceil(PIECE_JOBS * (min(GROWTH, CHUNK_JOBS / len(chunk)) - meanwhile))
+    read_at_end = partial(following.read, ceil(len(chunk) * READ_AT_END)) if following is not None else None
+    with _in_utf8(connection), connection.cursor().copy(_COPY_FILED if is_filed else _COPY) as copy:
         copy.write(BEGIN)
         while piece := b"".join(islice(remaining, PIECE_JOBS)):
             copy.write(piece)
             if following is not None:
                 following.read(read_jobs)
         copy.write(END)
+        if read_at_end is not None:
+            read_at_end()
+    if is_filed:
+        filing.file(connection, chunk, ids, read_at_end)
     bulk.ids += ids
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from struct import Struct
 from typing import Final
 
@@ -28,8 +29,15 @@ _head = Struct("!hiqi").pack
 _short, _int, _long, _array = (Struct(form).pack for form in ("!h", "!i", "!q", "!iiiii"))
 
 
-def rows(ids: Sequence[int | None], jobs: Sequence[NewJob], now: datetime) -> Iterator[bytes]:
-    """Yield one row a job, but for those without an id. An envelope is written once, however many jobs share it."""
+def rows(
+    ids: Sequence[int | None], jobs: Sequence[NewJob], now: datetime, *, is_filed: bool = False
+) -> Iterator[bytes]:
+    """Yield one row a job, but for those without an id. An envelope is written once, however many jobs share it.
+
+    `is_filed`: the rows are for insert/copy_filed.sql, with one column more, a null.
+    """
+    head = partial(_head, _COLUMNS + is_filed, 8)
+    no_key = NULL + NULL + NULL * is_filed
     written: dict[int, bytes] = {}  # by its address: the jobs hold it for as long as this lasts
     for job_id, (args, envelope, unique) in zip(ids, jobs, strict=True):
         if job_id is None:
@@ -37,8 +45,8 @@ def rows(ids: Sequence[int | None], jobs: Sequence[NewJob], now: datetime) -> It
         rest = written.get(id(envelope))
         if rest is None:
             rest = written[id(envelope)] = _written(envelope, now)
-        key = NULL + NULL if unique is None else _field(_short(unique.states)) + _field(unique.key)
-        yield b"%b\1%b%b%b" % (_head(_COLUMNS, 8, job_id, len(args) + 1), args, rest, key)
+        key = no_key if unique is None else _field(_short(unique.states)) + _field(unique.key)
+        yield b"%b\1%b%b%b" % (head(job_id, len(args) + 1), args, rest, key)
 
 
 def _written(envelope: Envelope, now: datetime) -> bytes:

@@ -1,0 +1,126 @@
+"""Filing: put the jobs of a bulk insert into ready batches in the transaction that inserts them.
+
+A job that comes by itself is found by a seal, through an index of the log. Where many plain ones come at once, whoever
+inserts them knows which they are, and there is no need to look for them: they spare themselves that index and the seal.
+Plain is what is due and has no key, no line and no end: a seal has nothing to decide about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
+
+import psycopg
+
+from awa.database.own import Message, OwnConnection
+from awa.database.statements import statement
+from awa.engine.arrays import numbers, texts
+from awa.engine.insert import Envelope, NewJob
+from awa.engine.seal import BATCH_JOBS_MAX
+
+JOBS_MIN: Final = 256
+"""A bulk insert of fewer jobs leaves them to a seal, which puts those of many inserts into one batch."""
+
+_ENVELOPE = itemgetter(1)
+_LANES = statement("insert/lanes")
+_FILE = statement("insert/file")
+
+
+class Address(NamedTuple):
+    """What a lane is for: where a job goes."""
+
+    queue: str
+    kind: str
+    priority: int
+
+
+class Filing:
+    """Files the jobs of one bulk insert, chunk by chunk."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[Address, int] = {}
+        """Of this transaction: a lane that it has made is gone if it is rolled back."""
+        self._has_begun = False
+        self._envelopes: dict[int, Envelope] = {}
+        """Those of the chunk that `takes` has seen, by their addresses: the chunk holds them."""
+
+    def takes(self, chunk: Sequence[NewJob]) -> bool:
+        """Whether to file these jobs: all of them plain, and many, or more of many."""
+        if not self._has_begun and len(chunk) < JOBS_MIN:
+            return False
+        self._envelopes = {id(envelope): envelope for envelope in map(_ENVELOPE, chunk)}
+        self._has_begun = all(map(_is_plain, self._envelopes.values()))
+        return self._has_begun
+
+    def file(
+        self,
+        connection: psycopg.Connection[Any],
+        chunk: Sequence[NewJob],
+        ids: Sequence[int],
+        meanwhile: Callable[[], None] | None,
+    ) -> None:
+        """Put jobs that `takes` has seen, and that have been inserted, into ready batches; do something `meanwhile`."""
+        lanes, in_order = self._by_lane(connection, chunk, ids)
+        of: list[int] = []
+        ends: list[int] = []
+        end = 0
+        for lane, jobs in lanes.items():
+            cuts = [*range(end + BATCH_JOBS_MAX, end + jobs, BATCH_JOBS_MAX), end + jobs]
+            of += [lane] * len(cuts)
+            ends += cuts
+            end += jobs
+        # Ids of one chunk only grow. Mostly nobody has taken any in between, and there is no need to list them.
+        is_row = len(lanes) == 1 and ids[-1] - ids[0] == len(ids) - 1
+        parts = {
+            "first": ids[0],
+            "last": ids[-1],
+            "ids": None if is_row else numbers(in_order),
+            "lanes": numbers(of),
+            "ends": numbers(ends),
+        }
+        if meanwhile is None or not isinstance(connection, OwnConnection):
+            row = connection.execute(_FILE, parts).fetchone()
+        else:
+            row = connection.tell_and_do(Message(_FILE, parts), meanwhile).fetchone()
+        if row is None or row[0] != len(ids):
+            raise AssertionError(f"of {len(ids)} jobs inserted, so many were filed: {row}")
+
+    def _by_lane(
+        self, connection: psycopg.Connection[Any], chunk: Sequence[NewJob], ids: Sequence[int]
+    ) -> tuple[dict[int, int], Sequence[int]]:
+        """Return how many jobs there are in each lane, and the jobs of the first of these, of the second, and so on."""
+        addresses = {at: _address(envelope) for at, envelope in self._envelopes.items()}
+        self._know(connection, set(addresses.values()) - self._lanes.keys())
+        lanes = {at: self._lanes[address] for at, address in addresses.items()}
+        if len(set(lanes.values())) == 1:
+            return {next(iter(lanes.values())): len(ids)}, ids
+        found: dict[int, list[int]] = {}
+        for envelope, job_id in zip(map(_ENVELOPE, chunk), ids, strict=True):
+            found.setdefault(lanes[id(envelope)], []).append(job_id)
+        return {lane: len(jobs) for lane, jobs in found.items()}, [job for jobs in found.values() for job in jobs]
+
+    def _know(self, connection: psycopg.Connection[Any], unknown: set[Address]) -> None:
+        """Find the lanes of some addresses, or make them."""
+        if unknown:
+            asked = list(unknown)
+            wanted = {
+                "queues": texts(address.queue for address in asked),
+                "kinds": texts(address.kind for address in asked),
+                "priorities": numbers(address.priority for address in asked),
+            }
+            rows = connection.execute(_LANES, wanted)
+            self._lanes.update({Address(queue, kind, priority): lane for queue, kind, priority, lane in rows})
+
+
+def _address(envelope: Envelope) -> Address:
+    return Address(envelope.queue, envelope.kind, envelope.priority)
+
+
+def _is_plain(envelope: Envelope) -> bool:
+    return (
+        envelope.run_at is None
+        and envelope.delay_s is None
+        and envelope.expires_at is None
+        and envelope.ordering_key is None
+    )
