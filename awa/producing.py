@@ -58,12 +58,17 @@ def new_jobs(
 def _jobs_alike(registry: Registry, jobs: Iterable[Any], options: Options) -> Iterator[NewJob]:
     """Yield jobs with the same options. There is one envelope per type of arguments."""
     envelopes: dict[type, Envelope] = {}
+    bytes_max, is_unique = registry.payload_bytes_max, options.unique is not None
     for at, args in enumerate(jobs):
         try:
             envelope = envelopes.get(type(args))
             if envelope is None:
                 envelope = envelopes[type(args)] = _envelope(registry, args, options)
-            job = _job(registry, args, options, envelope)
+            if is_unique:
+                job = _job(registry, args, options, envelope)
+            else:  # NewJob(codec.encode_args(args, bytes_max=bytes_max), envelope), in three quarters of the time
+                raw = codec.encode_args(args, bytes_max=bytes_max)
+                job = tuple.__new__(NewJob, (raw, envelope, None))
         except ValidationError as refusal:
             raise ValidationError(f"jobs[{at}]: {refusal}") from refusal
         yield job
@@ -116,7 +121,7 @@ def _job(registry: Registry, args: Any, options: Options, envelope: Envelope) ->
     raw, is_in_order = codec.encode_args_in_order(args, bytes_max=registry.payload_bytes_max)
     unique = options.unique
     if unique is None:
-        return tuple.__new__(NewJob, (raw, envelope, None))  # NewJob(raw, envelope), in half the time
+        return NewJob(raw, envelope)
     digest = key_for(envelope.kind, envelope.queue, raw, unique, is_in_order=is_in_order)
     return NewJob(raw, envelope, Unique(digest, unique.states, unique.on_conflict == "error"))
 

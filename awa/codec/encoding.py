@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from types import NoneType
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 import msgspec
@@ -43,18 +43,25 @@ def encode(value: object, *, name: str = "args", bytes_max: int = BYTES_MAX) -> 
 
 def encode_args(args: object, *, bytes_max: int = BYTES_MAX) -> bytes:
     """Return the arguments of a job as JSON. Raises ValidationError as `encode` does, and if they are not an object."""
-    return encode_args_in_order(args, bytes_max=bytes_max)[0]
+    raw = _encode(args, "args", bytes_max)[0]
+    if raw[:1] != b"{":
+        _refuse_args(args)
+    return raw
 
 
 def encode_args_in_order(args: object, *, bytes_max: int = BYTES_MAX) -> tuple[bytes, bool]:
     """As `encode_args`, and say whether the keys of every object are known to stand in their order."""
     raw, is_in_order = _encode(args, "args", bytes_max)
     if raw[:1] != b"{":
-        raise ValidationError(
-            f"args of type {type(args).__qualname__} are not a JSON object; "
-            f"pass a dict, a dataclass, or an attrs, msgspec or pydantic instance"
-        )
+        _refuse_args(args)
     return raw, is_in_order
+
+
+def _refuse_args(args: object) -> NoReturn:
+    raise ValidationError(
+        f"args of type {type(args).__qualname__} are not a JSON object; "
+        f"pass a dict, a dataclass, or an attrs, msgspec or pydantic instance"
+    )
 
 
 def _encode(value: object, name: str, bytes_max: int) -> tuple[bytes, bool]:

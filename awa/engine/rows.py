@@ -18,14 +18,15 @@ BEGIN: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 END: Final = b"\xff\xff"
 NULL: Final = b"\xff\xff\xff\xff"
 
+_VERSION: Final = 1
 _JSONB: Final = b"\1"
 """jsonb begins with the version of its format."""
 _TEXT_OID: Final = 25
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=timezone.utc)
 _COLUMNS: Final = 14
 
-_head = Struct("!hiqi").pack
-"""How many columns; the id, behind its length; the length of the arguments."""
+_head = Struct("!hiqiB").pack
+"""How many columns; the id, behind its length; the length of the arguments, and what they begin with."""
 _short, _int, _long, _array = (Struct(form).pack for form in ("!h", "!i", "!q", "!iiiii"))
 
 
@@ -37,16 +38,20 @@ def rows(
     `is_filed`: the rows are for insert/copy_filed.sql, with one column more, a null.
     """
     head = partial(_head, _COLUMNS + is_filed, 8)
-    no_key = NULL + NULL + NULL * is_filed
-    written: dict[int, bytes] = {}  # by its address: the jobs hold it for as long as this lasts
+    xid = NULL * is_filed
+    written: dict[int, tuple[bytes, bytes]] = {}  # by its address: the jobs hold it for as long as this lasts
     for job_id, (args, envelope, unique) in zip(ids, jobs, strict=True):
         if job_id is None:
             continue
-        rest = written.get(id(envelope))
-        if rest is None:
-            rest = written[id(envelope)] = _written(envelope, now)
-        key = no_key if unique is None else _field(_short(unique.states)) + _field(unique.key)
-        yield b"%b\1%b%b%b" % (head(job_id, len(args) + 1), args, rest, key)
+        known = written.get(id(envelope))
+        if known is None:
+            rest = _written(envelope, now)
+            known = written[id(envelope)] = rest, rest + NULL + NULL + xid
+        start = head(job_id, len(args) + 1, _VERSION)
+        if unique is None:
+            yield b"".join((start, args, known[1]))
+        else:
+            yield b"".join((start, args, known[0], _field(_short(unique.states)), _field(unique.key), xid))
 
 
 def _written(envelope: Envelope, now: datetime) -> bytes:
