@@ -98,10 +98,10 @@ def insert_many(connection: psycopg.Connection[Any], jobs: Iterable[NewJob], *, 
     bulk = Bulk()
     may_copy: bool | None = None
     chunks = Chunks(jobs, FIRST_JOBS if ahead else ALONE_JOBS)
-    filing = Filing()
     while bulk.conflict is None and (chunk := chunks.take()):
         if may_copy is None:
-            may_copy = _may_copy(connection)
+            may_copy, may_file = _rights(connection)
+            filing = Filing(is_allowed=may_file)
         if may_copy:
             _copy(bulk, connection, chunk, chunks if ahead else None, filing)
         else:
@@ -178,15 +178,19 @@ class Chunks:
             self._size = size
 
 
-def _may_copy(connection: psycopg.Connection[Any]) -> bool:
+def _rights(connection: psycopg.Connection[Any]) -> tuple[bool, bool]:
+    """Return whether this role may copy into the log, and whether it may file what it has copied."""
     row = connection.execute(_MAY_COPY).fetchone()
-    return row is not None and bool(row[0])
+    assert row is not None
+    may_copy, may_file = row
+    return may_copy, may_file
 
 
 def _copy(
     bulk: Bulk, connection: psycopg.Connection[Any], chunk: list[NewJob], following: Chunks | None, filing: Filing
 ) -> None:
-    ids, now = _take_ids(connection, len(chunk), following)
+    taken, now = _take_ids(connection, len(chunk), following)
+    ids: list[int | None] = [*taken]
     keyed = [at for at, job in enumerate(chunk) if job.unique is not None]
     if keyed:
         for at in _duplicates(connection, chunk, ids, keyed):
@@ -210,13 +214,13 @@ def _copy(
         if read_at_end is not None:
             read_at_end()
     if is_filed:
-        filing.file(connection, chunk, ids, read_at_end)
+        filing.file(connection, chunk, taken, read_at_end)
     bulk.ids += ids
 
 
 def _take_ids(
     connection: psycopg.Connection[Any], jobs: int, following: Chunks | None
-) -> tuple[list[int | None], datetime]:
+) -> tuple[list[int], datetime]:
     """Return ids for so many jobs, and the server's time."""
     wanted = {"jobs": jobs}
     if following is None or not isinstance(connection, OwnConnection):

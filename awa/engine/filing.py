@@ -20,7 +20,7 @@ from awa.engine.insert import Envelope, NewJob
 from awa.engine.seal import BATCH_JOBS_MAX
 
 JOBS_MIN: Final = 256
-"""A bulk insert of fewer jobs leaves them to a seal, which puts those of many inserts into one batch."""
+"""A bulk insert of fewer jobs leaves them to a seal, which puts those of several inserts into one batch."""
 
 _ENVELOPE = itemgetter(1)
 _LANES = statement("insert/lanes")
@@ -38,7 +38,9 @@ class Address(NamedTuple):
 class Filing:
     """Files the jobs of one bulk insert, chunk by chunk."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_allowed: bool) -> None:
+        """`is_allowed`: whether this role may; else a seal will find the jobs."""
+        self._is_allowed = is_allowed
         self._lanes: dict[Address, int] = {}
         """Of this transaction: a lane that it has made is gone if it is rolled back."""
         self._has_begun = False
@@ -47,7 +49,7 @@ class Filing:
 
     def takes(self, chunk: Sequence[NewJob]) -> bool:
         """Whether to file these jobs: all of them plain, and many, or more of many."""
-        if not self._has_begun and len(chunk) < JOBS_MIN:
+        if not self._is_allowed or (not self._has_begun and len(chunk) < JOBS_MIN):
             return False
         self._envelopes = {id(envelope): envelope for envelope in map(_ENVELOPE, chunk)}
         self._has_begun = all(map(_is_plain, self._envelopes.values()))

@@ -30,7 +30,7 @@ BUSY_FOR_S: Final = 1.0
 POLL_GROWTH_MAX: Final = 5
 """A node that stays idle polls ever more slowly, down to a fifth of the rate."""
 LANES_FOR_S: Final = 1.0
-"""So long the lanes are taken for known: another process may seal the first jobs of a new one."""
+"""So long the lanes are taken for known: another process may seal, or file, the first jobs of a new one."""
 
 
 class Waker(Service):
@@ -47,6 +47,7 @@ class Waker(Service):
         self._lanes_until = 0.0
         self._floor = 0
         self._announced: int | None = None
+        self._is_told = False
         self._idle_at = 0.0
         self._rounds_idle = 0
 
@@ -93,6 +94,7 @@ class Waker(Service):
             self._proxy.look_for_strays()
         if heard:
             self._rounds_idle = 0
+            self._is_told = True
         return bool(heard)
 
     def _concerns_us(self, payload: str) -> bool:
@@ -102,18 +104,30 @@ class Waker(Service):
 
     def _wake(self, connection: psycopg.Connection[Any], idle: list[int]) -> int:
         """Wake one idle worker per job there is to claim; return how many."""
+        is_told, self._is_told = self._is_told, False
         sealed = seal.seal(connection, self._floor)
         self._floor = sealed.floor
         # What has just been sealed is not asked for once more: its first job would wait for the answer.
         ours = self._ours(sealed)
         woken = self._ring(idle, ours)
         if sealed.jobs > ours or monotonic() >= self._lanes_until:
-            self._lanes_until = monotonic() + LANES_FOR_S
-            self._lanes = {lane.id for lane in claim.lanes(connection, self._node.kinds, self._node.queues)}
+            self._read_lanes(connection)
             woken += self._ring(idle[woken:], max(0, self._ours(sealed) - woken))
-        if woken or not self._lanes:
-            return woken
-        return self._ring(idle, claim.ready(connection, list(self._lanes), len(idle)))
+        return woken or self._wake_for_ready(connection, idle, is_told=is_told)
+
+    def _wake_for_ready(self, connection: psycopg.Connection[Any], idle: list[int], *, is_told: bool) -> int:
+        """Wake one idle worker per job that was ready before; what was said to us may be of a lane that is new."""
+        woken = self._ring(idle, claim.ready(connection, list(self._lanes), len(idle))) if self._lanes else 0
+        if is_told and not woken and self._read_lanes(connection):
+            woken = self._ring(idle, claim.ready(connection, list(self._lanes), len(idle)))
+        return woken
+
+    def _read_lanes(self, connection: psycopg.Connection[Any]) -> bool:
+        """Read the lanes anew; return whether there are others than before."""
+        before = self._lanes
+        self._lanes_until = monotonic() + LANES_FOR_S
+        self._lanes = {lane.id for lane in claim.lanes(connection, self._node.kinds, self._node.queues)}
+        return self._lanes != before
 
     def _ring(self, idle: list[int], jobs: int) -> int:
         """Wake an idle worker for each of some jobs; return how many."""
