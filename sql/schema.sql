@@ -31,7 +31,8 @@ create sequence awa.job_id as bigint;
 
 -- One row a job, insert-only, range-partitioned by id into segments.
 -- xid is the producer's transaction: sealing finds new jobs by it, because ids
--- are handed out before commit and so say nothing about commit order.
+-- are handed out before commit and so say nothing about commit order. Null: whoever
+-- inserted the job has put it into a batch himself (insert/file.sql).
 -- statement_timestamp() is stable within a statement (so COPY stays in its fast
 -- multi-row path) and, unlike now(), not as old as a long transaction.
 -- No check constraints: PostgreSQL reads them anew for every statement, which took

@@ -3,8 +3,8 @@
 A job's row in `job_log` is written once and never touched again. What moves is its id:
 
     producer ──insert──▶ job_log           in the producer's own transaction
-                           │ seal           when it has committed
-             run_at later  ▼  due
+                           │ seal           when it has committed (plain jobs that come many at once are
+             run_at later  ▼  due           filed: put into ready batches in that same transaction)
           deferred ◀───────┴───────▶ batch, ready        up to 128 ids of one queue, kind and priority
               │                         ▲ │
               └──────promote────────────┘ │ claim        FOR UPDATE SKIP LOCKED, whole or split
@@ -22,7 +22,8 @@ Invariants, and what keeps each:
 
 * A committed job is in exactly one place: not yet sealed, in one batch, deferred, waiting in the line of its ordering
   key, or ended. Every step moves ids within one transaction.
-* Nothing is sealed twice, nothing is missed: the cursor is a snapshot, not an id, and one sealer runs at a time.
+* Nothing is sealed twice, nothing is missed: the cursor is a snapshot, not an id, and one sealer runs at a time. What
+  was filed has no xid, and no seal meets it.
 * Nothing is settled twice: a settle accepts only ids in a lease of that worker, under the lease's row lock, and the
   attempt's primary key is a second guard.
 * Producers wait for nobody, but for who is just taking the same unique key; and sealing waits for nobody at all.
@@ -31,6 +32,6 @@ Invariants, and what keeps each:
 
 Rules of this package: a connection comes in, rows go out. No threads, no clock (times are the server's), no
 environment.
-`insert` is for one job, `bulk` for many. `send_…` and `read_…` are the halves of a call that can share a round trip
-with others.
+`insert` is for one job, `bulk` for many, which `filing` may put into batches at once. `send_…` and `read_…` are the
+halves of a call that can share a round trip with others.
 """

@@ -1,4 +1,5 @@
-"""Bulk: put many jobs into the log, by COPY where this role may, else by a function of the schema.
+"""Bulk: put many jobs into the log, by COPY where this role may, else by a function of the schema. `filing` says where
+they go from there.
 
 Jobs come in chunks, so that any number of them can be inserted from a generator. Where the connection is the client's
 own, the next chunk is read while the server still works on the last one.
@@ -193,17 +194,12 @@ def _copy(
     ids: list[int | None] = [*taken]
     keyed = [at for at, job in enumerate(chunk) if job.unique is not None]
     if keyed:
-        for at in _duplicates(connection, chunk, ids, keyed):
-            ids[at] = None
-            unique = chunk[at].unique
-            if unique is not None and unique.is_required and bulk.conflict is None:
-                row = connection.execute(_HOLDER, {"key": unique.key}).fetchone()
-                bulk.conflict = Conflict(len(bulk.ids) + at, None if row is None or row[0] in ids else row[0])
+        _take_keys(bulk, connection, chunk, ids, keyed)
     is_filed = not keyed and filing.takes(chunk)
     remaining = rows(ids, chunk, now, is_filed=is_filed)
-    meanwhile = READ_MEANWHILE + READ_AT_END * (1 + is_filed)
-    read_jobs = ceil(PIECE_JOBS * (min(GROWTH, CHUNK_JOBS / len(chunk)) - meanwhile))
-    read_at_end = partial(following.read, ceil(len(chunk) * READ_AT_END)) if following is not None else None
+    elsewhere = READ_MEANWHILE + READ_AT_END * (1 + is_filed)
+    read_jobs = ceil(PIECE_JOBS * (min(GROWTH, CHUNK_JOBS / len(chunk)) - elsewhere))
+    read_at_end = None if following is None else partial(following.read, ceil(len(chunk) * READ_AT_END))
     with _in_utf8(connection), connection.cursor().copy(_COPY_FILED if is_filed else _COPY) as copy:
         copy.write(BEGIN)
         while piece := b"".join(islice(remaining, PIECE_JOBS)):
@@ -243,6 +239,18 @@ def _in_utf8(connection: psycopg.Connection[Any]) -> Iterator[None]:
     connection.execute(_ENCODING, {"name": "UTF8"})
     yield
     connection.execute(_ENCODING, {"name": theirs})  # after an error their transaction, or savepoint, brings it back
+
+
+def _take_keys(
+    bulk: Bulk, connection: psycopg.Connection[Any], chunk: list[NewJob], ids: list[int | None], keyed: list[int]
+) -> None:
+    """Take the unique keys of a chunk. The jobs that have not got theirs lose their ids."""
+    for at in _duplicates(connection, chunk, ids, keyed):
+        ids[at] = None
+        unique = chunk[at].unique
+        if unique is not None and unique.is_required and bulk.conflict is None:
+            row = connection.execute(_HOLDER, {"key": unique.key}).fetchone()
+            bulk.conflict = Conflict(len(bulk.ids) + at, None if row is None or row[0] in ids else row[0])
 
 
 def _duplicates(

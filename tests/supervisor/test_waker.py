@@ -1,0 +1,48 @@
+"""The waker: whom it wakes for work that somebody else has made ready."""
+
+from __future__ import annotations
+
+import pytest
+
+from awa.database.connections import connect
+from awa.engine import lead
+from awa.engine.bulk import insert_many
+from awa.engine.filing import JOBS_MIN
+from awa.engine.insert import Envelope, NewJob
+from awa.processes.board import Board
+from awa.processes.slot import WorkerState
+from awa.processes.wakes import Wakes
+from awa.settings import Settings
+from awa.supervisor.node import Node
+from awa.supervisor.proxy import Proxy
+from awa.supervisor.waker import Waker
+
+pytestmark = pytest.mark.postgres
+
+LONG_S = 1000.0
+
+
+@pytest.fixture
+def node(database: str) -> Node:
+    """A node with one worker, which is idle."""
+    with connect(database, role="test") as connection:
+        own = lead.register_node(connection, "own")
+    node = Node(Settings(app="a:b"), database, Board.create(1), Wakes.create(1), ["work"], ["default"], own)
+    node.board[0].enter(WorkerState.IDLE)
+    return node
+
+
+@pytest.mark.parametrize(("queue", "wakes"), [("default", True), ("of others", False)])
+def test_who_is_told_of_jobs_in_a_lane_that_is_new_looks_for_it(
+    node: Node, queue: str, wakes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("awa.supervisor.waker.LANES_FOR_S", LONG_S)
+    waker = Waker(node, Proxy(node))
+    with connect(node.dsn, role="waker") as connection, connect(node.dsn, role="producer") as producer:
+        waker.opened(connection)
+        waker.step(connection)  # reads the lanes: there are none
+        with producer.transaction():
+            insert_many(producer, [NewJob(b"{}", Envelope(queue, "work", 2, 25))] * JOBS_MIN)
+        waker.pause(connection, LONG_S)
+        waker.step(connection)
+        assert node.wakes.workers[0].drain() is wakes
