@@ -214,9 +214,7 @@ def _copy(
     bulk.ids += ids
 
 
-def _take_ids(
-    connection: psycopg.Connection[Any], jobs: int, following: Chunks | None
-) -> tuple[list[int], datetime]:
+def _take_ids(connection: psycopg.Connection[Any], jobs: int, following: Chunks | None) -> tuple[list[int], datetime]:
     """Return ids for so many jobs, and the server's time."""
     wanted = {"jobs": jobs}
     if following is None or not isinstance(connection, OwnConnection):
