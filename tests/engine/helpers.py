@@ -41,6 +41,12 @@ def add(connection: Connection, jobs: int = 1, **fields: Any) -> list[int]:
     return [job for job in ids if job is not None]
 
 
+def add_unsealed(connection: Connection, jobs: int, queue: str = "default") -> list[int]:
+    """Insert many jobs in a way that leaves all of them to a seal; return their ids."""
+    query = "insert into awa.job_log (queue, kind) select %s, %s from generate_series(1, %s) returning id"
+    return sorted(job for (job,) in connection.execute(query, [queue, KIND, jobs]))
+
+
 def add_sealed(connection: Connection, jobs: int = 1, **fields: Any) -> list[int]:
     """Insert jobs and seal them."""
     ids = add(connection, jobs, **fields)

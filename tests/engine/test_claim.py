@@ -18,6 +18,7 @@ from tests.engine.helpers import (
     Connection,
     add,
     add_sealed,
+    add_unsealed,
     all_in,
     batches,
     buffers,
@@ -249,7 +250,7 @@ def test_a_claim_probes_its_index_once_a_lane_at_any_backlog(db: Connection, gen
     if statistics == "of an empty table":
         db.execute("vacuum analyze awa.batch")
     for queue in ("a", "b"):
-        add(db, 20_000, queue=queue)
+        add_unsealed(db, 20_000, queue)
     while seal(db, batch_max=8).more:
         pass
     if statistics == "fresh":
@@ -281,7 +282,7 @@ def test_a_claim_that_was_planned_while_nothing_waited_is_as_good(db: Connection
     with connect(dsn_of(db), role="worker", plan_once=True) as session:
         worker = sign_in(session, "b")
         assert take(session, worker).seen == []
-        add(db, 20_000)
+        add_unsealed(db, 20_000)
         while seal(db, batch_max=8).more:
             pass
         before = rows_read(session)
@@ -306,7 +307,7 @@ def test_a_claim_planned_before_anything_was_inserted_reads_no_dead_batches(db: 
         assert claim(session, worker, [Want(1, FROM_THE_START, COST_US)], budget_us=COST_US).leases == []
         pinning.execute("set transaction isolation level repeatable read")
         pinning.execute("select 1 from awa.batch")
-        add(db, 300)
+        add_unsealed(db, 300)
         seal(db, batch_max=1)
         while taken := ids_of(take(db, worker)):
             settle(db, worker, outcomes(taken))

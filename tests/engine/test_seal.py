@@ -12,6 +12,7 @@ from awa.engine.seal import BATCH_JOBS_MAX, STEP_JOBS_MAX, reseal, seal, seal_al
 from tests.engine.helpers import (
     Connection,
     add,
+    add_unsealed,
     all_in,
     batches,
     buffers,
@@ -168,7 +169,7 @@ def test_seal_all_goes_on_behind_what_an_earlier_step_began(db: Connection) -> N
 
 
 def test_seal_all_seals_everything_committed_before(db: Connection) -> None:
-    ids = [job for _ in range(3) for job in add(db, 9_000)]
+    ids = [job for _ in range(3) for job in add_unsealed(db, 9_000)]
     assert len(ids) > STEP_JOBS_MAX
     assert seal_all(db) == len(ids)
     assert all_in(db, "ready", ids)
@@ -254,7 +255,7 @@ def test_a_ledger_of_this_cluster_is_not_resealed(db: Connection) -> None:
 def test_sealing_reads_its_index_and_an_empty_seal_next_to_nothing(
     db: Connection, generic: bool, analyzed: bool
 ) -> None:
-    add(db, 50_000)
+    add_unsealed(db, 50_000)
     seal_all(db)
     if analyzed:
         db.execute("analyze awa.job_log")

@@ -7,7 +7,7 @@ import pytest
 from awa.database.statements import statement
 from awa.engine import control
 from awa.engine.seal import STEP_JOBS_MAX, Sealed, reseal, seal
-from tests.engine.helpers import Connection, add, all_in, batches, places
+from tests.engine.helpers import Connection, add, add_unsealed, all_in, batches, places
 from tests.fixtures.postgres import both_servers
 from tests.fixtures.waiting import Session
 
@@ -138,7 +138,7 @@ def test_a_transaction_that_commits_between_two_steps_is_sealed_behind_them(db: 
 def test_three_hundred_thousand_jobs_of_one_transaction(db: Connection, session: Open) -> None:
     """In bounded steps; what others commit between them is sealed once, behind it."""
     producer = session("producer")
-    producer.start(add, 300_000)
+    producer.start(add_unsealed, 300_000)
     ids = producer.result(120)
     between: list[int] = []
     steps = [seal(db)]

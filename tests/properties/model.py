@@ -45,7 +45,8 @@ class ModelJob:
     max_attempts: int
     later: bool
     """Inserted with a run time in the future."""
-    xid: int
+    xid: int | None
+    """Its transaction; None: it was filed, and is ready as soon as that commits."""
     burying: set[str] = field(default_factory=set)
     """The queues of which failed jobs become dead letters: the model's."""
     born: tuple[str, int] = ("", 0)
@@ -164,8 +165,11 @@ class Model:
 
     def commit(self, ids: Iterable[int]) -> None:
         """Their transaction committed."""
-        for job_id in ids:
-            self.jobs[job_id].place = Place.UNSEALED
+        for job in map(self.jobs.__getitem__, ids):
+            if job.xid is None:
+                job.ready()
+            else:
+                job.place = Place.UNSEALED
 
     def forget(self, ids: Iterable[int]) -> None:
         """Their transaction, or its part, was rolled back."""
@@ -177,7 +181,7 @@ class Model:
         going_on = self.target is not None
         target = self.target
         if target is None:
-            target = sorted(self.at(Place.UNSEALED), key=lambda job: (job.xid, job.id))
+            target = sorted(self.at(Place.UNSEALED), key=lambda job: (job.xid or 0, job.id))
         full = len(target) >= jobs_max
         return SealPlan(target[:jobs_max], target[jobs_max:] if full else None, full or going_on)
 

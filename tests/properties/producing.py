@@ -15,6 +15,9 @@ from tests.properties.world import KINDS, QUEUES, Producer, World, pick
 JOBS_MAX = 100
 """Jobs of one run of the machine: enough for several segments, few enough to be looked at after each step."""
 
+FILED_JOBS = 12
+"""So many plain jobs at once are filed here; else it takes more of them."""
+
 producers = st.integers(0, 2)
 envelopes = st.builds(
     Envelope,
@@ -39,7 +42,7 @@ class Producing(World):
     """What producers do."""
 
     @precondition(lambda self: len(self.model.jobs) < JOBS_MAX)
-    @rule(number=producers, job=new_jobs, jobs=st.sampled_from((1, 2, 12)), opens=st.booleans())
+    @rule(number=producers, job=new_jobs, jobs=st.sampled_from((1, 2, FILED_JOBS)), opens=st.booleans())
     def insert(self, number: int, job: NewJob, jobs: int, opens: bool) -> None:
         """Insert one job or (by COPY) several: in the producer's transaction, a new one, or one of their own."""
         producer = self.producers[number]
@@ -123,6 +126,8 @@ class Producing(World):
         ).fetchall()
         assert [row[0] for row in rows] == sorted(ids)
         said = job.envelope
+        is_filed = len(ids) == FILED_JOBS and said.run_at is None
+        assert all((xid is None) == is_filed for _, xid in rows)
         later = said.run_at is not None and said.run_at > datetime.now(timezone.utc)
         for job_id, xid in rows:
             self.model.jobs[job_id] = ModelJob(

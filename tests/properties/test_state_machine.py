@@ -14,6 +14,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from awa import embedded
 from tests.properties.machine import Machine
+from tests.properties.producing import FILED_JOBS
 
 COMMON = settings(
     deadline=None,
@@ -30,7 +31,8 @@ PROFILES = {
 
 
 @pytest.mark.slow
-def test_every_job_is_in_one_place_and_ends_once(server: embedded.Server) -> None:
+def test_every_job_is_in_one_place_and_ends_once(server: embedded.Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("awa.engine.filing.JOBS_MIN", FILED_JOBS)
     profile = PROFILES[os.environ.get("AWA_HYPOTHESIS_PROFILE", "default")]
     machine = type("Machine", (Machine,), {"server": server})
     run_state_machine_as_test(machine, settings=profile)
