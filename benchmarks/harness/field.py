@@ -43,9 +43,12 @@ WARM_UP = 0.1
 WARM_UP_JOBS = 50
 PROBE = 400
 GROWTH = 1.15
-LONG_S = 8.0
+LONG_S = 6.0
 """A rate is sized up with so many jobs, then with four times as many, until it grows no more by that factor (who takes
-long to get going must not be judged by that) or the next drain would take that long."""
+long to get going must not be judged by that) or the next drain would take that long …"""
+HALVING_FROM = 4 * PROBE
+"""… and of the variants of one contender only the faster half goes on, from so many jobs on (sequential halving:
+Karnin, Koren and Somekh, Almost optimal exploration in multi-armed bandits, 2013)."""
 
 _sized_up: dict[str, tuple[dict[str, Any], float]] = {}
 """The best variant of each contender and its rate, as found earlier in this run."""
@@ -125,23 +128,28 @@ class Field:
         if contender.name in _sized_up:
             contender.variant, contender.rate = _sized_up[contender.name]
             return
-        rates = {}
-        for at, variant in enumerate(contender.spec.variants):
-            rates[at] = self._probe(contender, variant)
+        rates = self._probe(contender)
         best = max(rates, key=lambda at: rates[at])
         contender.variant, contender.rate = contender.spec.variants[best], rates[best]
         _sized_up[contender.name] = contender.variant, rates[best]
         if len(rates) > 1:
             print(f"  {contender.name}: best with {contender.variant} of {_shown(contender.spec, rates)}", flush=True)
 
-    def _probe(self, contender: Contender, variant: dict[str, Any]) -> float:
-        """Return the rate with one variant, where more jobs do not make it better."""
-        jobs, grown = PROBE, self.drain(contender, PROBE, variant=variant).rate
-        rate = 0.0
-        while grown > rate * GROWTH and 4 * jobs / grown < LONG_S and 4 * jobs <= CAPACITY:
-            jobs, rate = 4 * jobs, grown
-            grown = self.drain(contender, jobs, variant=variant).rate
-        return max(rate, grown)
+    def _probe(self, contender: Contender) -> dict[int, float]:
+        """Return the rate with each variant, of the best ones where more jobs do not make it better."""
+        variants = contender.spec.variants
+        rates = dict.fromkeys(range(len(variants)), 0.0)
+        left, jobs = list(rates), PROBE
+        while left:
+            grown = {at: self.drain(contender, jobs, variant=variants[at]).rate for at in left}
+            left = [at for at in left if grown[at] > rates[at] * GROWTH]
+            rates.update({at: max(rates[at], rate) for at, rate in grown.items()})
+            left = [at for at in left if 4 * jobs / rates[at] < LONG_S and 4 * jobs <= CAPACITY]
+            if jobs >= HALVING_FROM:
+                faster = sorted(grown, key=lambda at: -rates[at])[: (len(grown) + 1) // 2]
+                left = [at for at in left if at in faster]
+            jobs *= 4
+        return rates
 
     def jobs_for(self, contender: Contender, seconds: float) -> int:
         """Return how many jobs this contender drains in so many seconds, about."""

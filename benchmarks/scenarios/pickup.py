@@ -91,7 +91,7 @@ def _under_load(it: Field, contenders: list[Contender]) -> tuple[list[Figure], l
 
 def _at_rate(it: Field, contender: Contender, rate: float) -> list[float]:
     """Return how many milliseconds each job waited when so many a second come."""
-    jobs = max(100, int(rate * it.plan.seconds))
+    jobs = max(100, int(rate * it.plan.seconds / 2))
     jobs = min(jobs, it.plan.jobs or jobs)
     with it.workers(contender):
         it.warm_up(contender)
