@@ -14,6 +14,7 @@ from awa.engine.seal import BATCH_JOBS_MAX
 
 STEP_JOBS_MAX: Final = 4096
 
+_ANY = statement("promote/any")
 _PROMOTE = statement("promote/promote")
 
 
@@ -38,6 +39,9 @@ def promote(
     `start` spares the index entries of jobs promoted before; pass `FROM_THE_START` about once a second, for jobs put
     aside meanwhile with an earlier time.
     """
+    found = repeat(connection, _ANY, {"start": start}).fetchone()
+    if found is None or not found[0]:
+        return Promoted(0, start, False)
     row = repeat(connection, _PROMOTE, {"start": start, "jobs_max": jobs_max, "batch_max": batch_max}).fetchone()
     assert row is not None
     jobs, last, batches = row

@@ -128,6 +128,7 @@ def test_promotion_reads_its_index_at_any_number_of_deferred_jobs(
     wanted = {"start": FROM_THE_START, "jobs_max": STEP_JOBS_MAX, "batch_max": BATCH_JOBS_MAX}
     plan = explain(db, "promote/promote", wanted, generic=generic)
     assert buffers(plan) < 20, "nothing is due: next to nothing is read"
+    assert buffers(explain(db, "promote/any", {"start": FROM_THE_START}, generic=generic)) < 20
     make_due(db, put_aside(db, 5))
     with db.transaction(force_rollback=True):
         plan = explain(db, "promote/promote", wanted, generic=generic)
