@@ -198,7 +198,7 @@ def _copy(
     is_filed = not keyed and filing.takes(chunk)
     remaining = rows(ids, chunk, now, is_filed=is_filed)
     elsewhere = READ_MEANWHILE + READ_AT_END * (1 + is_filed)
-    read_jobs = ceil(PIECE_JOBS * (min(GROWTH, CHUNK_JOBS / len(chunk)) - elsewhere))
+    read_jobs = ceil(PIECE_JOBS * max(0.0, min(GROWTH, CHUNK_JOBS / len(chunk)) - elsewhere))
     read_at_end = None if following is None else partial(following.read, ceil(len(chunk) * READ_AT_END))
     with _in_utf8(connection), connection.cursor().copy(_COPY_FILED if is_filed else _COPY) as copy:
         copy.write(BEGIN)

@@ -147,6 +147,17 @@ def test_many_jobs_go_in_chunks_but_commit_as_one(db: Connection) -> None:
     assert db.execute("select count(*) from awa.job_log").fetchone() == (0,)
 
 
+def test_chunks_of_jobs_with_keys_may_be_many_times_as_long(db: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("awa.engine.bulk.CHUNK_JOBS", 10)
+    monkeypatch.setattr("awa.engine.bulk.FIRST_JOBS", 10)
+    monkeypatch.setattr("awa.engine.bulk.KEYED_JOBS", 100)
+    jobs = [new(args=b'{"n":%d}' % n, unique=Unique(b"key %d" % n, 0b1111)) for n in range(250)]
+    with db.transaction():
+        ids = insert_many(db, jobs, ahead=True).ids
+    rows = db.execute("select id, (args->>'n')::int from awa.job_log order by 2").fetchall()
+    assert rows == [(job, n) for n, job in enumerate(ids)]
+
+
 def test_inserting_no_jobs_is_no_error(db: Connection) -> None:
     with db.transaction():
         assert insert_many(db, []).ids == []
