@@ -108,6 +108,7 @@ def insert_many(connection: psycopg.Connection[Any], jobs: Iterable[NewJob], *, 
         else:
             _note_called(bulk, chunk, connection.execute(_INSERT_JOBS, _records(chunk)))
     if bulk.ids and may_copy:
+        filing.file_rest(connection)
         wake(connection)
     return bulk
 
@@ -210,7 +211,8 @@ def _copy(
         if read_at_end is not None:
             read_at_end()
     if is_filed:
-        filing.file(connection, chunk, taken, read_at_end)
+        filing.add(connection, chunk, taken)
+        filing.file_full(connection, read_at_end)
     bulk.ids += ids
 
 

@@ -8,6 +8,7 @@ Plain is what is due and has no key, no line and no end: a seal has nothing to d
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
@@ -21,6 +22,8 @@ from awa.engine.seal import BATCH_JOBS_MAX
 
 JOBS_MIN: Final = 256
 """A bulk insert of fewer jobs leaves them to a seal, which puts those of several inserts into one batch."""
+FILE_JOBS_MIN: Final = 2_000
+"""Batches are filed as soon as they are full and hold so many jobs, and what is left at the end."""
 
 _ENVELOPE = itemgetter(1)
 _LANES = statement("insert/lanes")
@@ -36,7 +39,7 @@ class Address(NamedTuple):
 
 
 class Filing:
-    """Files the jobs of one bulk insert, chunk by chunk."""
+    """Files the jobs of one bulk insert."""
 
     def __init__(self, *, is_allowed: bool) -> None:
         """`is_allowed`: whether this role may; else a seal will find the jobs."""
@@ -46,6 +49,8 @@ class Filing:
         self._has_begun = False
         self._envelopes: dict[int, Envelope] = {}
         """Those of the chunk that `takes` has seen, by their addresses: the chunk holds them."""
+        self._jobs: dict[int, list[int]] = {}
+        """By lane, the jobs that are to be filed. A batch may have jobs of several chunks: there may be many lanes."""
 
     def takes(self, chunk: Sequence[NewJob]) -> bool:
         """Whether to file these jobs: all of them plain, and many, or more of many."""
@@ -55,52 +60,54 @@ class Filing:
         self._has_begun = all(map(_is_plain, self._envelopes.values()))
         return self._has_begun
 
-    def file(
-        self,
-        connection: psycopg.Connection[Any],
-        chunk: Sequence[NewJob],
-        ids: Sequence[int],
-        meanwhile: Callable[[], None] | None,
+    def add(self, connection: psycopg.Connection[Any], chunk: Sequence[NewJob], ids: Sequence[int]) -> None:
+        """Note jobs that `takes` has seen, and that have been inserted."""
+        addresses = {at: _address(envelope) for at, envelope in self._envelopes.items()}
+        self._know(connection, set(addresses.values()) - self._lanes.keys())
+        lanes = {at: self._lanes[address] for at, address in addresses.items()}
+        if len(set(lanes.values())) == 1:
+            self._jobs.setdefault(next(iter(lanes.values())), []).extend(ids)
+            return
+        for envelope, job_id in zip(map(_ENVELOPE, chunk), ids, strict=True):
+            self._jobs.setdefault(lanes[id(envelope)], []).append(job_id)
+
+    def file_full(self, connection: psycopg.Connection[Any], meanwhile: Callable[[], None] | None) -> None:
+        """Put the jobs that fill batches into these, if they are many; do something else `meanwhile`."""
+        full = {lane: len(jobs) // BATCH_JOBS_MAX * BATCH_JOBS_MAX for lane, jobs in self._jobs.items()}
+        if sum(full.values()) >= FILE_JOBS_MIN:
+            jobs = {lane: self._jobs[lane][:end] for lane, end in full.items() if end}
+            self._jobs = {lane: jobs[full[lane] :] for lane, jobs in self._jobs.items()}
+            self._file(connection, jobs, meanwhile)
+
+    def file_rest(self, connection: psycopg.Connection[Any]) -> None:
+        """Put all that are left into batches."""
+        jobs = {lane: jobs for lane, jobs in self._jobs.items() if jobs}
+        if jobs:
+            self._jobs = {}
+            self._file(connection, jobs, None)
+
+    def _file(
+        self, connection: psycopg.Connection[Any], jobs: dict[int, list[int]], meanwhile: Callable[[], None] | None
     ) -> None:
-        """Put jobs that `takes` has seen, and that have been inserted, into ready batches; do something `meanwhile`."""
-        lanes, in_order = self._by_lane(connection, chunk, ids)
-        of: list[int] = []
-        ends: list[int] = []
-        end = 0
-        for lane, jobs in lanes.items():
-            cuts = [*range(end + BATCH_JOBS_MAX, end + jobs, BATCH_JOBS_MAX), end + jobs]
-            of += [lane] * len(cuts)
-            ends += cuts
-            end += jobs
-        # Ids of one chunk only grow. Mostly nobody has taken any in between, and there is no need to list them.
-        is_row = len(lanes) == 1 and ids[-1] - ids[0] == len(ids) - 1
+        """Put jobs, by lane, into ready batches."""
+        starts = [(ids[at], lane, at) for lane, ids in jobs.items() for at in range(0, len(ids), BATCH_JOBS_MAX)]
+        batches = [(lane, jobs[lane][at : at + BATCH_JOBS_MAX]) for _, lane, at in sorted(starts)]
+        ids = [job for _, batch in batches for job in batch]
+        # Ids of one lane only grow. Mostly nobody has taken any in between, and there is no need to list them.
+        is_row = len(jobs) == 1 and ids[-1] - ids[0] == len(ids) - 1
         parts = {
             "first": ids[0],
             "last": ids[-1],
-            "ids": None if is_row else numbers(in_order),
-            "lanes": numbers(of),
-            "ends": numbers(ends),
+            "ids": None if is_row else numbers(ids),
+            "lanes": numbers(lane for lane, _ in batches),
+            "ends": numbers(accumulate(len(batch) for _, batch in batches)),
         }
         if meanwhile is None or not isinstance(connection, OwnConnection):
             row = connection.execute(_FILE, parts).fetchone()
         else:
             row = connection.tell_and_do(Message(_FILE, parts), meanwhile).fetchone()
         if row is None or row[0] != len(ids):
-            raise AssertionError(f"of {len(ids)} jobs inserted, so many were filed: {row}")
-
-    def _by_lane(
-        self, connection: psycopg.Connection[Any], chunk: Sequence[NewJob], ids: Sequence[int]
-    ) -> tuple[dict[int, int], Sequence[int]]:
-        """Return how many jobs there are in each lane, and the jobs of the first of these, of the second, and so on."""
-        addresses = {at: _address(envelope) for at, envelope in self._envelopes.items()}
-        self._know(connection, set(addresses.values()) - self._lanes.keys())
-        lanes = {at: self._lanes[address] for at, address in addresses.items()}
-        if len(set(lanes.values())) == 1:
-            return {next(iter(lanes.values())): len(ids)}, ids
-        found: dict[int, list[int]] = {}
-        for envelope, job_id in zip(map(_ENVELOPE, chunk), ids, strict=True):
-            found.setdefault(lanes[id(envelope)], []).append(job_id)
-        return {lane: len(jobs) for lane, jobs in found.items()}, [job for jobs in found.values() for job in jobs]
+            raise AssertionError(f"{len(ids)} jobs were to be filed, and that many were: {row}")
 
     def _know(self, connection: psycopg.Connection[Any], unknown: set[Address]) -> None:
         """Find the lanes of some addresses, or make them."""

@@ -70,6 +70,27 @@ def test_of_many_the_last_few_are_filed_too(db: Connection, monkeypatch: pytest.
 
 
 @both_servers
+@pytest.mark.parametrize("queues", [1, 3])
+def test_batches_are_full_however_the_jobs_are_cut_into_chunks(
+    db: Connection, queues: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("awa.engine.bulk.CHUNK_JOBS", MANY)
+    monkeypatch.setattr("awa.engine.bulk.ALONE_JOBS", MANY)
+    monkeypatch.setattr("awa.engine.filing.FILE_JOBS_MIN", 3 * MANY)
+    ids = put(db, [new(queue=f"q{n % queues}") for n in range(7 * MANY + 30)])
+    assert all_in(db, "ready", ids)
+    found = db.execute(ORDER).fetchall()
+    for queue in range(queues):
+        mine = [batch for batch, name, _, _ in found if name == f"q{queue}"]
+        assert [job for batch in mine for job in batch] == ids[queue::queues]
+        assert {len(batch) for batch in mine[:-1]} == {BATCH_JOBS_MAX}
+    late = (
+        "select count(*) from awa.batch b join awa.job_log j on j.id = b.ids[1] where b.order_key - j.created_at <> %s"
+    )
+    assert db.execute(late, [timedelta(seconds=60)]).fetchone() == (0,)
+
+
+@both_servers
 @pytest.mark.parametrize(
     "said",
     [
