@@ -14,7 +14,7 @@ class Plan:
     rounds: int = 3
     jobs: int | None = None
     """How many jobs, instead of a scenario's own number; the rivals get no more either."""
-    seconds: float = 1.5
+    seconds: float = 1.0
     """How long a measurement of a rate is to take, about."""
     full: bool = False
     """Sizes that take long: ten million jobs, minutes with a pinned horizon."""
@@ -27,7 +27,8 @@ class Plan:
         return full if self.full and full is not None else usual
 
     def span(self, usual: float, full: float | None = None) -> float:
-        """Return how many seconds to take, likewise; a smaller number of jobs shortens them in proportion."""
+        """Return how many seconds to take: `usual` where a rate is measured for one, or `full` for those with time; a
+        smaller number of jobs shortens them to that."""
         if self.jobs is not None:
-            return min(usual, self.seconds)
-        return full if self.full and full is not None else usual
+            return min(usual, 1.0) * self.seconds
+        return full if self.full and full is not None else usual * self.seconds

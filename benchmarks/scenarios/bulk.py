@@ -15,6 +15,8 @@ from benchmarks.harness.report import Result
 from benchmarks.harness.rivals.specs import BARE_TABLE, OURS
 
 JOBS = 200_000
+SECONDS = 2.0
+"""So many jobs at most as are inserted in that time."""
 WARM_UP = 1_000
 TITLE = "bulk insert, one process"
 GOALS = {"awa-pg": 3.5, BARE_TABLE.name: 0.7}
@@ -26,7 +28,7 @@ def run(plan: Plan) -> Result:
 
     def warm_up(contender: Contender) -> None:
         seconds = contender.ask("bulk", first=0, count=WARM_UP)
-        sizes[contender.name] = min(plan.size(JOBS), max(WARM_UP, int(plan.seconds * WARM_UP / seconds)))
+        sizes[contender.name] = min(plan.size(JOBS), max(WARM_UP, int(plan.span(SECONDS) * WARM_UP / seconds)))
 
     def insert(contender: Contender) -> float:
         jobs, before = sizes[contender.name], contender.stored()

@@ -24,8 +24,9 @@ from benchmarks.scenarios.together import throughput
 
 JOBS = 200
 WARM_UP = 20
-PAUSE_S = (0.01, 0.06)
+PAUSE_S = (0.01, 0.04)
 LOADS = (10, 50, 90)
+LOADED_S = 0.7
 PIECE_S = 0.01
 BESIDE = ("awa-pg",)
 """Rivals measured by default; on an idle queue all of them with --full."""
@@ -70,7 +71,7 @@ def _under_load(it: Field, contenders: list[Contender]) -> tuple[list[Figure], l
     """Measure at several parts of each contender's capacity, which is found first."""
     plan = it.plan
     capacity = it.turns(
-        lambda contender: throughput(it, contender, it.jobs_for(contender, plan.seconds / 2)), contenders
+        lambda contender: throughput(it, contender, it.jobs_for(contender, plan.span(LOADED_S))), contenders
     )
     figures, series = [], []
     points: dict[tuple[str, int], list[tuple[float, float]]] = {}
@@ -91,7 +92,7 @@ def _under_load(it: Field, contenders: list[Contender]) -> tuple[list[Figure], l
 
 def _at_rate(it: Field, contender: Contender, rate: float) -> list[float]:
     """Return how many milliseconds each job waited when so many a second come."""
-    jobs = max(100, int(rate * it.plan.seconds / 2))
+    jobs = max(100, int(rate * it.plan.span(LOADED_S)))
     jobs = min(jobs, it.plan.jobs or jobs)
     with it.workers(contender):
         it.warm_up(contender)
