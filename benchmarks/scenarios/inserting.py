@@ -22,7 +22,7 @@ from benchmarks.harness.rivals.specs import BARE_TABLE, OURS, STATEMENT
 from benchmarks.harness.server import fresh_database
 
 CONNECTIONS = 32
-WARM_UP_S = 0.5
+WARM_UP_S = 0.25
 UNIQUE = 100_000
 ARGS = {"n": 0, "text": "x" * 230}
 """Arguments of 250 bytes as JSON."""
