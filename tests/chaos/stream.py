@@ -10,6 +10,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
 import awa
+from awa.engine.filing import JOBS_MIN
 from awa.errors import AwaError, DatabaseError, StateConflict
 from tests.chaos.config import Config
 from tests.chaos.server import Server
@@ -32,7 +33,7 @@ KINDS: Final = {
     "doomed": 0.5,
     "sleepy": 3.0,
 }
-WAYS: Final = {"one": 70.0, "scheduled": 6.0, "bulk": 2.0, "rollback": 4.0, "cancel": 4.0}
+WAYS: Final = {"one": 70.0, "scheduled": 6.0, "bulk": 2.0, "flood": 0.2, "rollback": 4.0, "cancel": 4.0}
 
 
 class Stream:
@@ -94,15 +95,18 @@ class Stream:
     def _once(self) -> int:
         """Insert something; return how many jobs."""
         way = self._draw.choices(list(WAYS), list(WAYS.values()))[0]
-        count = self._draw.randint(5, 60) if way == "bulk" else 1
-        jobs = [self._job(self._draw.choices(list(KINDS), list(KINDS.values()))[0]) for _ in range(count)]
+        if way == "flood":  # of one kind, and so many that they are filed
+            jobs = [self._job("quick") for _ in range(JOBS_MIN + self._draw.randint(0, 50))]
+        else:
+            count = self._draw.randint(5, 60) if way == "bulk" else 1
+            jobs = [self._job(self._draw.choices(list(KINDS), list(KINDS.values()))[0]) for _ in range(count)]
         run_at = None
         if way == "scheduled":
             run_at = datetime.now(timezone.utc) + timedelta(seconds=self._draw.uniform(0.2, 3))
         ids = self._commit(jobs, run_at=run_at, roll_back=way == "rollback")
         if way == "cancel" and ids:
             self._cancel(ids[0])
-        return count
+        return len(jobs)
 
     def _job(self, kind: str) -> tuple[str, dict[str, Any]]:
         """A job: its kind, and arguments with a name of its own."""
