@@ -70,7 +70,11 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="how often everybody has a turn; medians are quoted")
     parser.add_argument("--jobs", type=int, default=None, help="how many jobs, instead of the scenario's own number")
     parser.add_argument("--seconds", type=float, default=1.0, help="how long a rate is measured, about")
-    parser.add_argument("--full", action="store_true", help="large sizes, and more of the rivals: takes hours")
+    parser.add_argument(
+        "--full",
+        action="store_true",
+        help="large sizes, long runs whatever --seconds says, and more of the rivals: takes hours",
+    )
     parser.add_argument(
         "--rivals",
         type=_names,

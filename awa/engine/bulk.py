@@ -103,10 +103,12 @@ def insert_many(connection: psycopg.Connection[Any], jobs: Iterable[NewJob], *, 
         if may_copy is None:
             may_copy, may_file = _rights(connection)
             filing = Filing(is_allowed=may_file)
-        if may_copy:
-            _copy(bulk, connection, chunk, chunks if ahead else None, filing)
-        else:
+        if not may_copy:
             _note_called(bulk, chunk, connection.execute(_INSERT_JOBS, _records(chunk)))
+            continue
+        _copy(bulk, connection, chunk, chunks if ahead else None, filing)
+        if not ahead:  # whoever gives the jobs may go back to a savepoint
+            filing.file_rest(connection)
     if bulk.ids and may_copy:
         filing.file_rest(connection)
         wake(connection)
@@ -211,7 +213,8 @@ def _copy(
         if read_at_end is not None:
             read_at_end()
     if is_filed:
-        filing.add(connection, chunk, taken)
+        with _in_utf8(connection):
+            filing.add(connection, chunk, taken, now)
         filing.file_full(connection, read_at_end)
     bulk.ids += ids
 

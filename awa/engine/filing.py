@@ -7,7 +7,9 @@ Plain is what is due and has no key, no line and no end: a seal has nothing to d
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from itertools import accumulate
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
@@ -26,6 +28,7 @@ FILE_JOBS_MIN: Final = 2_000
 """Batches are filed as soon as they are full and hold so many jobs, and what is left at the end."""
 
 _ENVELOPE = itemgetter(1)
+_FIRST = itemgetter(0)
 _LANES = statement("insert/lanes")
 _FILE = statement("insert/file")
 
@@ -49,6 +52,8 @@ class Filing:
         self._has_begun = False
         self._envelopes: dict[int, Envelope] = {}
         """Those of the chunk that `takes` has seen, by their addresses: the chunk holds them."""
+        self._times: list[tuple[int, datetime]] = []
+        """The first job of each chunk, and when all of that were inserted."""
         self._jobs: dict[int, list[int]] = {}
         """By lane, the jobs that are to be filed. A batch may have jobs of several chunks: there may be many lanes."""
 
@@ -60,8 +65,11 @@ class Filing:
         self._has_begun = all(map(_is_plain, self._envelopes.values()))
         return self._has_begun
 
-    def add(self, connection: psycopg.Connection[Any], chunk: Sequence[NewJob], ids: Sequence[int]) -> None:
-        """Note jobs that `takes` has seen, and that have been inserted."""
+    def add(
+        self, connection: psycopg.Connection[Any], chunk: Sequence[NewJob], ids: Sequence[int], now: datetime
+    ) -> None:
+        """Note jobs that `takes` has seen, and that were inserted `now`. The connection must speak UTF-8."""
+        self._times.append((ids[0], now))
         addresses = {at: _address(envelope) for at, envelope in self._envelopes.items()}
         self._know(connection, set(addresses.values()) - self._lanes.keys())
         lanes = {at: self._lanes[address] for at, address in addresses.items()}
@@ -80,11 +88,12 @@ class Filing:
             self._file(connection, jobs, meanwhile)
 
     def file_rest(self, connection: psycopg.Connection[Any]) -> None:
-        """Put all that are left into batches."""
+        """Put all that are left into batches, and forget what a rollback to a savepoint could make untrue."""
         jobs = {lane: jobs for lane, jobs in self._jobs.items() if jobs}
         if jobs:
             self._jobs = {}
             self._file(connection, jobs, None)
+        self._lanes.clear()
 
     def _file(
         self, connection: psycopg.Connection[Any], jobs: dict[int, list[int]], meanwhile: Callable[[], None] | None
@@ -100,6 +109,7 @@ class Filing:
             "last": ids[-1],
             "ids": None if is_row else numbers(ids),
             "lanes": numbers(lane for lane, _ in batches),
+            "times": texts(self._time(batch[0]) for _, batch in batches),
             "ends": numbers(accumulate(len(batch) for _, batch in batches)),
         }
         if meanwhile is None or not isinstance(connection, OwnConnection):
@@ -107,7 +117,12 @@ class Filing:
         else:
             row = connection.tell_and_do(Message(_FILE, parts), meanwhile).fetchone()
         if row is None or row[0] != len(ids):
-            raise AssertionError(f"{len(ids)} jobs were to be filed, and that many were: {row}")
+            raise AssertionError(f"{len(ids)} jobs were to be filed, and so many were: {row}")
+
+    def _time(self, job: int) -> str:
+        """Return when a job was inserted."""
+        chunk = bisect_right(self._times, job, key=_FIRST) - 1
+        return self._times[chunk][1].isoformat()
 
     def _know(self, connection: psycopg.Connection[Any], unknown: set[Address]) -> None:
         """Find the lanes of some addresses, or make them."""
@@ -118,8 +133,8 @@ class Filing:
                 "kinds": texts(address.kind for address in asked),
                 "priorities": numbers(address.priority for address in asked),
             }
-            rows = connection.execute(_LANES, wanted)
-            self._lanes.update({Address(queue, kind, priority): lane for queue, kind, priority, lane in rows})
+            for at, lane in connection.execute(_LANES, wanted):
+                self._lanes[asked[at - 1]] = lane
 
 
 def _address(envelope: Envelope) -> Address:

@@ -35,10 +35,10 @@ def rows(
 ) -> Iterator[bytes]:
     """Yield one row a job, but for those without an id. An envelope is written once, however many jobs share it.
 
-    `is_filed`: the rows are for insert/copy_filed.sql, with one column more, a null.
+    `is_filed`: the rows are for insert/copy_filed.sql, with two columns more: no xid, and `now`.
     """
-    head = partial(_head, _COLUMNS + is_filed, 8)
-    xid = NULL * is_filed
+    more = NULL + _field(_moment(now)) if is_filed else b""
+    head = partial(_head, _COLUMNS + 2 * is_filed, 8)
     written: dict[int, tuple[bytes, bytes]] = {}  # by its address: the jobs hold it for as long as this lasts
     for job_id, (args, envelope, unique) in zip(ids, jobs, strict=True):
         if job_id is None:
@@ -46,12 +46,12 @@ def rows(
         known = written.get(id(envelope))
         if known is None:
             rest = _written(envelope, now)
-            known = written[id(envelope)] = rest, rest + NULL + NULL + xid
+            known = written[id(envelope)] = rest, rest + NULL + NULL + more
         start = head(job_id, len(args) + 1, _VERSION)
         if unique is None:
             yield b"".join((start, args, known[1]))
         else:
-            yield b"".join((start, args, known[0], _field(_short(unique.states)), _field(unique.key), xid))
+            yield b"".join((start, args, known[0], _field(_short(unique.states)), _field(unique.key), more))
 
 
 def _written(envelope: Envelope, now: datetime) -> bytes:

@@ -4,8 +4,8 @@ In three ways: a snapshot that idles, a snapshot that reads a large table again 
 that has written something. Each is held while produce and drain go on, time after time, and compared with the mean of
 the same without anybody, measured right before it and right after: what a machine does by itself within half a minute
 is as much as is looked for here. Read the ratio of the rates first; then the chart of dead rows, which must not grow
-faster than jobs come, and that of the rate over time, which must not fall. A queue that updates its rows slows down
-here as the dead ones pile up in front of those that are alive.
+faster than jobs come, and that of the rate over time, which must not fall; and whether it is slower afterwards, too.
+A queue that updates its rows slows down here as the dead ones pile up in front of those that are alive.
 
 Some seconds by default, three minutes each with --full.
 """
@@ -33,7 +33,10 @@ WARM_UP_S = 1.6
 """On empty tables all is a little faster."""
 FULL_S = 180.0
 CYCLE_S = 0.5
-"""Produce and drain as many jobs as a drain alone does in that time, again and again: both take nearly twice as long."""
+"""Produce and drain as many jobs as a drain alone does in that time, again and again: both take nearly twice as
+long."""
+CYCLES_MIN = 2
+"""What is left behind is counted from the end of the first."""
 PIECE = 1_000
 SCAN_EVERY_S = 1.0
 BESIDE = ("awa-pg", "skip locked")
@@ -104,8 +107,10 @@ def _figures(who: str, rounds: list[dict[str, Held]]) -> list[Figure]:
         those = [each[name] for each in rounds]
         ratios = [held.ratio for held in those]
         figures.append(Figure(f"rate with {name} ÷ without: {who}", "×", ratios, 0.95 if is_ours else None))
+        lasting = [_rate(held.after) / _rate(held.before) for held in those]
+        figures.append(Figure(f"rate after {name} ÷ before: {who}", "×", lasting))
         dead = [held.pinned[-1].dead - held.pinned[0].dead for held in those]
-        jobs = [sum(cycle.jobs for cycle in held.pinned[1:]) or 1 for held in those]
+        jobs = [sum(cycle.jobs for cycle in held.pinned[1:]) for held in those]
         added = [rows / many * 1000 for rows, many in zip(dead, jobs, strict=True)]
         title = f"dead rows left by 1,000 jobs with {name}: {who}"
         figures.append(Figure(title, "rows", added, 40 if is_ours else None, at_most=True))
@@ -139,7 +144,7 @@ def _flow(
     watching.execute("vacuum")
     with pin(contender.dsn):  # type: ignore[attr-defined]
         began = time.monotonic()
-        while not cycles or time.monotonic() - began < seconds:
+        while len(cycles) < CYCLES_MIN or time.monotonic() - began < seconds:
             it.marks.clear(jobs)
             contender.ask("produce", first=0, count=jobs, piece=min(PIECE, jobs), rate=None)
             ended = it.await_all(contender, jobs)
@@ -174,8 +179,9 @@ def _scans(dsn: str) -> Iterator[None]:
         (table,) = connection.execute(LARGEST).fetchone() or ("pg_class",)
 
         def scan() -> None:
-            while not done.wait(SCAN_EVERY_S):
+            while not done.is_set():
                 connection.execute(f"select count(*) from {table}".encode())
+                done.wait(SCAN_EVERY_S)
 
         scanning = threading.Thread(target=scan)
         scanning.start()

@@ -1,18 +1,21 @@
 -- Put plain jobs of this transaction into ready batches: due, without a key, a line or an
 -- end. Returns how many. A seal does not see them: their xid is null.
 -- Parameters: ids bigint[] (null: all from first to last); parallel arrays, a batch each:
--- lanes int[], ends int[] (how many of the ids are in this one and those before it).
--- Index: the primary keys of the log's partitions, once a batch.
+-- lanes int[], times timestamptz[] (when its first job was inserted), ends int[] (how many
+-- of the ids are in this one and those before it).
+-- Does not read the log: that would lock all of its partitions until this transaction
+-- ends, and whoever makes or drops one would wait for it.
 -- The ids stand in a subselect, so that they are not carried along with each batch.
 with given as materialized (
   select coalesce(%(ids)s::text::bigint[], array(select generate_series(%(first)s::bigint, %(last)s::bigint))) as ids
 ), cut as materialized (
-  select lane, pos, ((select ids from given))[after + 1 : upto] as ids
-  from (select lane, upto, pos, lag(upto, 1, 0) over (order by pos) as after
-        from unnest(%(lanes)s::text::int[], %(ends)s::text::int[]) with ordinality as g(lane, upto, pos)) g
+  select lane, time, pos, ((select ids from given))[after + 1 : upto] as ids
+  from (select lane, time, upto, pos, lag(upto, 1, 0) over (order by pos) as after
+        from unnest(%(lanes)s::text::int[], %(times)s::text::timestamptz[], %(ends)s::text::int[])
+               with ordinality as g(lane, time, upto, pos)) g
 ), filed as (
   insert into awa.batch (order_key, lane, ids)
-  select (select created_at from awa.job_log where id = cut.ids[1]) + awa.ageing(l.priority, q.ageing_s), l.id, cut.ids
+  select cut.time + awa.ageing(l.priority, q.ageing_s), l.id, cut.ids
   from cut
   join awa.lane l on l.id = cut.lane
   left join awa.queue q on q.name = l.queue

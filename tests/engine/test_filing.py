@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
+from awa.engine import retire
 from awa.engine.bulk import insert_many
 from awa.engine.filing import JOBS_MIN
 from awa.engine.insert import NewJob, Unique
@@ -75,9 +76,9 @@ def test_batches_are_full_however_the_jobs_are_cut_into_chunks(
     db: Connection, queues: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("awa.engine.bulk.CHUNK_JOBS", MANY)
-    monkeypatch.setattr("awa.engine.bulk.ALONE_JOBS", MANY)
+    monkeypatch.setattr("awa.engine.bulk.FIRST_JOBS", MANY)
     monkeypatch.setattr("awa.engine.filing.FILE_JOBS_MIN", 3 * MANY)
-    ids = put(db, [new(queue=f"q{n % queues}") for n in range(7 * MANY + 30)])
+    ids = put(db, [new(queue=f"q{n % queues}") for n in range(7 * MANY + 30)], ahead=True)
     assert all_in(db, "ready", ids)
     found = db.execute(ORDER).fetchall()
     for queue in range(queues):
@@ -187,10 +188,70 @@ def test_ids_that_others_have_taken_in_between_are_theirs(db: Connection) -> Non
     assert sorted(job for _, batch, _ in batches(db) for job in batch) == ids
 
 
-def test_who_may_not_write_batches_leaves_them_to_a_seal(db: Connection) -> None:
-    db.execute("revoke insert on awa.batch from current_user")
+@both_servers
+def test_an_open_insert_is_in_nobodys_way(db: Connection, connect: Callable[..., Connection]) -> None:
+    """Not in that of who makes a segment: he locks the partition of those ids that have none."""
+    small_segments(db, 1000)
+    producer = connect()
+    with producer.transaction():
+        insert_many(producer, [new()] * MANY)
+        assert retire.extend(db, 1000, 5) == 3
+        locked = """
+            select relation::regclass::text from pg_locks
+            where pid = %s and relation::regclass::text like 'awa.job_log_%%' and mode <> 'RowExclusiveLock'"""
+        assert db.execute(locked, [producer.info.backend_pid]).fetchall() == []
+
+
+def test_whoever_gives_the_jobs_may_undo_what_was_inserted(db: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("awa.engine.bulk.ALONE_JOBS", MANY + 10)
+
+    def jobs() -> Iterator[NewJob]:
+        db.execute("savepoint before")
+        yield from [new(kind="undone")] * (MANY + 20)
+        db.execute("rollback to before")
+        yield from [new()] * (2 * MANY)
+
+    with db.transaction():
+        insert_many(db, jobs())
+    seal(db)
+    inserted = [job for (job,) in db.execute("select id from awa.job_log order by id")]
+    assert sorted(job for _, batch, _ in batches(db) for job in batch) == inserted
+    assert len(inserted) >= 2 * MANY
+    assert ids_of(take(db, sign_in(db), 10_000, "work", "undone")) != []
+
+
+@both_servers
+def test_serializable_transactions_insert_side_by_side(db: Connection, connect: Callable[..., Connection]) -> None:
+    add_sealed(db)
+    pair = [connect(), connect()]
+    for producer in pair:
+        producer.execute("begin isolation level serializable")
+    for producer in pair * 3:
+        insert_many(producer, [new()] * MANY)
+    for producer in pair:
+        producer.execute("commit")
+    assert value(db, "select count(*) from awa.job_log") == 6 * MANY + 1
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "WIN1252", "SQL_ASCII"])
+@pytest.mark.parametrize("queue", ["plain", "M\u0101ori"])
+def test_names_survive_a_connection_with_another_encoding(
+    db: Connection, connect: Callable[..., Connection], encoding: str, queue: str
+) -> None:
+    producer = connect(client_encoding=encoding)
+    with producer.transaction():
+        insert_many(producer, [new(queue=queue)] * MANY)
+    assert db.execute("select queue from awa.lane").fetchall() == [(queue,)]
+    assert value(db, "select sum(cardinality(ids)) from awa.batch") == MANY
+
+
+@pytest.mark.parametrize(
+    "right", ["insert on awa.batch", "select on awa.batch", "insert on awa.lane", "select on awa.lane"]
+)
+def test_who_may_not_write_batches_leaves_them_to_a_seal(db: Connection, right: str) -> None:
+    db.execute(f"revoke {right} from current_user".encode())
     ids = add(db, MANY)
-    db.execute("grant insert on awa.batch to current_user")
+    db.execute(f"grant {right} to current_user".encode())
     assert all_in(db, "unsealed", ids)
 
 
