@@ -11,6 +11,7 @@ import psycopg
 from awa.database.connections import connect
 from awa.engine import control, rescue, retire
 from awa.engine.claim import bodies
+from awa.engine.filing import JOBS_MIN
 from awa.engine.promote import promote
 from awa.engine.seal import seal, seal_all
 from awa.engine.settle import settle
@@ -41,6 +42,7 @@ def populate(dsn: str) -> Jobs:
         jobs["half sealed"] = add(db, 5)
         assert seal(db, jobs_max=4).more
         jobs["unsealed"] = add(db, 4) + add(db, 2, run_at=soon())
+        jobs["filed"] = add(db, JOBS_MIN, kind="other")
         db.execute("update awa.node set heartbeat_at = now() - interval '1 hour'")
     return jobs
 
