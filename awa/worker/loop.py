@@ -124,7 +124,9 @@ class Loop:
 
     def _run_lease(self, items: list[Item], jobs_max: int) -> int:
         """Run the jobs of a lease in order, for as long as they are ours to start; hand back the rest."""
-        rest_us = sum(self._pace.expected_us(item.body.kind) for item in items)
+        kinds = [item.body.kind for item in items]
+        expected = {kind: self._pace.expected_us(kind) for kind in set(kinds)}  # learned from only at the end
+        rest_us = sum(map(expected.__getitem__, kinds))
         label = _label(items[0].body)
         self._slot.begin_lease(len(items), int(rest_us / len(items)), label)
         self._show(f"running {label}")
@@ -132,8 +134,8 @@ class Loop:
         ran, began = 0, monotonic_us()
         before = began
         for position, item in enumerate(items):
-            expected_us = self._pace.expected_us(item.body.kind)
-            held_up, before = monotonic_us() - before > HELD_UP_US, monotonic_us()
+            expected_us, now = expected[item.body.kind], monotonic_us()
+            held_up, before = now - before > HELD_UP_US, now
             if (held_up or self.pending.is_due(before, expected_us, rest_us)) and not self._settle_now():
                 break  # refused: the whole lease may be others' by now
             if position >= jobs_max or not self._may_start(position) or before - began > OVERDUE_US:

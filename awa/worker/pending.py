@@ -124,13 +124,14 @@ class Pending:
         """
         known = accepted | self._in_doubt
         refused = [job.job_id for job in outstanding if job.job_id not in known]
-        may_be_helped = self._may_be_helped or any(
-            job.finished_us - job.started_us >= HELPED_FROM_US for job in outstanding
-        )
-        if refused and may_be_helped:
+        if refused and (self._may_be_helped or any(map(_takes_long, outstanding))):
             deadline_us = monotonic_us() + HELP_NOTED_US
             while refused and monotonic_us() < deadline_us:
                 sleep(LOOK_S)
                 helped = {job.job_id for job in self.jobs[: self._journal.settled_count()]}
                 refused = [job for job in refused if job not in helped]
         return refused
+
+
+def _takes_long(job: Settlement) -> bool:
+    return job.finished_us - job.started_us >= HELPED_FROM_US
