@@ -104,9 +104,7 @@ def prepared(
         connection.autocommit = autocommit
         connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         set_json_loads(_raw, connection)
-        connection.adapters.register_loader(
-            "jsonb", _RawText
-        )  # the same, for the format most come in, in half the time
+        connection.adapters.register_loader("jsonb", _RawText)  # as above, in half the time
         if introduced is None or introduced[0] != connection.info.backend_pid:
             connection.prepare_threshold = None  # the next transaction may be another server's, which knows of none
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Final, Protocol
 
@@ -87,6 +87,23 @@ def repeat(
         connection.tell([(Message(sql, parameters, is_binary=binary), answer := Answer())])
         return answer
     return connection.execute(sql, parameters, prepare=prepare, binary=binary)
+
+
+def run_and_do(
+    connection: psycopg.Connection[Any],
+    sql: bytes,
+    parameters: Mapping[str, Any],
+    do: Callable[[], None] | None,
+    *,
+    binary: bool = False,
+) -> Said:
+    """Run a statement and, over a connection of ours, do something else while the server works on it.
+
+    What is done must not use the connection. Over another connection, or with nothing to do, it only waits.
+    """
+    if do is None or not isinstance(connection, OwnConnection):
+        return connection.execute(sql, parameters, binary=binary)
+    return connection.tell_and_do(Message(sql, parameters, is_binary=binary), do)
 
 
 class _OwnTrip:

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import psycopg
 
-from awa.database.own import Message, OwnConnection
+from awa.database.pipeline import run_and_do
 from awa.database.statements import statement
 from awa.engine.arrays import byte_strings, numbers
 from awa.engine.filing import Filing
@@ -221,12 +221,8 @@ def _copy(
 
 def _take_ids(connection: psycopg.Connection[Any], jobs: int, following: Chunks | None) -> tuple[list[int], datetime]:
     """Return ids for so many jobs, and the server's time."""
-    wanted = {"jobs": jobs}
-    if following is None or not isinstance(connection, OwnConnection):
-        taken = connection.execute(_TAKE_IDS, wanted, binary=True).fetchone()
-    else:
-        meanwhile = partial(following.read, ceil(jobs * READ_MEANWHILE))
-        taken = connection.tell_and_do(Message(_TAKE_IDS, wanted, is_binary=True), meanwhile).fetchone()
+    meanwhile = None if following is None else partial(following.read, ceil(jobs * READ_MEANWHILE))
+    taken = run_and_do(connection, _TAKE_IDS, {"jobs": jobs}, meanwhile, binary=True).fetchone()
     assert taken is not None
     ids, now = taken
     return ids, now

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import psycopg
 
-from awa.database.own import Message, OwnConnection
+from awa.database.pipeline import run_and_do
 from awa.database.statements import statement
 from awa.engine.arrays import numbers, texts
 from awa.engine.insert import Envelope, NewJob
@@ -112,10 +112,7 @@ class Filing:
             "times": texts(self._time(batch[0]) for _, batch in batches),
             "ends": numbers(accumulate(len(batch) for _, batch in batches)),
         }
-        if meanwhile is None or not isinstance(connection, OwnConnection):
-            row = connection.execute(_FILE, parts).fetchone()
-        else:
-            row = connection.tell_and_do(Message(_FILE, parts), meanwhile).fetchone()
+        row = run_and_do(connection, _FILE, parts, meanwhile).fetchone()
         if row is None or row[0] != len(ids):
             raise AssertionError(f"{len(ids)} jobs were to be filed, and so many were: {row}")
 
