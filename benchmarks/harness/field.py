@@ -41,14 +41,16 @@ LOOKS_MIN = 40
 WARM_UP = 0.1
 """The part of the jobs that starts before the clock does."""
 WARM_UP_JOBS = 50
-PROBE = 400
+PIECE = 1_000
+PROBE = 1_000
+STEP = 5
 GROWTH = 1.15
 LONG_S = 6.0
-"""A rate is sized up with so many jobs, then with four times as many, until it grows no more by that factor (who takes
-long to get going must not be judged by that) or the next drain would take that long …"""
-HALVING_FROM = 4 * PROBE
-"""… and of the variants of one contender only the faster half goes on, from so many jobs on (sequential halving:
-Karnin, Koren and Somekh, Almost optimal exploration in multi-armed bandits, 2013)."""
+PROBE_MAX = 150_000
+"""A rate is sized up with so many jobs, then with five times as many, until it grows no more by that factor (who takes
+long to get going must not be judged by that) or the next drain would take that long, or have more jobs than enough. Of
+the variants of one contender only the faster half goes on each time (sequential halving: Karnin, Koren and Somekh,
+Almost optimal exploration in multi-armed bandits, 2013)."""
 
 _sized_up: dict[str, tuple[dict[str, Any], float]] = {}
 """The best variant of each contender and its rate, as found earlier in this run."""
@@ -144,11 +146,9 @@ class Field:
             grown = {at: self.drain(contender, jobs, variant=variants[at]).rate for at in left}
             left = [at for at in left if grown[at] > rates[at] * GROWTH]
             rates.update({at: max(rates[at], rate) for at, rate in grown.items()})
-            left = [at for at in left if 4 * jobs / rates[at] < LONG_S and 4 * jobs <= CAPACITY]
-            if jobs >= HALVING_FROM:
-                faster = sorted(grown, key=lambda at: -rates[at])[: (len(grown) + 1) // 2]
-                left = [at for at in left if at in faster]
-            jobs *= 4
+            faster = sorted(grown, key=lambda at: -rates[at])[: max(1, len(grown) // 2)]
+            jobs *= STEP
+            left = [at for at in left if at in faster and jobs / rates[at] < LONG_S and jobs <= PROBE_MAX]
         return rates
 
     def jobs_for(self, contender: Contender, seconds: float) -> int:
@@ -177,6 +177,13 @@ class Field:
             ended = self.await_all(contender, jobs)
         after = counters(self._admin, contender.dsn)
         return Drained(self.rate(jobs, ended), after.since(before), jobs, self.marks.starts(jobs), overhead)
+
+    def produce_and_drain(self, contender: Contender, jobs: int) -> float:
+        """Have the workers that are there run jobs while they are inserted, a thousand at a time, as fast as can be;
+        return the jobs a second from one end to the other."""
+        self.marks.clear(jobs)
+        contender.ask("produce", first=0, count=jobs, piece=min(PIECE, jobs), rate=None)
+        return self.rate(jobs, self.await_all(contender, jobs))
 
     def _overhead(self, contender: Contender, jobs: int, job_s: float) -> float | None:
         """Return the overhead from the end of the warm-up until nearly all jobs have run: while all workers are busy.

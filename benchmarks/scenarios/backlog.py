@@ -1,19 +1,22 @@
 """Backlog: what claiming and settling cost when ten thousand jobs wait, and when many more do.
 
 By the engine alone, over one connection, each in a round trip of its own: a batch is claimed, its bodies are read, it
-is settled. The time of the three is taken; the median of sixty is quoted. It must not grow with the backlog: the
-ratio of the largest backlog to the smallest says whether it does. A million jobs by default, ten with --full.
+is settled. The time of the three is taken; the median of sixty is quoted. Each backlog is in a database of its own on
+one server, filled up again before every round, in which they take turns. It must not grow with the backlog: the ratio
+of the largest to the smallest says whether it does. A million jobs by default, ten with --full.
 """
 
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from statistics import median
 from typing import Any
 
 import psycopg
 
 from awa import Client
+from awa.database import schema
 from awa.database.connections import connect
 from awa.engine import claim, lead, seal, settle
 from awa.engine.claim import FROM_THE_START, Want
@@ -22,7 +25,7 @@ from awa.outcome import Settlement
 from benchmarks.harness.plan import Plan
 from benchmarks.harness.report import Figure, Result, Series
 from benchmarks.harness.rivals.protocol import body
-from benchmarks.harness.server import fresh_database
+from benchmarks.harness.server import another_database, fresh_server
 
 SIZES = (10_000, 1_000_000)
 FULL = (*SIZES, 10_000_000)
@@ -33,12 +36,15 @@ LEASE_JOBS = 128
 
 
 def run(plan: Plan) -> Result:
-    """Let the backlog grow from size to size, and measure at each, in each round."""
+    """Measure at each size in each round."""
     sizes = FULL if plan.full else SIZES
     if plan.jobs is not None:
         sizes = (plan.jobs, 2 * plan.jobs)
     at_once = min(LEASE_JOBS, max(1, sizes[0] // (2 * (LEASES + WARM_UP))) if plan.jobs else LEASE_JOBS)
-    rounds = [_round(sizes, at_once) for _ in range(plan.rounds)]
+    with ExitStack() as stack:
+        server = stack.enter_context(fresh_server())
+        backlogs = [Backlog(stack, another_database(server, f"backlog_{size}"), size) for size in sizes]
+        rounds = [{each.jobs: each.measure(at_once) for each in backlogs} for _ in range(plan.rounds)]
     figures = [
         Figure(f"claim and settle {at_once} jobs of {size:,}", "ms", [each[size] for each in rounds]) for size in sizes
     ]
@@ -49,21 +55,28 @@ def run(plan: Plan) -> Result:
     return Result(figures, [Series("claim and settle by backlog", "awa", "jobs waiting", "ms", line)])
 
 
-def _round(sizes: tuple[int, ...], at_once: int) -> dict[int, float]:
-    measured = {}
-    with fresh_database() as dsn, connect(dsn, role="benchmark") as connection, Client(dsn) as client:
-        node = lead.register_node(connection, "benchmark", ["noop"])
-        worker = lead.register_worker(connection, node)
+class Backlog:
+    """So many jobs that wait, in a database of their own, and one worker who knows of them."""
+
+    def __init__(self, stack: ExitStack, dsn: str, jobs: int) -> None:
+        self.jobs = jobs
+        self._waiting = 0
+        self._connection = stack.enter_context(connect(dsn, role="benchmark"))
+        schema.migrate(self._connection)
+        self._client = stack.enter_context(Client(dsn))
+        node = lead.register_node(self._connection, "benchmark", ["noop"])
+        worker = lead.register_worker(self._connection, node)
         assert worker is not None
-        waiting = 0
-        for size in sizes:
-            client.insert_many((body(n) for n in range(size - waiting)), kind="noop")
-            seal.seal_all(connection)
-            waiting = size - _work_off(connection, worker, WARM_UP, at_once)[1]
-            times, taken = _work_off(connection, worker, LEASES, at_once)
-            waiting -= taken
-            measured[size] = median(times) * 1000
-    return measured
+        self._worker = worker
+
+    def measure(self, at_once: int) -> float:
+        """Fill it up, then claim and settle `at_once` jobs again and again; return the milliseconds that takes."""
+        self._client.insert_many((body(n) for n in range(self.jobs - self._waiting)), kind="noop")
+        seal.seal_all(self._connection)
+        _, before = _work_off(self._connection, self._worker, WARM_UP, at_once)
+        times, taken = _work_off(self._connection, self._worker, LEASES, at_once)
+        self._waiting = self.jobs - before - taken
+        return median(times) * 1000
 
 
 def _work_off(connection: psycopg.Connection[Any], worker: int, leases: int, at_once: int) -> tuple[list[float], int]:

@@ -14,6 +14,7 @@ from benchmarks.harness.rivals.specs import OURS
 HISTORY = 100_000
 FULL = 2_000_000
 STEP = 500_000
+SECONDS = 0.7
 
 
 def run(plan: Plan) -> Result:
@@ -23,7 +24,7 @@ def run(plan: Plan) -> Result:
     for _ in range(plan.rounds):
         with field(plan, [OURS]) as it:
             ours = it.contenders[0]
-            jobs = it.jobs_for(ours, plan.seconds)
+            jobs = it.jobs_for(ours, plan.span(SECONDS))
             before.append(it.drain(ours, jobs).rate)
             for left in range(history, 0, -STEP):
                 it.drain(ours, min(left, STEP))

@@ -28,16 +28,15 @@ from benchmarks.harness.report import Figure, Result, Series
 from benchmarks.harness.rivals.specs import OURS
 from benchmarks.harness.stats import bulk
 
-SECONDS = 2.5
-WARM_UP_S = 1.6
+SECONDS = 1.6
+WARM_UP_S = 1.0
 """On empty tables all is a little faster."""
 FULL_S = 180.0
-CYCLE_S = 0.5
+CYCLE_S = 0.4
 """Produce and drain as many jobs as a drain alone does in that time, again and again: both take nearly twice as
 long."""
 CYCLES_MIN = 2
 """What is left behind is counted from the end of the first."""
-PIECE = 1_000
 SCAN_EVERY_S = 1.0
 BESIDE = ("awa-pg", "skip locked")
 """Rivals measured with --full; in a few seconds nobody suffers."""
@@ -145,12 +144,10 @@ def _flow(
     with pin(contender.dsn):  # type: ignore[attr-defined]
         began = time.monotonic()
         while len(cycles) < CYCLES_MIN or time.monotonic() - began < seconds:
-            it.marks.clear(jobs)
-            contender.ask("produce", first=0, count=jobs, piece=min(PIECE, jobs), rate=None)
-            ended = it.await_all(contender, jobs)
+            rate = it.produce_and_drain(contender, jobs)
             size = bulk(watching)
             megabytes = (size.table_bytes + size.index_bytes) / 1e6
-            cycles.append(Cycle(time.monotonic() - began, jobs, it.rate(jobs, ended), size.dead, megabytes))
+            cycles.append(Cycle(time.monotonic() - began, jobs, rate, size.dead, megabytes))
     return cycles
 
 

@@ -22,7 +22,8 @@ from benchmarks.harness.rivals.specs import BARE_TABLE, OURS, STATEMENT
 from benchmarks.harness.server import fresh_database
 
 CONNECTIONS = 32
-WARM_UP_S = 0.25
+SECONDS = 0.8
+WARM_UP_S = 0.2
 UNIQUE = 100_000
 ARGS = {"n": 0, "text": "x" * 230}
 """Arguments of 250 bytes as JSON."""
@@ -33,7 +34,7 @@ def run(plan: Plan) -> Result:
     """Let every contender insert from many connections in each round; then insert unique jobs in bulk as often."""
 
     def insert(contender: Contender) -> float:
-        rate: float = contender.ask("singles", connections=CONNECTIONS, seconds=plan.seconds, warm_up_s=WARM_UP_S)
+        rate: float = contender.ask("singles", connections=CONNECTIONS, seconds=plan.span(SECONDS), warm_up_s=WARM_UP_S)
         return rate
 
     with field(plan, [OURS, STATEMENT, BARE_TABLE, *rivals(plan)]) as it:
@@ -43,17 +44,18 @@ def run(plan: Plan) -> Result:
         figures.append(Figure(f"{TITLE}: {STATEMENT.name} ÷ {BARE_TABLE.name}", "×", beside, 0.6))
         contenders = it.about()
     jobs = plan.size(UNIQUE)
-    unique = [_unique(jobs) for _ in range(plan.rounds)]
+    with fresh_database() as dsn, Client(dsn) as client:
+        unique = [_unique(client, jobs, at) for at in range(plan.rounds)]
     figures.append(Figure(f"insert_many of {jobs:,} unique jobs", "jobs/s", unique, 30_000))
     return Result(figures, contenders=contenders)
 
 
-def _unique(jobs: int) -> float:
-    """Return the rate of one bulk insert; all of its jobs are new."""
-    with fresh_database() as dsn, Client(dsn) as client:
-        began = time.perf_counter()
-        many = client.insert_many(({**ARGS, "n": n} for n in range(jobs)), kind="noop", unique_opts={})
-        seconds = time.perf_counter() - began
+def _unique(client: Client, jobs: int, at: int) -> float:
+    """Return the rate of one bulk insert, the `at`th; all of its jobs are new."""
+    numbers = range(at * jobs, (at + 1) * jobs)
+    began = time.perf_counter()
+    many = client.insert_many(({**ARGS, "n": n} for n in numbers), kind="noop", unique_opts={})
+    seconds = time.perf_counter() - began
     if many.inserted != jobs:
         raise RuntimeError(f"{jobs} unique jobs given, {many.inserted} inserted")
     return jobs / seconds

@@ -2,9 +2,9 @@
 
 On an idle queue: one job at a time, each awaited, with pauses of random length in between so that no poll interval is
 in step with it. The 50th percentile is what a user feels; the 99th shows whether wake-ups get lost (it would jump to
-a poll interval). Then under load: a producer inserts in pieces, ten milliseconds apart, at 10, 50 and 90 % of what
-the contender takes when it produces and drains at once. There a job waits in a piece, behind others; what matters is
-how the 99th percentile grows.
+a poll interval). Then under load: a producer inserts in pieces, ten milliseconds apart, at 10, 50 and 90 % of what the
+same workers have just taken from a producer that does not wait. There a job waits in a piece, behind others; what
+matters is how the 99th percentile grows.
 
 Both ends are read from the same machine's clock: when the insert returned to the producer, and when the handler
 began. A job that began before its producer heard of the commit counts as no wait.
@@ -20,13 +20,12 @@ from benchmarks.harness.field import Field, field, rivals
 from benchmarks.harness.plan import Plan
 from benchmarks.harness.report import Figure, Result, Series, percentile
 from benchmarks.harness.rivals.specs import OURS
-from benchmarks.scenarios.together import throughput
 
-JOBS = 200
+JOBS = 150
 WARM_UP = 20
-PAUSE_S = (0.01, 0.04)
+PAUSE_S = (0.01, 0.03)
 LOADS = (10, 50, 90)
-LOADED_S = 0.7
+LOADED_S = 0.6
 PIECE_S = 0.01
 BESIDE = ("awa-pg",)
 """Rivals measured by default; on an idle queue all of them with --full."""
@@ -69,19 +68,13 @@ def _idle(it: Field, contender: Contender, jobs: int) -> list[float]:
 
 def _under_load(it: Field, contenders: list[Contender]) -> tuple[list[Figure], list[Series]]:
     """Measure at several parts of each contender's capacity, which is found first."""
-    plan = it.plan
-    capacity = it.turns(
-        lambda contender: throughput(it, contender, it.jobs_for(contender, plan.span(LOADED_S))), contenders
-    )
+    measured = it.turns(lambda contender: _loaded(it, contender), contenders)
     figures, series = [], []
     points: dict[tuple[str, int], list[tuple[float, float]]] = {}
     for load in LOADS:
-        measured = it.turns(
-            lambda contender, load=load: _at_rate(it, contender, min(capacity[contender.name]) * load / 100), contenders
-        )
         for who, rounds in measured.items():
             for percent in (50, 99):
-                values = [percentile(waits, percent) for waits in rounds]
+                values = [percentile(waits[load], percent) for waits in rounds]
                 figures.append(Figure(f"pickup at {load} % of capacity, p{percent}: {who}", "ms", values))
                 point = (float(load), figures[-1].median or 0.0)
                 points.setdefault((who, percent), []).append(point)
@@ -90,15 +83,22 @@ def _under_load(it: Field, contenders: list[Contender]) -> tuple[list[Figure], l
     return figures, series
 
 
+def _loaded(it: Field, contender: Contender) -> dict[int, list[float]]:
+    """Return how many milliseconds each job waited, at each load."""
+    jobs = it.jobs_for(contender, it.plan.span(LOADED_S))
+    with it.workers(contender):
+        it.warm_up(contender)
+        capacity = it.produce_and_drain(contender, jobs)
+        return {load: _at_rate(it, contender, capacity * load / 100) for load in LOADS}
+
+
 def _at_rate(it: Field, contender: Contender, rate: float) -> list[float]:
     """Return how many milliseconds each job waited when so many a second come."""
     jobs = max(100, int(rate * it.plan.span(LOADED_S)))
     jobs = min(jobs, it.plan.jobs or jobs)
-    with it.workers(contender):
-        it.warm_up(contender)
-        it.marks.clear(jobs)
-        pieces = contender.ask("produce", first=0, count=jobs, piece=max(1, int(rate * PIECE_S)), rate=rate)
-        it.await_all(contender, jobs)
+    it.marks.clear(jobs)
+    pieces = contender.ask("produce", first=0, count=jobs, piece=max(1, int(rate * PIECE_S)), rate=rate)
+    it.await_all(contender, jobs)
     starts = it.marks.starts(jobs)
     waits = [(starts[first + i] - done) / 1e6 for first, count, done in pieces for i in range(count)]
     return [max(0.0, wait) for wait in waits[jobs // 10 :]]

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from benchmarks.harness.comparison import compare
 from benchmarks.harness.contender import Contender
-from benchmarks.harness.field import PROCESSES, Field, field
+from benchmarks.harness.field import PROCESSES, field
 from benchmarks.harness.plan import Plan
 from benchmarks.harness.report import Result
 
-PIECE = 1_000
 TITLE = f"produce and drain together, {PROCESSES} workers"
 
 
@@ -21,15 +20,11 @@ def run(plan: Plan) -> Result:
     """Let every contender produce and drain at once in each round."""
     with field(plan) as it:
         it.each(it.size_up)
-        rates = it.turns(lambda contender: throughput(it, contender, it.jobs_for(contender, plan.seconds)))
+
+        def throughput(contender: Contender) -> float:
+            with it.workers(contender):
+                it.warm_up(contender)
+                return it.produce_and_drain(contender, it.jobs_for(contender, plan.seconds))
+
+        rates = it.turns(throughput)
         return Result(compare(TITLE, "jobs/s", rates, it.failed, {"awa-pg": 8.0}), contenders=it.about())
-
-
-def throughput(it: Field, contender: Contender, jobs: int) -> float:
-    """Return the jobs a second that a contender inserts and runs at the same time."""
-    with it.workers(contender):
-        it.warm_up(contender)
-        it.marks.clear(jobs)
-        contender.ask("produce", first=0, count=jobs, piece=min(PIECE, jobs), rate=None)
-        ended = it.await_all(contender, jobs)
-    return it.rate(jobs, ended)
