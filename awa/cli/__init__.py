@@ -1,28 +1,16 @@
-"""`awa`: the operator's command. One file a subject; `main` is the group they are registered in."""
+"""`awa`: the operator's command, one file a subject; and `awa-supervisor`, which loads none of them."""
 
-import click
+from __future__ import annotations
 
-from awa.cli.bench import bench
-from awa.cli.demo import demo
-from awa.cli.dev import dev
-from awa.cli.dlq import dlq
-from awa.cli.failures import Commands
-from awa.cli.jobs import job
-from awa.cli.queues import queue
-from awa.cli.schema import migrate
-from awa.cli.target import database_url_option
-from awa.version import __version__
+from typing import TYPE_CHECKING, Any
 
-COMMANDS = (migrate, job, queue, dlq, demo, bench, dev)
+if TYPE_CHECKING:
+    from awa.cli.group import main as main
 
 
-@click.group(name="awa", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@database_url_option
-@click.version_option(__version__, prog_name="awa")
-def main() -> None:
-    """Look after the jobs of a database: migrate its schema, list, show, cancel and retry jobs, configure and pause
-    queues, look after dead letters."""
+def __getattr__(name: str) -> Any:
+    if name != "main":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from awa.cli.group import main
 
-
-for command in COMMANDS:
-    main.add_command(command)
+    return main

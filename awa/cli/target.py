@@ -14,7 +14,7 @@ import click
 
 from awa.cli.failures import Refused
 from awa.client import Client
-from awa.database.source import DSN_VARIABLE
+from awa.database.dsn import DSN_VARIABLE
 from awa.embedded import default_path
 from awa.embedded.home import Home
 from awa.embedded.url import SCHEME, parse

@@ -7,7 +7,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import conninfo
@@ -16,13 +16,12 @@ from psycopg.types.json import set_json_loads
 from awa.codec import decode
 from awa.database.borrowed import borrowed
 from awa.database.connections import connect, dsn_of, parsed
+from awa.database.dsn import DSN_VARIABLE
 from awa.database.pool import Pool
 from awa.errors import DatabaseError, ValidationError
 
 if TYPE_CHECKING:
     from psycopg_pool import ConnectionPool
-
-DSN_VARIABLE: Final = "DATABASE_URL"
 
 
 class Source(ABC):

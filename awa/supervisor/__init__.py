@@ -3,6 +3,8 @@
 It never imports the application: a forkserver does, and forks the workers. Its threads each have one service and one
 connection (`service.py`); the main thread only moves signals, exits and the board along (`loop.py`).
 
+`boot.py` starts the forkserver, `start.py` the rest.
+
     main thread   signals → forkservers → pool         loop.py, servers.py, pool.py
     heart         this node's heartbeat               heart.py
     waker         LISTEN, poll, wake idle workers      waker.py
@@ -10,6 +12,6 @@ connection (`service.py`); the main thread only moves signals, exits and the boa
     leader        elect; promote, rescue, retire       leader.py, duties/
 """
 
-from awa.supervisor.start import run
+from awa.supervisor.boot import run
 
 __all__ = ["run"]

@@ -19,15 +19,6 @@ from awa.supervisor.servers import Servers
 from awa.supervisor.waker import Waker
 from awa.supervisor.warden import Warden
 
-SIGNALS: Final = (
-    Signals.SIGTERM,
-    Signals.SIGINT,
-    Signals.SIGQUIT,
-    Signals.SIGHUP,
-    Signals.SIGTTIN,
-    Signals.SIGTTOU,
-    Signals.SIGUSR1,
-)
 KILL_WAIT_S: Final = 5.0
 """How long workers that were sent SIGKILL may take to be gone, before they are sent it again."""
 KILLS_MAX: Final = 3

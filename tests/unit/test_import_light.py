@@ -45,3 +45,9 @@ def test_nor_are_they_when_the_client_is_used() -> None:
     loaded = loaded_by("import awa\nfor name in dir(awa): getattr(awa, name)")
     assert heavy(loaded) == []
     assert len(loaded) < MODULES_MAX, sorted(loaded)
+
+
+def test_a_supervisor_starts_to_load_the_application_before_it_loads_the_driver_for_itself() -> None:
+    loaded = loaded_by("import awa.cli.supervise, awa.supervisor")
+    assert "awa.supervisor.boot" in loaded
+    assert not {"psycopg", "awa.supervisor.start", "awa.cli.group"} & loaded

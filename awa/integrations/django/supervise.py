@@ -10,7 +10,7 @@ import os
 from typing import Any
 
 from awa.cli.supervise import command, supervise
-from awa.database.source import DSN_VARIABLE
+from awa.database.dsn import DSN_VARIABLE
 
 
 def run(**flags: str | None) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 from flask import Flask
 from flask.cli import ScriptInfo
 
-from awa.database.source import DSN_VARIABLE
+from awa.database.dsn import DSN_VARIABLE
 from awa.errors import AppLoadError
 
 LOADER: Final = f"{__name__}:app()"
