@@ -69,7 +69,7 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("scenario", nargs="*", choices=[*SCENARIOS, []], help="which to run (default: all)")
     parser.add_argument("--rounds", type=int, default=3, help="how often everybody has a turn; medians are quoted")
     parser.add_argument("--jobs", type=int, default=None, help="how many jobs, instead of the scenario's own number")
-    parser.add_argument("--seconds", type=float, default=1.0, help="how long a rate is measured, about")
+    parser.add_argument("--seconds", type=float, default=Plan.seconds, help="how long a rate is measured, about")
     parser.add_argument(
         "--full",
         action="store_true",

@@ -14,7 +14,7 @@ class Plan:
     rounds: int = 3
     jobs: int | None = None
     """How many jobs, instead of a scenario's own number; the rivals get no more either."""
-    seconds: float = 1.0
+    seconds: float = 0.7
     """How long a measurement of a rate is to take, about."""
     full: bool = False
     """Sizes that take long: ten million jobs, minutes with a pinned horizon."""

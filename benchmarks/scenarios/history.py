@@ -14,7 +14,7 @@ from benchmarks.harness.rivals.specs import OURS
 HISTORY = 100_000
 FULL = 2_000_000
 STEP = 500_000
-SECONDS = 0.7
+SECONDS = 1.0
 
 
 def run(plan: Plan) -> Result:

@@ -22,9 +22,9 @@ from benchmarks.harness.rivals.specs import BARE_TABLE, OURS, STATEMENT
 from benchmarks.harness.server import fresh_database
 
 CONNECTIONS = 32
-SECONDS = 0.8
+SECONDS = 1.0
 WARM_UP_S = 0.2
-UNIQUE = 100_000
+UNIQUE = 50_000
 ARGS = {"n": 0, "text": "x" * 230}
 """Arguments of 250 bytes as JSON."""
 TITLE = f"single inserts, {CONNECTIONS} connections"

@@ -25,7 +25,7 @@ JOBS = 150
 WARM_UP = 20
 PAUSE_S = (0.01, 0.03)
 LOADS = (10, 50, 90)
-LOADED_S = 0.6
+LOADED_S = 0.8
 PIECE_S = 0.01
 BESIDE = ("awa-pg",)
 """Rivals measured by default; on an idle queue all of them with --full."""

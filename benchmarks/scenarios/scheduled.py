@@ -25,7 +25,7 @@ FULL = 1_000_000
 DUE_PART = 4
 """One of so many is due at once in the end."""
 SOON_S = 1.0
-SECONDS = 0.7
+SECONDS = 1.0
 
 
 def run(plan: Plan) -> Result:
