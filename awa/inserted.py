@@ -39,7 +39,7 @@ def added_job(job: NewJob, added: Added) -> Job:
 
 def new_row(job: NewJob, job_id: int, state: JobState, *, created_at: datetime, run_at: datetime) -> Job:
     """Return a job that has just been inserted."""
-    args, said, unique = job
+    said, unique = job.envelope, job.unique
     return Job(
         id=job_id,
         kind=said.kind,
@@ -49,7 +49,7 @@ def new_row(job: NewJob, job_id: int, state: JobState, *, created_at: datetime, 
         attempt=0,
         max_attempts=said.max_attempts,
         timeout=seconds_of(said.timeout_ms),
-        args=codec.decode(args),
+        args=codec.decode(job.args),
         tags=list(said.tags or ()),
         metadata=codec.decode(said.metadata) if said.metadata else {},
         run_at=run_at,

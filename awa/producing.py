@@ -66,9 +66,8 @@ def _jobs_alike(registry: Registry, jobs: Iterable[Any], options: Options) -> It
                 envelope = envelopes[type(args)] = _envelope(registry, args, options)
             if is_unique:
                 job = _job(registry, args, options, envelope)
-            else:  # NewJob(codec.encode_args(args, bytes_max=bytes_max), envelope), in three quarters of the time
-                raw = codec.encode_args(args, bytes_max=bytes_max)
-                job = tuple.__new__(NewJob, (raw, envelope, None))
+            else:
+                job = NewJob(codec.encode_args(args, bytes_max=bytes_max), envelope)
         except ValidationError as refusal:
             raise ValidationError(f"jobs[{at}]: {refusal}") from refusal
         yield job

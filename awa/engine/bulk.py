@@ -173,8 +173,8 @@ class Chunks:
         try:
             for job in islice(self._jobs, min(jobs, self._jobs_max - len(chunk))):
                 chunk.append(job)
-                size += len(job[0])
-                if job[2] is not None:
+                size += len(job.args)
+                if job.unique is not None:
                     self._jobs_max = KEYED_JOBS
                 if size >= CHUNK_BYTES:
                     break
@@ -281,11 +281,11 @@ def _records(chunk: list[NewJob]) -> dict[str, Any]:
 
 def _record(job: NewJob) -> dict[str, Any]:
     """Return a job as `awa.insert_jobs` takes it, without what has its default."""
-    args, said, unique = job
+    said, unique = job.envelope, job.unique
     record: dict[str, Any] = {
         "kind": said.kind,
         "queue": said.queue,
-        "args": msgspec.Raw(args),
+        "args": msgspec.Raw(job.args),
         "priority": said.priority,
         "run_at": said.run_at,
         "max_attempts": said.max_attempts,

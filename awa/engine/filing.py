@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import accumulate
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Final, NamedTuple
 
 import psycopg
@@ -27,7 +27,7 @@ JOBS_MIN: Final = 256
 FILE_JOBS_MIN: Final = 2_000
 """Batches are filed as soon as they are full and hold so many jobs, and what is left at the end."""
 
-_ENVELOPE = itemgetter(1)
+_ENVELOPE = attrgetter("envelope")
 _FIRST = itemgetter(0)
 _LANES = statement("insert/lanes")
 _FILE = statement("insert/file")

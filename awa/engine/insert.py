@@ -18,7 +18,7 @@ INSERT: Final = statement("insert/insert")
 _WAKE = statement("insert/wake")
 
 
-class Unique(NamedTuple):
+class Unique(msgspec.Struct, frozen=True, gc=False):
     """The unique key of a new job."""
 
     key: bytes
@@ -48,8 +48,11 @@ class Envelope(NamedTuple):
     ordering_key: bytes | None = None
 
 
-class NewJob(NamedTuple):
-    """A job about to be inserted; all of it has been validated."""
+class NewJob(msgspec.Struct, frozen=True, gc=False):
+    """A job about to be inserted; all of it has been validated.
+
+    No tuple: of those the garbage collector keeps account, and would look through all that wait to be inserted.
+    """
 
     args: bytes
     """JSON."""
@@ -91,10 +94,10 @@ def parameters(job: NewJob, *, replace: bool = False) -> dict[str, Any]:
     A job that holds the unique key already is never an error of the statement, which would end the transaction of the
     caller: it is returned, or, with `replace`, gets the contents of the new one if nobody has started it.
     """
-    args, said, unique = job
+    said, unique = job.envelope, job.unique
     return {
         "kind": said.kind,
-        "args": args.decode(),
+        "args": job.args.decode(),
         "queue": said.queue,
         "priority": said.priority,
         "run_at": None if said.run_at is None else said.run_at.isoformat(),

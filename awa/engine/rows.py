@@ -40,9 +40,10 @@ def rows(
     more = NULL + _field(_moment(now)) if is_filed else b""
     head = partial(_head, _COLUMNS + 2 * is_filed, 8)
     written: dict[int, tuple[bytes, bytes]] = {}  # by its address: the jobs hold it for as long as this lasts
-    for job_id, (args, envelope, unique) in zip(ids, jobs, strict=True):
+    for job_id, job in zip(ids, jobs, strict=True):
         if job_id is None:
             continue
+        args, envelope, unique = job.args, job.envelope, job.unique
         known = written.get(id(envelope))
         if known is None:
             rest = _written(envelope, now)
