@@ -93,17 +93,17 @@ def run_and_do(
     connection: psycopg.Connection[Any],
     sql: bytes,
     parameters: Mapping[str, Any],
-    do: Callable[[], None] | None,
+    do: Callable[[], None],
     *,
     binary: bool = False,
 ) -> Said:
-    """Run a statement and, over a connection of ours, do something else while the server works on it.
-
-    What is done must not use the connection. Over another connection, or with nothing to do, it only waits.
+    """Run a statement and do something else: over a connection of ours while the server works on it, over another one
+    before that. What is done must not use the connection.
     """
-    if do is None or not isinstance(connection, OwnConnection):
-        return connection.execute(sql, parameters, binary=binary)
-    return connection.tell_and_do(Message(sql, parameters, is_binary=binary), do)
+    if isinstance(connection, OwnConnection):
+        return connection.tell_and_do(Message(sql, parameters, is_binary=binary), do)
+    do()
+    return connection.execute(sql, parameters, binary=binary)
 
 
 class _OwnTrip:

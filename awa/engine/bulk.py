@@ -7,7 +7,7 @@ own, the next chunk is read while the server still works on the last one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
@@ -106,7 +106,7 @@ def insert_many(connection: psycopg.Connection[Any], jobs: Iterable[NewJob], *, 
         if not may_copy:
             _note_called(bulk, chunk, connection.execute(_INSERT_JOBS, _records(chunk)))
             continue
-        _copy(bulk, connection, chunk, chunks if ahead else None, filing)
+        _copy(bulk, connection, chunk, chunks.read if ahead else _nothing, filing)
         if not ahead:  # whoever gives the jobs may go back to a savepoint
             filing.file_rest(connection)
     if bulk.ids and may_copy:
@@ -182,6 +182,10 @@ class Chunks:
             self._size = size
 
 
+def _nothing(jobs: int = 0) -> None:
+    """Read no jobs."""
+
+
 def _rights(connection: psycopg.Connection[Any]) -> tuple[bool, bool]:
     """Return whether this role may copy into the log, and whether it may file what it has copied."""
     row = connection.execute(_MAY_COPY).fetchone()
@@ -191,27 +195,37 @@ def _rights(connection: psycopg.Connection[Any]) -> tuple[bool, bool]:
 
 
 def _copy(
-    bulk: Bulk, connection: psycopg.Connection[Any], chunk: list[NewJob], following: Chunks | None, filing: Filing
+    bulk: Bulk,
+    connection: psycopg.Connection[Any],
+    chunk: list[NewJob],
+    read: Callable[[int], None],
+    filing: Filing,
 ) -> None:
-    taken, now = _take_ids(connection, len(chunk), following)
+    """Put a chunk into the log; `read` so many jobs of the next one while the server works."""
+    keyed: list[int] = []
+    is_filed = False
+
+    def meanwhile() -> None:
+        nonlocal keyed, is_filed
+        keyed = [at for at, job in enumerate(chunk) if job.unique is not None]
+        is_filed = not keyed and filing.takes(chunk)
+        read(ceil(len(chunk) * READ_MEANWHILE))
+
+    taken, now = _take_ids(connection, len(chunk), meanwhile)
     ids: list[int | None] = [*taken]
-    keyed = [at for at, job in enumerate(chunk) if job.unique is not None]
     if keyed:
         _take_keys(bulk, connection, chunk, ids, keyed)
-    is_filed = not keyed and filing.takes(chunk)
     remaining = rows(ids, chunk, now, is_filed=is_filed)
     elsewhere = READ_MEANWHILE + READ_AT_END * (1 + is_filed)
     read_jobs = ceil(PIECE_JOBS * max(0.0, min(GROWTH, CHUNK_JOBS / len(chunk)) - elsewhere))
-    read_at_end = None if following is None else partial(following.read, ceil(len(chunk) * READ_AT_END))
+    read_at_end = partial(read, ceil(len(chunk) * READ_AT_END))
     with _in_utf8(connection), connection.cursor().copy(_COPY_FILED if is_filed else _COPY) as copy:
         copy.write(BEGIN)
         while piece := b"".join(islice(remaining, PIECE_JOBS)):
             copy.write(piece)
-            if following is not None:
-                following.read(read_jobs)
+            read(read_jobs)
         copy.write(END)
-        if read_at_end is not None:
-            read_at_end()
+        read_at_end()
     if is_filed:
         with _in_utf8(connection):
             filing.add(connection, chunk, taken, now)
@@ -219,13 +233,14 @@ def _copy(
     bulk.ids += ids
 
 
-def _take_ids(connection: psycopg.Connection[Any], jobs: int, following: Chunks | None) -> tuple[list[int], datetime]:
-    """Return ids for so many jobs, and the server's time."""
-    meanwhile = None if following is None else partial(following.read, ceil(jobs * READ_MEANWHILE))
+def _take_ids(
+    connection: psycopg.Connection[Any], jobs: int, meanwhile: Callable[[], None]
+) -> tuple[Sequence[int], datetime]:
+    """Return ids for so many jobs, and the server's time; do something else `meanwhile`."""
     taken = run_and_do(connection, _TAKE_IDS, {"jobs": jobs}, meanwhile, binary=True).fetchone()
     assert taken is not None
-    ids, now = taken
-    return ids, now
+    first, ids, now = taken
+    return ids or range(first, first + jobs), now
 
 
 @contextmanager

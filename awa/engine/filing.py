@@ -79,7 +79,7 @@ class Filing:
         for envelope, job_id in zip(map(_ENVELOPE, chunk), ids, strict=True):
             self._jobs.setdefault(lanes[id(envelope)], []).append(job_id)
 
-    def file_full(self, connection: psycopg.Connection[Any], meanwhile: Callable[[], None] | None) -> None:
+    def file_full(self, connection: psycopg.Connection[Any], meanwhile: Callable[[], None]) -> None:
         """Put the jobs that fill batches into these, if they are many; do something else `meanwhile`."""
         full = {lane: len(jobs) // BATCH_JOBS_MAX * BATCH_JOBS_MAX for lane, jobs in self._jobs.items()}
         if sum(full.values()) >= FILE_JOBS_MIN:
@@ -92,13 +92,13 @@ class Filing:
         jobs = {lane: jobs for lane, jobs in self._jobs.items() if jobs}
         if jobs:
             self._jobs = {}
-            self._file(connection, jobs, None)
+            self._file(connection, jobs, lambda: None)
         self._lanes.clear()
 
     def _file(
-        self, connection: psycopg.Connection[Any], jobs: dict[int, list[int]], meanwhile: Callable[[], None] | None
+        self, connection: psycopg.Connection[Any], jobs: dict[int, list[int]], meanwhile: Callable[[], None]
     ) -> None:
-        """Put jobs, by lane, into ready batches."""
+        """Put jobs, by lane, into ready batches; do something else `meanwhile`."""
         starts = [(ids[at], lane, at) for lane, ids in jobs.items() for at in range(0, len(ids), BATCH_JOBS_MAX)]
         batches = [(lane, jobs[lane][at : at + BATCH_JOBS_MAX]) for _, lane, at in sorted(starts)]
         ids = [job for _, batch in batches for job in batch]
