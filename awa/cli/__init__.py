@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from awa.cli.group import main as main
 
+__all__ = ["main"]
+
 
 def __getattr__(name: str) -> Any:
     if name != "main":

@@ -182,7 +182,7 @@ class Chunks:
             self._size = size
 
 
-def _nothing(jobs: int = 0) -> None:
+def _nothing(jobs: int) -> None:
     """Read no jobs."""
 
 

@@ -146,7 +146,7 @@ class Field:
             grown = {at: self.drain(contender, jobs, variant=variants[at]).rate for at in left}
             left = [at for at in left if grown[at] > rates[at] * GROWTH]
             rates.update({at: max(rates[at], rate) for at, rate in grown.items()})
-            faster = sorted(grown, key=lambda at: -rates[at])[: max(1, len(grown) // 2)]
+            faster = sorted(grown, key=lambda at: -rates[at])[: (len(grown) + 1) // 2]
             jobs *= STEP
             left = [at for at in left if at in faster and jobs / rates[at] < LONG_S and jobs <= PROBE_MAX]
         return rates

@@ -8,7 +8,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,8 @@ def fresh_server(settings: Mapping[str, str] = SETTINGS) -> Iterator[Server]:
                 yield server
             finally:
                 # Nobody will read what is in it: it need not write its buffers out before it ends.
-                os.kill(server.pid, signal.SIGQUIT)
+                with suppress(ProcessLookupError):
+                    os.kill(server.pid, signal.SIGQUIT)
     finally:
         shutil.rmtree(home, ignore_errors=True)
 

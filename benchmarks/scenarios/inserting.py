@@ -6,6 +6,8 @@ has nothing but a primary key; and `awa.insert_job`, the statement behind `Clien
 statement beside the bare table is what the queue costs a producer: its checks, its second index, its partitions, and
 the look whether somebody is idle. `Client.insert` adds what Python does before and after, which with 32 connections
 competes with the server for the same cores.
+
+The unique jobs are inserted by one client into one table, which grows from round to round.
 """
 
 from __future__ import annotations

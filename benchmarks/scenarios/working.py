@@ -14,6 +14,7 @@ milliseconds the same statements take several times as long as between no-ops.
 from __future__ import annotations
 
 import os
+from functools import partial
 
 from benchmarks.harness.comparison import compare
 from benchmarks.harness.contender import Contender
@@ -24,8 +25,10 @@ from benchmarks.harness.rivals.specs import ALL, OURS
 
 BESIDE = ("awa-pg",)
 """Rivals measured by default; all of them with --full. Ten milliseconds dwarf most differences."""
-SECONDS = {1: 1.5, 10: 5.0}
-SCALING_S = 3.0
+SECONDS = {1: 1.5, 10: 4.5}
+"""By the milliseconds that a job takes."""
+SCALED_MS = 10
+COUNTS = range(1, max(PROCESSES, os.cpu_count() or 1) + 1)
 FULL_S = 10.0
 """Longer than a drain of no-ops: the leases that are left at the end are of unequal length."""
 
@@ -34,15 +37,25 @@ def run(plan: Plan) -> Result:
     """Drain jobs of one and of ten milliseconds with every contender, and with Awa at one worker and more."""
     chosen = [spec for spec in rivals(plan) if plan.full or spec.name in BESIDE]
     with field(plan, [OURS, *chosen]) as it:
-        it.each(it.size_up)
-        figures = []
-        for ms in (1, 10):
-            drained = it.turns(lambda contender, ms=ms: _drain(it, contender, ms, PROCESSES, SECONDS[ms]))
+        it.each(partial(_prepare, it))
+        figures: list[Figure] = []
+        series: list[Series] = []
+        for ms in SECONDS:
+            measured = it.turns(lambda contender, ms=ms: _drain_all(it, contender, ms))
+            drained = {who: [each[PROCESSES] for each in rounds] for who, rounds in measured.items()}
             rates = {who: [each.rate for each in values] for who, values in drained.items()}
             figures += compare(f"drain of {ms} ms jobs, {PROCESSES} workers", "jobs/s", rates, it.failed)
             figures += _overheads(drained, ms)
-        scaling, series = _scaling(it, rates[OURS.name])
-        return Result(figures + scaling, series, it.about())
+            if ms == SCALED_MS:
+                scaling, series = _scaling(measured[OURS.name])
+                figures += scaling
+        return Result(figures, series, it.about())
+
+
+def _prepare(it: Field, contender: Contender) -> None:
+    """Size a contender up, and give it the settings for jobs that compute."""
+    it.size_up(contender)
+    contender.variant = contender.spec.computing or contender.variant
 
 
 def _overheads(drained: dict[str, list[Drained]], ms: int) -> list[Figure]:
@@ -61,26 +74,27 @@ def _overheads(drained: dict[str, list[Drained]], ms: int) -> list[Figure]:
     return figures
 
 
-def _drain(it: Field, contender: Contender, ms: int, workers: int, seconds: float) -> Drained:
-    jobs = int(it.plan.span(seconds, FULL_S) * workers / ms * 1000)
+def _drain_all(it: Field, contender: Contender, ms: int) -> dict[int, Drained]:
+    """Measure with `PROCESSES` workers; Awa with one up to as many as there are cores, on the longer jobs."""
+    counts = COUNTS if contender.spec is OURS and ms == SCALED_MS else (PROCESSES,)
+    return {workers: _drain(it, contender, ms, workers) for workers in counts}
+
+
+def _drain(it: Field, contender: Contender, ms: int, workers: int) -> Drained:
+    seconds = it.plan.span(SECONDS[ms], FULL_S)
+    jobs = int(seconds * workers / ms * 1000)
     jobs = min(jobs, it.plan.jobs or jobs)
     if contender.rate is not None:
-        jobs = min(jobs, int(contender.rate * it.plan.span(seconds, FULL_S)) + 1)
-    return it.drain(contender, jobs, processes=workers, burn_ns=ms * 1_000_000, variant=contender.spec.computing)
+        jobs = min(jobs, int(contender.rate * seconds) + 1)
+    return it.drain(contender, jobs, processes=workers, burn_ns=ms * 1_000_000)
 
 
-def _scaling(it: Field, with_two: list[float]) -> tuple[list[Figure], list[Series]]:
-    """Measure Awa with one worker up to as many as there are cores; with two it has been."""
-    counts = range(1, max(2, os.cpu_count() or 1) + 1)
-    ours = it.contenders[0]
-    rounds = [
-        {workers: two if workers == PROCESSES else _drain(it, ours, 10, workers, SCALING_S).rate for workers in counts}
-        for two in with_two
-    ]
+def _scaling(rounds: list[dict[int, Drained]]) -> tuple[list[Figure], list[Series]]:
+    """Compare the rates with more workers with that of one, round by round."""
     figures = []
-    for workers in counts[1:]:
-        ratios = [rates[workers] / rates[1] for rates in rounds]
+    for workers in COUNTS[1:]:
+        ratios = [each[workers].rate / each[1].rate for each in rounds]
         goal = 1.9 if workers == PROCESSES else None
-        figures.append(Figure(f"10 ms jobs, {workers} workers ÷ 1 worker", "×", ratios, goal))
-    line = [(float(workers), sum(rates[workers] for rates in rounds) / len(rounds)) for workers in counts]
-    return figures, [Series("CPU scaling", "awa, 10 ms jobs", "workers", "jobs/s", line)]
+        figures.append(Figure(f"{SCALED_MS} ms jobs, {workers} workers ÷ 1 worker", "×", ratios, goal))
+    line = [(float(workers), sum(each[workers].rate for each in rounds) / len(rounds)) for workers in COUNTS]
+    return figures, [Series("CPU scaling", f"awa, {SCALED_MS} ms jobs", "workers", "jobs/s", line)]
