@@ -5,6 +5,7 @@ from typing import Final
 
 DSN_VARIABLE: Final = "DATABASE_URL"
 """The environment's word on which database is meant."""
+
 # An edge may not be imported from here, and most processes never need one: what a scheme stands for is loaded by name.
 RESOLVERS = {"embedded": "awa.embedded"}
 

@@ -48,6 +48,14 @@ def test_nor_are_they_when_the_client_is_used() -> None:
 
 
 def test_a_supervisor_starts_to_load_the_application_before_it_loads_the_driver_for_itself() -> None:
-    loaded = loaded_by("import awa.cli.supervise, awa.supervisor")
+    loaded = loaded_by(
+        "from awa.cli.supervise import main\n"
+        "from awa.processes.forkserver import ForkServer\n"
+        "def start(*_, **__): raise InterruptedError\n"
+        "ForkServer.start = start\n"
+        "try: main(['--app', 'app:client'], standalone_mode=False)\n"
+        "except InterruptedError: pass\n"
+        "else: raise AssertionError('nothing was started')"
+    )
     assert "awa.supervisor.boot" in loaded
     assert not {"psycopg", "awa.supervisor.start", "awa.cli.group"} & loaded
