@@ -21,6 +21,7 @@ import psycopg
 import awa
 from awa.errors import DatabaseError, JobCancelled, JobTimeout, LeaseLost, TerminalError
 from awa.job import Job
+from tests.chaos.server import SESSION
 
 TROUBLE = (psycopg.OperationalError, psycopg.InterfaceError, DatabaseError)
 INTERRUPTIONS = (JobTimeout, JobCancelled, LeaseLost)
@@ -189,7 +190,7 @@ def _connection() -> psycopg.Connection[Any]:
     if pid not in _connections:
         _connections.clear()
         _connections[pid] = psycopg.connect(
-            os.environ["DATABASE_URL"], autocommit=True, connect_timeout=5, application_name="app"
+            os.environ["DATABASE_URL"], autocommit=True, connect_timeout=5, application_name="app", options=SESSION
         )
     return _connections[pid]
 

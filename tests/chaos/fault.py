@@ -6,7 +6,7 @@ import contextlib
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -46,6 +46,10 @@ class Scene(Protocol):
 
     def insert(self, kind: str) -> None:
         """Add one job to the stream."""
+        ...
+
+    def note_cancelled(self, jobs: Iterable[int]) -> None:
+        """Record jobs whose cancellation the server has confirmed."""
         ...
 
 

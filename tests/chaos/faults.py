@@ -4,7 +4,7 @@ What one breaks for a while it mends itself; a node that ends is started again b
 raises `NoTarget` when there was nobody to hit.
 """
 
-from tests.chaos import database, operators, processes
+from tests.chaos import database, operators, processes, sessions
 from tests.chaos.fault import FAULTS
 
-__all__ = ["FAULTS", "database", "operators", "processes"]
+__all__ = ["FAULTS", "database", "operators", "processes", "sessions"]

@@ -52,6 +52,20 @@ def forkserver_kill(scene: Scene, draw: random.Random) -> Hit:
 
 
 @fault(3)
+def forkserver_stop(scene: Scene, draw: random.Random) -> Hit:
+    """SIGSTOP of a forkserver for up to twelve seconds: its workers go on, but nothing tells of their deaths meanwhile.
+
+    The supervisor may replace it; SIGCONT then finds it gone.
+    """
+    node = scene.fleet.some(draw)
+    servers = node.forkservers()
+    if not servers:
+        raise NoTarget
+    pause([draw.choice(servers)], draw.uniform(0.2, 12))
+    return Hit(node.index)
+
+
+@fault(3)
 def supervisor_kill(scene: Scene, draw: random.Random) -> Hit:
     """SIGKILL of a supervisor: all it has started dies with it, and others get its jobs."""
     node = scene.fleet.some(draw)

@@ -22,6 +22,12 @@ SETTINGS = {
     "max_wal_size": "512MB",
 }
 STOP_S = 30.0
+SESSION = (
+    "-c DateStyle=ISO -c client_encoding=UTF8 -c search_path=public -c default_transaction_isolation=read\\ committed "
+    "-c default_transaction_read_only=off -c default_transaction_deferrable=off -c statement_timeout=0 "
+    "-c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c standard_conforming_strings=on -c bytea_output=hex"
+)
+"""What the driver and the application ask of their own sessions: `hostile_sessions` is meant for Awa's."""
 
 
 class Server:
@@ -44,7 +50,7 @@ class Server:
 
     def connect(self) -> psycopg.Connection[Any]:
         """A connection of the driver's."""
-        return psycopg.connect(self.dsn, autocommit=True, connect_timeout=5, application_name="chaos")
+        return psycopg.connect(self.dsn, autocommit=True, connect_timeout=5, application_name="chaos", options=SESSION)
 
     def crash(self, away_s: float) -> bool:
         """Stop it at once (PostgreSQL's "immediate"), and start it again after a while; False while that goes on."""

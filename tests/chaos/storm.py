@@ -6,7 +6,7 @@ import random
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +78,10 @@ class Storm:
     def insert(self, kind: str) -> None:
         """Add one job to the stream."""
         self.stream.insert(kind)
+
+    def note_cancelled(self, jobs: Iterable[int]) -> None:
+        """Record jobs whose cancellation the server has confirmed."""
+        self.stream.note_cancelled(jobs)
 
     def run(self) -> Outcome:
         """Do it all."""

@@ -6,6 +6,7 @@ import itertools
 import random
 import threading
 import time
+from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
@@ -73,6 +74,11 @@ class Stream:
     def insert(self, kind: str) -> None:
         """Insert one job, apart from the rate. From any thread."""
         self._commit([self._job(kind)])
+
+    def note_cancelled(self, jobs: Iterable[int]) -> None:
+        """Record jobs whose cancellation the server has confirmed. From any thread."""
+        with self._guard:
+            self.cancelled.update(jobs)
 
     def _run(self) -> None:
         try:
@@ -161,7 +167,7 @@ class Stream:
         except DatabaseError:
             self.lost_answers += 1
         else:
-            self.cancelled.add(job)
+            self.note_cancelled([job])
 
     def _is_full(self) -> bool:
         try:

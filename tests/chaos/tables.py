@@ -32,19 +32,19 @@ create table chaos.attempt (
   job bigint not null, round smallint not null, attempt smallint not null, outcome smallint not null, worker integer,
   error jsonb, primary key (job, round, attempt)
 );
-create function chaos.keep_body() returns trigger language plpgsql as $$
+create function chaos.keep_body() returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   insert into chaos.body values (new.id, new.args ->> 'n', new.kind);
   return null;
 end $$;
-create function chaos.keep_attempt() returns trigger language plpgsql as $$
+create function chaos.keep_attempt() returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   -- A second time it comes when it outlives its segment: Awa's own key has seen to it that it is the same one.
   insert into chaos.attempt values (new.job_id, new.round, new.attempt, new.outcome, new.worker, new.error)
   on conflict do nothing;
   return null;
 end $$;
-create function chaos.note() returns trigger language plpgsql as $$
+create function chaos.note() returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   v_left bigint[] := case when tg_op <> 'INSERT' and old.owner is not null then old.ids else '{}' end;
   v_took bigint[] := case when tg_op <> 'DELETE' and new.owner is not null then new.ids else '{}' end;
