@@ -37,6 +37,7 @@ LEVELS: Final = {
     telemetry.DLQ_MOVED: logging.WARNING,
     telemetry.LEAD_UNKNOWN_KIND: logging.WARNING,
     telemetry.DATABASE_LOST: logging.WARNING,
+    telemetry.DATABASE_LOCKED: logging.WARNING,
     telemetry.WORKER_START_FAILED: logging.ERROR,
     telemetry.WORKER_KILLED: logging.WARNING,
     telemetry.SUPERVISOR_WARNING: logging.WARNING,

@@ -53,6 +53,7 @@ LEAD_UNKNOWN_KIND = "lead.unknown_kind"
 # database
 DATABASE_CONNECTED = "database.connected"
 DATABASE_LOST = "database.lost"
+DATABASE_LOCKED = "database.locked"
 # worker
 WORKER_STARTED = "worker.started"
 WORKER_START_FAILED = "worker.start_failed"

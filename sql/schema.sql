@@ -122,6 +122,28 @@ create table awa.seal (
 insert into awa.seal (gen, base_gen, snap, jobs, system_id)
 select 1, 1, pg_current_snapshot(), 0, system_identifier from pg_control_system();
 
+-- Two tables that are always empty: a transaction that holds the lock on one of them
+-- is the only one that seals, or that makes segments. Advisory locks would do the same,
+-- but every role that may connect can take those, and keep them. To lock a table takes
+-- a right on it. Such a lock writes nothing, unlike a row's, and ends with the
+-- transaction, so it works behind a transaction pooler.
+create table awa.seal_lock ();
+create table awa.extend_lock ();
+
+-- Become the only sealer until the transaction ends; false: another transaction is.
+-- The mode conflicts with itself, and is the strongest that takes no other session
+-- the fast path for its own locks. An error that is caught here is in no server log.
+create function awa.become_sealer() returns boolean
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+begin
+  lock table only awa.seal_lock in share update exclusive mode nowait;
+  return true;
+exception when lock_not_available then
+  return false;
+end $$;
+
+revoke execute on function awa.become_sealer from public;
+
 -- One row a queue: its policy. deadline_s: what an attempt may take unless its job
 -- or task says otherwise (0: as long as it likes; a queue without a row has the
 -- default). dlq: whether jobs that fail go to the dead-letter queue. How many
@@ -383,7 +405,7 @@ declare
   v_no     integer;
   v_made   integer := 0;
 begin
-  perform pg_advisory_xact_lock(4715201);
+  lock table only awa.extend_lock in share update exclusive mode;
   while v_made < 8 loop
     select case when is_called then last_value else last_value - 1 end into v_last from awa.job_id;
     exit when (select count(*) from awa.segment where lo > v_last) >= p_ahead;

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
+from awa import telemetry
 from awa.cli.output import json_option, show_json
 from awa.cli.target import client, database_url_option, target
 from awa.database import roles, schema
@@ -79,8 +82,12 @@ def _print_version(as_json: bool) -> None:
 
 
 def _migrate(with_roles: bool, as_json: bool) -> None:
-    with client(may_make=True) as chosen:
-        applied = chosen.migrate(roles=with_roles)
+    unsubscribe = telemetry.subscribe(_show_wait)
+    try:
+        with client(may_make=True) as chosen:
+            applied = chosen.migrate(roles=with_roles)
+    finally:
+        unsubscribe()
     if as_json:
         granted = {"roles": roles.NAMES} if with_roles else {}
         show_json({"applied": applied, "version": schema.VERSION, **granted})
@@ -95,3 +102,9 @@ def _migrate(with_roles: bool, as_json: bool) -> None:
     )
     if with_roles:
         click.echo(f"The roles {', '.join(roles.NAMES)} have their rights.")
+
+
+def _show_wait(event: str, fields: dict[str, Any]) -> None:
+    """Say on standard error for whom the command waits."""
+    if event == telemetry.DATABASE_LOCKED:
+        click.echo(f"waiting for a lock on {fields['what']}, held by {fields['held_by']}", err=True)

@@ -31,10 +31,11 @@ def grant(connection: psycopg.Connection[Any]) -> None:
 
     Raises DatabaseError when the connected role may not, SchemaNotMigrated.
     """
-    with translated("grant rights to Awa's roles"), connection.transaction():
-        connection.execute("select pg_advisory_xact_lock(%s)", [schema.LOCK])
+    doing = "grant rights to Awa's roles"
+    with translated(doing), connection.transaction(), schema.lock_limit(connection, doing):
         schema.check(connection)
         _refuse_powerless(connection)
+        schema.lock(connection)
         connection.execute(sql().encode())
 
 

@@ -1,17 +1,23 @@
 """Installs and upgrades the schema; refuses one that is too new.
 
 A fresh database gets `sql/schema.sql`, which is always the whole of the newest version. An existing one gets the files
-of `sql/migrations/` (`0002_<why>.sql` and on) that it lacks. Either way it is one transaction under one advisory lock,
-so any number of `awa migrate` may start at once and all but one find nothing to do.
+of `sql/migrations/` (`0002_<why>.sql` and on) that it lacks. Either way it is one transaction, and any number of
+`awa migrate` may start at once: all but one find nothing to do. In a fresh database they meet at the name of the
+schema, which the server lets only one transaction take; later ones take turns by a lock on the table of versions, which
+only its owner may take.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 import psycopg
+from psycopg.errors import DuplicateSchema, LockNotAvailable, UniqueViolation
 
 from awa.database.errors import translated
+from awa.database.holders import watched
 from awa.database.statements import root, script
 from awa.errors import DatabaseError, SchemaNotMigrated, SchemaTooNew
 
@@ -19,7 +25,11 @@ VERSION: Final = 1
 """The schema version this release works with."""
 
 SERVER_VERSION_MIN: Final = 140000
-LOCK: Final = 4715200
+LOCK_WAIT_S: Final = 30.0
+"""How long a migration waits for a lock: longer than another migration takes. Who holds it is said after a second."""
+_LOCK: Final = b"lock table awa.schema_version in share row exclusive mode"
+_LIMIT_LOCKS: Final = b"select current_setting('lock_timeout'), set_config('lock_timeout', %(ms)s, true)"
+_SET_LIMIT: Final = b"select set_config('lock_timeout', %(value)s, true)"
 
 
 class Migration(NamedTuple):
@@ -54,7 +64,8 @@ def current_migration_version() -> int:
 def migrate(connection: psycopg.Connection[Any]) -> list[int]:
     """Bring the schema up to `VERSION`; return the versions applied (empty: nothing to do).
 
-    Raises `SchemaTooNew`, or `DatabaseError` when the server is too old or refuses.
+    Raises `SchemaTooNew`, or `DatabaseError` when the server is too old or refuses, or when a lock is not to be had
+    within `LOCK_WAIT_S`.
     """
     if connection.info.server_version < SERVER_VERSION_MIN:
         raise DatabaseError(
@@ -63,11 +74,46 @@ def migrate(connection: psycopg.Connection[Any]) -> list[int]:
     if connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
         # A snapshot taken before the lock was had would not show what another migrate has just done.
         connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-    with translated("migrate the database"), connection.transaction():
-        connection.execute("select pg_advisory_xact_lock(%s)", [LOCK])
+    with translated("migrate the database"), connection.transaction(), lock_limit(connection, "migrate the database"):
         have = current(connection)
-        refuse_newer(have)
-        return [_apply(connection, step) for step in _steps(have)]
+        if have is None:
+            try:
+                with connection.transaction():
+                    return _upgrade(connection, have)
+            except (UniqueViolation, DuplicateSchema):
+                have = current(connection)
+                if have is None:  # the schema is not another migrate's
+                    raise
+        if have < VERSION:
+            connection.execute(_LOCK)
+            have = current(connection)
+        return _upgrade(connection, have)
+
+
+@contextmanager
+def lock_limit(connection: psycopg.Connection[Any], doing: str) -> Iterator[None]:
+    """Limit the block's waits for locks to `LOCK_WAIT_S`, and name the holder when one lasts longer than a second.
+
+    Inside a transaction, at whose end the former limit is back. Raises DatabaseError when the limit is reached.
+    """
+
+    row = connection.execute(_LIMIT_LOCKS, {"ms": str(round(LOCK_WAIT_S * 1000))}).fetchone()
+    with watched(connection) as seen:
+        try:
+            yield
+        except LockNotAvailable as error:
+            held_by = f": it is held by {seen.last.held_by}" if seen.last else ""
+            raise DatabaseError(
+                f"could not {doing}: a lock was not to be had within {LOCK_WAIT_S:g} s{held_by}. Nothing was changed "
+                "in this transaction. End the holder's transaction, then try again"
+            ) from error
+    assert row is not None
+    connection.execute(_SET_LIMIT, {"value": row[0]})
+
+
+def lock(connection: psycopg.Connection[Any]) -> None:
+    """Be the only one that migrates or grants until the transaction ends. Takes the schema's owner."""
+    connection.execute(_LOCK)
 
 
 def check(connection: psycopg.Connection[Any]) -> None:
@@ -101,6 +147,11 @@ def refuse_newer(have: int | None) -> None:
 def _steps(have: int | None) -> list[Migration]:
     known = migrations()
     return known[:1] if have is None else [step for step in known if step.version > have]
+
+
+def _upgrade(connection: psycopg.Connection[Any], have: int | None) -> list[int]:
+    refuse_newer(have)
+    return [_apply(connection, step) for step in _steps(have)]
 
 
 def _apply(connection: psycopg.Connection[Any], step: Migration) -> int:

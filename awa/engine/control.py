@@ -249,7 +249,7 @@ def _seal_if_free(connection: psycopg.Connection[Any], *, after_others: bool = F
         may = may_seal(connection)
     if may:
         if after_others:
-            wait_for_sealer(connection)
+            wait_for_sealer(connection, CANCEL_WAIT_MS)
         seal_all(connection)
 
 

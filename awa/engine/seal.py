@@ -24,6 +24,7 @@ _LOCK = statement("seal/lock")
 _SEAL = statement("seal/seal")
 _RESEAL = statement("seal/reseal")
 _AWAIT = statement("seal/await")
+_LIMIT: Final = b"select set_config('lock_timeout', %(ms)s, true)"
 _MAY_SEAL = statement("seal/may_seal")
 _REPLACED = statement("seal/replaced")
 _ADVANCE = statement("seal/advance")
@@ -113,9 +114,14 @@ def may_seal(connection: psycopg.Connection[Any]) -> bool:
     return row is not None and bool(row[0])
 
 
-def wait_for_sealer(connection: psycopg.Connection[Any]) -> None:
-    """Wait until the step that somebody else is sealing, if anybody is, has ended."""
-    connection.execute(_AWAIT)
+def wait_for_sealer(connection: psycopg.Connection[Any], wait_ms: int) -> None:
+    """Wait until the step that another session is sealing, if one is, has ended. The connection must be at rest.
+
+    Raises LockNotAvailable when that takes longer than `wait_ms`.
+    """
+    with connection.transaction():
+        connection.execute(_LIMIT, {"ms": str(wait_ms)})
+        connection.execute(_AWAIT)
 
 
 def reseal(connection: psycopg.Connection[Any], *, batch_max: int = BATCH_JOBS_MAX) -> Sealed:

@@ -55,6 +55,8 @@ MEANINGS = {
     "lead.unknown_kind": "Jobs are ready that no live node can run.",
     "database.connected": "The database can be reached again.",
     "database.lost": "A connection broke, or could not be made; it is tried again with growing pauses.",
+    "database.locked": "A session of Awa (`who`, its `application_name`) has waited for a lock for more than a "
+    "second; `held_by` names the sessions that hold it. Said again when the holders change.",
     "worker.started": "A worker process was forked.",
     "worker.start_failed": "A function given to `client.on_worker_start` (`hook`) has raised. The worker ends; another "
     "is started after a pause, which grows as long as that does not help.",

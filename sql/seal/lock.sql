@@ -5,7 +5,7 @@
 -- and its ledger row are lost together, and the jobs are found once more.
 -- The planner settings keep the next statement on its index, whatever the
 -- statistics say of a log that has just grown.
-select set_config('awa.sealer', pg_try_advisory_xact_lock(4715202)::text, true),
+select set_config('awa.sealer', awa.become_sealer()::text, true),
        set_config('enable_seqscan', 'off', true),
        set_config('enable_bitmapscan', 'off', true),
        set_config('jit', 'off', true),

@@ -81,10 +81,9 @@ def test_a_stricter_default_isolation_does_not_make_the_second_fail(
     connection.execute(name.encode())
     first, second = session("first", empty_database), session("second", empty_database)
     first.run("begin isolation level read committed")
-    first.run("select pg_advisory_xact_lock(%s)", [schema.LOCK])
+    assert first.run(schema.migrate) == FRESH
     second.start(schema.migrate)
     second.until_blocked()
-    assert first.run(schema.migrate) == FRESH
     first.run("commit")
     assert second.result() == []
 
@@ -159,3 +158,27 @@ def test_migrating_in_the_callers_transaction_is_undone_with_it(connect: Connect
         connection.execute("create table of_mine ()")
         assert schema.migrate(connection) == FRESH
     assert schema.current(connection) is None
+
+
+def test_a_migration_that_waits_says_for_whom_and_gives_up(
+    session: Callable[..., Session],
+    connect: Connect,
+    database: str,
+    events: list[tuple[str, dict[str, object]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
+    monkeypatch.setattr(schema, "LOCK_WAIT_S", 2.5)
+    holder = session("careless")
+    holder.run("begin")
+    holder.run("lock table awa.schema_version in exclusive mode")
+    with pytest.raises(DatabaseError, match=r"within 2.5 s: it is held by process \d+ \(application careless"):
+        schema.migrate(connect())
+    ((event, fields),) = events
+    assert (event, fields["what"]) == ("database.locked", "awa.schema_version")
+    assert f"process {holder.pid} (application careless, role " in str(fields["held_by"])
+    assert "lock table awa.schema_version" in str(fields["held_by"])
+
+
+def test_who_may_not_migrate_finds_nothing_to_do(connect: Connect, login: Callable[[str], str]) -> None:
+    assert schema.migrate(connect(login("awa_producer"))) == []

@@ -21,7 +21,7 @@ byte seal_gen;
 byte seal_xmax = 1, seal_xip;
 byte target_xmax, target_xip; /* xmax 0: target is null */
 byte cur_xid, cur_id;
-byte sealer;           /* the advisory lock: 0, or its holder */
+byte sealer;           /* the lock on awa.seal_lock: 0, or its holder */
 
 /* sql/schema.sql: awa.batch. A batch is named after the lowest of its jobs; without any it does not exist. */
 byte batch_ids[JOBS + 1];

@@ -24,7 +24,7 @@
 #define MAY_FIND (target_xmax || FRESH(1) || FRESH(2) || FRESH(3) || FRESH(4))
 #endif
 
-/* A transaction gives back its advisory lock after it has become visible. In the coarse model that is one step. */
+/* A transaction gives back its lock on a table after it has become visible. In the coarse model that is one step. */
 #ifdef COARSE
 #define UNLOCK_SEALER if :: sealer == me -> sealer = 0 :: else fi; forget(); goto idle
 #else

@@ -129,7 +129,7 @@ def test_the_newest_segment_stays_so_that_the_next_continues_behind_it(db: Conne
 def test_two_leaders_make_each_segment_once(db: Connection, session: Sessions) -> None:
     one, other = session("one"), session("other")
     one.run("begin")
-    one.run("select pg_advisory_xact_lock(4715201)")
+    one.run("lock table awa.extend_lock in share update exclusive mode")
     other.start("select awa.extend_log(10, 5)")
     other.until_blocked()
     assert one.value("select awa.extend_log(10, 5)") == 2

@@ -1,0 +1,19 @@
+"""What Awa says meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from awa import telemetry
+
+
+@pytest.fixture
+def events() -> Iterator[list[tuple[str, dict[str, Any]]]]:
+    """What was emitted."""
+    heard: list[tuple[str, dict[str, Any]]] = []
+    unsubscribe = telemetry.subscribe(lambda event, fields: heard.append((event, fields)))
+    yield heard
+    unsubscribe()
