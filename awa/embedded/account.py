@@ -43,9 +43,9 @@ class Account:
         return Switch(user=self.uid, group=self.gid, extra_groups=[]) if self.is_other else Switch()
 
     def own(self, path: Path) -> None:
-        """Give a file or directory which the caller has just created to this user."""
+        """Give a directory which the caller has just created, where only the caller may rename it, to this user."""
         if self.is_other:
-            os.chown(path, self.uid, self.gid)
+            os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
     def reaches(self, directory: Path) -> bool:
         """Whether this user may enter a directory. Tried by a child, since access lists count as well as mode bits."""
@@ -88,7 +88,8 @@ def account_for(data: Path) -> Account:
 def _owner(data: Path) -> int | None:
     """The owner of the data directory, or None when there is none yet."""
     try:
-        found = data.stat()
+        found, named_by = data.stat(), data.lstat().st_uid
+        above = data.parent.stat().st_uid
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -98,6 +99,12 @@ def _owner(data: Path) -> int | None:
         ) from error
     if not stat.S_ISDIR(found.st_mode):
         raise EmbeddedError(f"{data} is not a directory. Choose another path.")
+    if os.geteuid() == 0 and not {named_by, above} <= {0, found.st_uid}:
+        raise EmbeddedError(
+            f"The data directory {data} belongs to {_named(found.st_uid).name}, and {data.parent} to "
+            f"{_named(above).name}, who could have root start any server by a link there. Use the server as the user "
+            "it belongs to, or choose another directory."
+        )
     return found.st_uid
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from awa.embedded import config
+from awa.embedded import config, files
 from awa.embedded.account import Account
 from awa.embedded.binaries import Binaries, find_system, major_of
 from awa.embedded.failures import explain
@@ -34,9 +34,7 @@ def ensure(home: Home, binaries: Binaries, account: Account, durable: bool) -> N
         return
     new = home.new_data()
     try:
-        new.mkdir(0o700)
-        new.chmod(0o700)
-        account.own(new)
+        files.make_directory(new, 0o700, account.uid, account.gid)
         _initdb(home, new, binaries, account, durable)
         config.install(new, account)
         new.rename(home.data)
@@ -49,7 +47,7 @@ def ensure(home: Home, binaries: Binaries, account: Account, durable: bool) -> N
 def check_version(home: Home, binaries: Binaries) -> None:
     """Refuse a data directory of another major version, which the server cannot read."""
     try:
-        made_by = (home.data / "PG_VERSION").read_text().strip()
+        made_by = files.read(home.data / "PG_VERSION").strip()
     except OSError as error:
         raise EmbeddedError(
             f"{home.data} is not a complete data directory (PG_VERSION: {error.strerror}). Choose another directory, "

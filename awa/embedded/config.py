@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+from awa.embedded import files
 from awa.embedded.account import Account
 from awa.embedded.home import Home
 from awa.embedded.postmaster import Running
@@ -40,9 +41,9 @@ def check(settings: Mapping[str, str]) -> None:
 
 def install(data: Path, account: Account) -> None:
     """Let a fresh cluster read our file, and write its access rules."""
-    with open(data / "postgresql.conf", "a") as file:
-        file.write(f"\ninclude_if_exists = '{FILE}'\n")
-    _write(data / "pg_hba.conf", ACCESS, account)
+    main = data / "postgresql.conf"
+    files.replace(main, f"{files.read(main)}\ninclude_if_exists = '{FILE}'\n", account.uid, account.gid)
+    files.replace(data / "pg_hba.conf", ACCESS, account.uid, account.gid)
 
 
 def write(home: Home, account: Account, sockets: Path, port: int, tcp: bool, settings: Mapping[str, str]) -> None:
@@ -55,7 +56,7 @@ def write(home: Home, account: Account, sockets: Path, port: int, tcp: bool, set
         "unix_socket_directories": f'"{directory}"',  # a list of paths, each in quotes
     }
     lines = ["# Written by Awa at every start; what you change here is lost.", *_lines(chosen)]
-    _write(home.data / FILE, "\n".join(lines) + "\n", account)
+    files.replace(home.data / FILE, "\n".join(lines) + "\n", account.uid, account.gid)
 
 
 def mismatch(home: Home, running: Running, port: int | None, settings: Mapping[str, str] | None) -> str | None:
@@ -64,7 +65,7 @@ def mismatch(home: Home, running: Running, port: int | None, settings: Mapping[s
         return "has no TCP port"
     if port and port != running.port:
         return f"listens on port {running.port} and not on {port}"
-    current = (home.data / FILE).read_text().splitlines() if settings else []
+    current = files.read(home.data / FILE).splitlines() if settings else []
     missing = [line for line in _lines(settings or {}) if line not in current]
     return f"runs without the setting {missing[0]}" if missing else None
 
@@ -73,10 +74,8 @@ def ensure_password(home: Home) -> str:
     """The password for TCP connections; made when first needed."""
     if not home.password.exists():
         owner = home.path.stat()
-        home.password.touch(0o600)
-        home.password.write_text(secrets.token_urlsafe(24))
-        Account(owner.st_uid, owner.st_gid, "").own(home.password)
-    return home.password.read_text()
+        files.replace(home.password, secrets.token_urlsafe(24), owner.st_uid, owner.st_gid)
+    return files.read(home.password)
 
 
 def _lines(settings: Mapping[str, str]) -> list[str]:
@@ -87,13 +86,3 @@ def _lines(settings: Mapping[str, str]) -> list[str]:
 def _escaped(value: str) -> str:
     """A value as it stands between single quotes."""
     return value.replace("\\", "\\\\").replace("'", "''")
-
-
-def _write(path: Path, text: str, account: Account) -> None:
-    """Replace a file of the cluster as a whole, readable for the server."""
-    scratch = path.with_name(path.name + ".new")
-    scratch.unlink(missing_ok=True)
-    scratch.touch(0o600)
-    scratch.write_text(text)
-    account.own(scratch)
-    scratch.replace(path)

@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from awa.embedded import locks
+from awa.embedded import files, locks
 from awa.embedded.account import Account
 from awa.errors import EmbeddedError
 
@@ -140,12 +140,11 @@ def _make_directories(home: Home, account: Account, made: list[Path]) -> None:
         if directory.is_dir():
             continue
         try:
-            directory.mkdir(mode)
+            files.make_directory(directory, mode, os.geteuid(), os.getegid())
         except FileExistsError:
             if not directory.is_dir():
                 raise
         else:
-            directory.chmod(mode)  # a strict umask would close it to the server
             made.append(directory)
 
 
@@ -156,7 +155,7 @@ def _make_files(home: Home) -> None:
     owner = home.path.stat()
     for path in (home.start_lock, home.users_lock, home.log):
         try:
-            fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+            fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW, 0o600)
         except FileExistsError:
             continue
         try:
@@ -175,7 +174,7 @@ def _check_free(home: Home) -> None:
     version = home.path / "PG_VERSION"
     if version.is_file():
         raise EmbeddedError(
-            f"{home.path} is a data directory made by PostgreSQL {version.read_text().strip()}, but not by Awa. Awa "
+            f"{home.path} is a data directory made by PostgreSQL {files.read(version).strip()}, but not by Awa. Awa "
             "keeps its own below the directory it is given: start that server yourself and use its DSN, or choose "
             "another directory."
         )

@@ -40,7 +40,7 @@ def exclusive(path: Path, timeout_seconds: float) -> Iterator[None]:
 
 def _attempt(path: Path) -> int | None:
     """The locked file, or None when somebody else holds it, or it was replaced while we took it."""
-    fd = os.open(path, os.O_RDWR)
+    fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         held, named = os.fstat(fd), os.stat(path)
@@ -59,7 +59,7 @@ class Users:
     """This process among the users of a server: a shared lock on one file. To be used under the start lock."""
 
     def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_RDWR)
+        self._fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
         self._pid = os.getpid()
 
     def alone(self) -> bool:

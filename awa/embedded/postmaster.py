@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from awa.embedded import sockets
+from awa.embedded import files, sockets
 from awa.embedded.account import Account
 from awa.embedded.binaries import Binaries
 from awa.embedded.failures import explain, memory_still_in_use, tail
@@ -19,6 +19,8 @@ START_SECONDS_MAX = 300  # after a crash the server first replays its log
 STOP_SECONDS_MAX = 60
 ORPHANS_SECONDS_MAX = 15
 POLL_SECONDS = 0.01
+NOTE = "postmaster.pid"
+PID_DIGITS_MAX = 9  # Linux counts to 4,194,304 and macOS to 99,999
 HAS_PROC = Path("/proc/self/cwd").exists()
 
 
@@ -35,13 +37,11 @@ class Running:
 
 def read(data: Path) -> Running | None:
     """The server's own note, or None when there is none or it is not complete yet."""
-    try:
-        lines = (data / "postmaster.pid").read_text().splitlines()
-    except FileNotFoundError:
+    lines = _note(data).splitlines()
+    pid = _pid(lines)
+    if pid is None or len(lines) < 8 or not lines[3].isdecimal():
         return None
-    if len(lines) < 8:
-        return None
-    return Running(int(lines[0]), int(lines[3]), Path(lines[4]), bool(lines[5].strip()), lines[7].strip())
+    return Running(pid, int(lines[3]), Path(lines[4]), bool(lines[5].strip()), lines[7].strip())
 
 
 def settled(home: Home) -> Running | None:
@@ -118,32 +118,45 @@ def _clear_traces(home: Home, account: Account) -> None:
     It does so itself, unless the process number is in use: by a stranger, or by the dead server, as long as nobody has
     asked for its exit status (in a container without an init process that is for ever). Nor does it like half a note.
     """
-    note = home.data / "postmaster.pid"
-    try:
-        pid = int(note.read_text().split("\n", 1)[0])
-        os.kill(pid, 0)
-    except (FileNotFoundError, ProcessLookupError):
-        return  # what PostgreSQL handles by itself
-    except (ValueError, PermissionError):
-        pass  # half a note, or a stranger's process
+    if not (home.data / NOTE).exists():
+        return
+    if pid := _pid(_note(home.data).splitlines()):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return  # what PostgreSQL handles by itself
+        except PermissionError:
+            pass  # a stranger's process
     if _live_pid(home.data) is None:
-        note.unlink(missing_ok=True)
+        files.remove_owned(home.data, account.uid, NOTE)
         sockets.clear(home, account)
 
 
 def _live_pid(data: Path) -> int | None:
     """The process of the server of this data directory, or None: a number alone may long belong to another process."""
+    pid = _pid(_note(data).splitlines())
+    return pid if pid and (_works_in(pid, data) if HAS_PROC else _is_postgres(pid)) else None
+
+
+def _note(data: Path) -> str:
+    """What the server has noted; nothing where there is no note."""
     try:
-        pid = int((data / "postmaster.pid").read_text().split("\n", 1)[0])
-    except (FileNotFoundError, ValueError):
-        return None
-    return pid if (_works_in(pid, data) if HAS_PROC else _is_postgres(pid)) else None
+        return files.read(data / NOTE)
+    except FileNotFoundError:
+        return ""
+
+
+def _pid(lines: list[str]) -> int | None:
+    """The number of the process in a note, or None: half a note, or a number that no process can have."""
+    first = lines[0].strip() if lines else ""
+    return int(first) if first.isdecimal() and len(first) <= PID_DIGITS_MAX and int(first) > 1 else None
 
 
 def _works_in(pid: int, data: Path) -> bool:
-    """Whether a process has the data directory as its working directory, as the server has from its first moment."""
+    """Whether a process of the directory's owner works in it, as the server does from its first moment."""
     try:
-        return os.readlink(f"/proc/{pid}/cwd") == os.path.realpath(data)
+        is_owner = os.stat(f"/proc/{pid}").st_uid == data.stat().st_uid
+        return is_owner and os.readlink(f"/proc/{pid}/cwd") == os.path.realpath(data)
     except OSError:
         return False  # no such process, a zombie, or not ours to look at: not our server
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
+from awa.embedded import files
 from awa.embedded.account import Account
 from awa.embedded.failures import tail
 
@@ -19,7 +20,7 @@ def run(command: list[str], account: Account, log: Path, **environment: str) -> 
     Returns:
         Its exit status, and what it (and a server it has started) wrote.
     """
-    with open(log, "ab") as output:
+    with os.fdopen(files.open_to_append(log, account.uid), "ab") as output:
         before = output.tell()
         done = subprocess.run(
             command,

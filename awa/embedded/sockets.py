@@ -8,6 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from awa.embedded import files
 from awa.embedded.account import Account
 from awa.embedded.home import Home
 from awa.errors import EmbeddedError
@@ -27,13 +28,12 @@ def directory_for(home: Home, account: Account) -> Path:
 
 def clear(home: Home, account: Account) -> None:
     """Remove the sockets a killed server has left. PostgreSQL does not while its process number seems to be in use."""
-    for path in directory_for(home, account).glob(".s.PGSQL.*"):
-        path.unlink(missing_ok=True)
+    files.remove_owned(directory_for(home, account), account.uid, ".s.PGSQL.")
 
 
 def discard(directory: Path, home: Home) -> None:
     """Remove the socket directory of a stopped server, if it was a short one."""
-    if directory.name.startswith("awa-") and directory != home.data:
+    if directory == _short_path(home):
         try:
             directory.rmdir()
         except OSError:
@@ -65,11 +65,7 @@ def _is_usable(directory: Path) -> bool:
 
 def _short_directory(home: Home, account: Account) -> Path:
     """A private directory whose name follows from the data directory, so that a later start finds it again."""
-    name = "awa-" + hashlib.sha256(os.fsencode(home.path)).hexdigest()[:16]
-    base = Path(tempfile.gettempdir())
-    if not _is_usable(base / name):
-        base = Path("/tmp")
-    target = base / name
+    target = _short_path(home)
     try:
         if not os.path.lexists(target):
             _make_private(target, account)
@@ -82,6 +78,13 @@ def _short_directory(home: Home, account: Account) -> Path:
             "Remove it, or choose a shorter path for the server."
         )
     return target
+
+
+def _short_path(home: Home) -> Path:
+    """Where that directory is."""
+    name = "awa-" + hashlib.sha256(os.fsencode(home.path)).hexdigest()[:16]
+    base = Path(tempfile.gettempdir())
+    return base / name if _is_usable(base / name) else Path("/tmp") / name
 
 
 def _make_private(target: Path, account: Account) -> None:
