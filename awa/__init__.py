@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from awa.job import Job as Job
     from awa.job import JobState as JobState
     from awa.job import RetryFailedResult as RetryFailedResult
+    from awa.job_log import JobLogFilter as JobLogFilter
     from awa.kinds import derive_kind as derive_kind
     from awa.outcome import Cancel as Cancel
     from awa.outcome import RetryAfter as RetryAfter
@@ -68,6 +69,7 @@ _HOMES = {
         "ValidationError"
     ),
     "awa.job": "DlqEntry Job JobState RetryFailedResult",
+    "awa.job_log": "JobLogFilter",
     "awa.kinds": "derive_kind",
     "awa.outcome": "Cancel RetryAfter Snooze",
     "awa.partitions": "PartitionedQueue",

@@ -1,4 +1,5 @@
-"""Log lines from telemetry events: one line an event, to standard error, as text or as JSON."""
+"""Log lines, to standard error, as text or as JSON: one an event of telemetry, one a record of the application's own
+that no handler of its own takes."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from awa import telemetry
+from awa import job_log, telemetry
+from awa.printable import printable, printable_json, printable_line
 
 Format = Literal["text", "json"]
 
@@ -56,8 +58,7 @@ _unsubscribe: Callable[[], None] = lambda: None  # noqa: E731 - nothing to end y
 def setup(format: Format, level: str, process: str) -> None:
     """Log this process's events from now on; `process` is its name in every line ("supervisor", "worker 2")."""
     global _unsubscribe
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Json(process) if format == "json" else _Text(process))
+    handler = _handler(format, process)
     logger.handlers[:] = [handler]
     logger.propagate = False
     logger.setLevel(level.upper())
@@ -68,6 +69,31 @@ def setup(format: Format, level: str, process: str) -> None:
     driver.setLevel(logging.ERROR)
     _unsubscribe()  # a second setup, in the same process or after a fork, takes the place of the first
     _unsubscribe = telemetry.subscribe(_log)
+
+
+def take_unhandled(format: Format, level: str, process: str) -> None:
+    """Print the application's records that no handler of its own takes, with time, level, process and job.
+
+    Python's handler of last resort does that: it is asked only where a logger and its parents have no handler, and
+    `logging.basicConfig()` still works afterwards. So nothing that the application sets up is overridden.
+    """
+    handler = _handler(format, process)
+    handler.setLevel(level.upper())
+    logging.lastResort = handler
+
+
+def keep_info(level: str) -> None:
+    """Let the application's loggers make records from INFO on, or from `level` if that is more severe; but only where
+    the application has left the root logger as Python makes it. Call it when the application has set up its own."""
+    root = logging.getLogger()
+    if not root.handlers and root.level == logging.WARNING:
+        root.setLevel(max(logging.INFO, logging.getLevelName(level.upper())))
+
+
+def _handler(format: Format, process: str) -> logging.StreamHandler[Any]:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Json(process) if format == "json" else _Text(process))
+    return handler
 
 
 def _log(event: str, fields: dict[str, Any]) -> None:
@@ -88,7 +114,11 @@ def _level(event: str, fields: dict[str, Any]) -> int:
 
 
 class _Text(logging.Formatter):
-    """`2026-11-22 10:00:00.123 INFO  worker 2[4711] rescue.jobs worker=12 returned=3`"""
+    """`2026-11-22 10:00:00.123 INFO  worker 2[4711] rescue.jobs worker=12 returned=3`
+
+    A record of the application's bears its logger's name and its job:
+    `2026-11-22 10:00:00.123 INFO  worker 2[4711] shop.tasks: 3 pages rendered job=12 attempt=1 kind=render queue=pdf`
+    """
 
     def __init__(self, process: str) -> None:
         super().__init__()
@@ -96,37 +126,74 @@ class _Text(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
-        fields = dict(getattr(record, "fields", {}))
-        below = str(fields.pop(_BELOW, "")) or (self.formatException(record.exc_info) if record.exc_info else "")
+        said, *more = record.getMessage().split("\n")
+        fields = _fields(record)
+        below = [*more, *str(fields.pop(_BELOW, "")).split("\n")]
+        if record.exc_info:
+            below += self.formatException(record.exc_info).split("\n")
+        if record.stack_info:
+            below += record.stack_info.split("\n")
+        who = "" if _is_event(record) else f"{record.name}: "
         pairs = "".join(f" {name}={_shown(value)}" for name, value in fields.items())
         head = f"{stamp}.{int(record.msecs):03d} {record.levelname:<7} {self._process}[{os.getpid()}]"
-        return f"{head} {record.getMessage()}{pairs}" + (f"\n{below.rstrip()}" if below else "")
+        # Lines below are indented: text of a job cannot look like a line of the log.
+        lines = [f"{head} {who}{said}{pairs}", *(f"    {line}" for line in below if line.strip())]
+        return printable("\n".join(lines))
 
 
 class _Json(logging.Formatter):
-    """One JSON object a line: time, level, process, pid, event, and the event's fields."""
+    """One JSON object a line: time, level, process, pid, event, and the event's fields; instead of the event, logger,
+    message and job for a record of the application's."""
 
     def __init__(self, process: str) -> None:
         super().__init__()
         self._process = process
 
     def format(self, record: logging.LogRecord) -> str:
+        what = {"event": record.getMessage()}
+        if not _is_event(record):
+            what = {"logger": record.name, "message": record.getMessage()}
         line = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "process": self._process,
             "process_id": os.getpid(),
-            "event": record.getMessage(),
-            **{name: _named(value) for name, value in getattr(record, "fields", {}).items()},
+            **what,
+            **{name: _named(value) for name, value in _fields(record).items()},
         }
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+            line[_BELOW] = self.formatException(record.exc_info)
+        if record.stack_info:
+            line["stack"] = record.stack_info
+        return printable_json(_encoded(line))
+
+
+_PLAIN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "fields"}
+"""Attributes that every record has; whatever else one has was given as `extra`."""
+
+
+def _is_event(record: logging.LogRecord) -> bool:
+    """Whether a record is Awa's own, whose message is the name of an event."""
+    return record.name == logger.name or record.name.startswith(f"{logger.name}.")
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    """Return what stands behind a line: the event's fields, or of the application's record `extra` and job."""
+    if _is_event(record):
+        return dict(getattr(record, "fields", {}))
+    return {name: value for name, value in vars(record).items() if name not in _PLAIN} | job_log.fields()
+
+
+def _encoded(line: dict[str, Any]) -> str:
+    try:
         return msgspec.json.encode(line, enc_hook=str).decode()
+    except Exception:  # noqa: BLE001 - whatever it holds (half a character, a dict with itself in it): as text, then
+        return msgspec.json.encode({name: printable(str(value)) for name, value in line.items()}).decode()
 
 
 def _shown(value: Any) -> str:
     text = str(value)
-    return repr(text) if not text or any(sign.isspace() for sign in text) else text
+    return printable_line(repr(text) if not text or any(sign.isspace() for sign in text) else text)
 
 
 def _named(value: Any) -> Any:

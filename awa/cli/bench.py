@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from awa.cli.interruptible import interruptible
-from awa.cli.output import json_option, show_fields, show_json
+from awa.cli.output import json_option, say, show_fields, show_json
 
 if TYPE_CHECKING:
     from awa.bench.measure import Report
@@ -39,7 +39,7 @@ def bench(processes: int, jobs: int, database_url: str | None, as_json: bool) ->
     from awa.bench.measure import Options, run  # for those who run it
 
     with interruptible("the benchmark"):
-        report = run(Options(jobs, processes, database_url), lambda said: click.echo(said, err=True))
+        report = run(Options(jobs, processes, database_url), lambda said: say(said, err=True))
     if as_json:
         show_json(asdict(report))
     else:
@@ -48,7 +48,7 @@ def bench(processes: int, jobs: int, database_url: str | None, as_json: bool) ->
 
 def _show(report: Report) -> None:
     settings = ", ".join(f"{name} {value}" for name, value in report.settings.items())
-    click.echo(f"{report.processes} workers, {settings}")
+    say(f"{report.processes} workers, {settings}")
     show_fields(
         [
             ("insert_many", f"{report.insert_many_per_s:,.0f} jobs/s"),

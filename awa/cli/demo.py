@@ -6,7 +6,7 @@ import click
 
 from awa.cli.failures import Refused
 from awa.cli.interruptible import interruptible
-from awa.cli.output import json_option, show_json
+from awa.cli.output import json_option, say, show_json
 from awa.processes.cpus import available_cpus
 
 PROCESSES_MIN = 2
@@ -47,6 +47,6 @@ def demo(processes: int | None, files: int | None, database_url: str | None, as_
     if as_json:
         show_json(report.as_json())
     else:
-        click.echo(report.text())
+        say(report.text())
     if not report.holds:
         raise Refused("not all checks hold; see above")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from awa.cli.output import say
 from awa.embedded import default_path, run_foreground
 
 
@@ -21,8 +22,8 @@ def postgres(path: str | None, port: str | None) -> None:
 
 
 def _announce(dsn: str) -> None:
-    click.echo(dsn)
-    click.echo("PostgreSQL is running; Ctrl-C ends it.", err=True)
+    say(dsn)
+    say("PostgreSQL is running; Ctrl-C ends it.", err=True)
 
 
 def _port(given: str | None) -> int | None:

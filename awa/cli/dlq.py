@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from awa.cli.failures import Refused
-from awa.cli.output import json_option, show_fields, show_json, show_table, text
+from awa.cli.output import json_option, say, show_fields, show_json, show_table, text
 from awa.cli.target import client, database_url_option
 from awa.job import DlqEntry
 
@@ -57,9 +57,9 @@ def list_dlq(limit: int, as_json: bool, **scope: Any) -> None:
         show_json(found)
         return
     show_table(COLUMNS, map(_row, found))
-    click.echo(f"{len(found)} dead letters listed.")
+    say(f"{len(found)} dead letters listed.")
     if len(found) == limit:
-        click.echo(f"Next page: --before-id {found[-1].job.id} --before-dlq-at {text(found[-1].dlq_at)}")
+        say(f"Next page: --before-id {found[-1].job.id} --before-dlq-at {text(found[-1].dlq_at)}")
 
 
 @dlq.command()
@@ -89,7 +89,7 @@ def depth(queue: str | None, as_json: bool) -> None:
         show_json({"total": total, "by_queue": [{"queue": name, "jobs": jobs} for name, jobs in found]})
         return
     show_table((("QUEUE", 20), ("JOBS", -9)), found)
-    click.echo(f"{total} dead letters.")
+    say(f"{total} dead letters.")
 
 
 @dlq.command()
@@ -106,7 +106,7 @@ def retry(job_id: int, run_at: str | None, priority: int | None, queue: str | No
     if as_json:
         show_json(changed)
     else:
-        click.echo(f"Retried job {job_id}")
+        say(f"Retried job {job_id}")
 
 
 @dlq.command("retry-bulk")
@@ -146,7 +146,7 @@ def move(job_id: int | None, reason: str, as_json: bool, **scope: Any) -> None:
     if as_json:
         show_json(moved)
     else:
-        click.echo(f"Moved job {job_id}")
+        say(f"Moved job {job_id}")
 
 
 @dlq.command()
@@ -169,7 +169,7 @@ def purge(job_id: int | None, as_json: bool, **scope: Any) -> None:
     if as_json:
         show_json({"count": 1})
     else:
-        click.echo(f"Purged job {job_id}")
+        say(f"Purged job {job_id}")
 
 
 Found = TypeVar("Found")
@@ -203,7 +203,7 @@ def _count(what: str, jobs: int, as_json: bool) -> None:
     if as_json:
         show_json({"count": jobs})
     else:
-        click.echo(f"{what} {jobs} jobs")
+        say(f"{what} {jobs} jobs")
 
 
 def _row(entry: DlqEntry) -> tuple[object, ...]:

@@ -7,6 +7,7 @@ from typing import IO, Any
 import click
 
 from awa.errors import AwaError
+from awa.printable import printable
 
 
 class Refused(click.ClickException):
@@ -14,7 +15,7 @@ class Refused(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print it as all Awa commands do."""
-        click.echo(f"error: {self.format_message()}", file=file, err=file is None)
+        click.echo(printable(f"error: {self.format_message()}"), file=file, err=file is None)
 
 
 class Commands(click.Group):

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-import click
-
 from awa.cli.failures import Refused
+from awa.cli.output import say
 
 EXIT_INTERRUPTED = 130
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -30,7 +29,7 @@ def interruptible(what: str) -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> None:
         for each in before:
             signal.signal(each, signal.SIG_IGN)
-        click.echo("\ninterrupted; tidying up", err=True)
+        say("\ninterrupted; tidying up", err=True)
         raise KeyboardInterrupt
 
     for number in before:

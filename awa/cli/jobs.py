@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from awa.cli.output import json_option, jsonable, show_fields, show_json, show_table, text
+from awa.cli.output import json_option, jsonable, say, show_fields, show_json, show_table, text
 from awa.cli.target import client, database_url_option
 from awa.job import Job, JobState
 
@@ -37,7 +37,7 @@ def list_jobs(state: str | None, kind: str | None, queue: str | None, limit: int
         show_json(found)
         return
     show_table(COLUMNS, ((j.id, j.kind, j.queue, j.state, j.attempt, j.max_attempts) for j in found))
-    click.echo(f"{len(found)} jobs listed.")
+    say(f"{len(found)} jobs listed.")
 
 
 @job.command()
@@ -53,11 +53,11 @@ def show(job_id: int, as_json: bool) -> None:
         return
     show_fields(_attributes(found))
     for attempt in attempts:
-        click.echo()
+        say()
         show_fields(_attempt(attempt))
     for error in found.errors:
         if all(error != attempt["error"] for attempt in attempts):  # cancelled before it was run
-            click.echo()
+            say()
             show_fields(sorted(error.items()))
 
 
@@ -95,7 +95,7 @@ def retry_failed(kind: str | None, queue: str | None, as_json: bool) -> None:
     if as_json:
         show_json(found)
     else:
-        click.echo(f"Retried {found.matched} jobs")
+        say(f"Retried {found.matched} jobs")
 
 
 @job.command()
@@ -109,14 +109,14 @@ def discard(kind: str, as_json: bool) -> None:
     if as_json:
         show_json({"count": count})
     else:
-        click.echo(f"Discarded {count} jobs")
+        say(f"Discarded {count} jobs")
 
 
 def _done(what: str, changed: Job, as_json: bool) -> None:
     if as_json:
         show_json(changed)
     else:
-        click.echo(f"{what} job {changed.id}")
+        say(f"{what} job {changed.id}")
 
 
 def _attributes(found: Job) -> Iterator[tuple[str, Any]]:

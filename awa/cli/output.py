@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import click
 
+from awa.printable import printable, printable_json, printable_line
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 Column = tuple[str, int]
 """A heading and the least width; below zero: aligned to the right."""
@@ -21,18 +23,26 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
+def say(text: str = "", *, err: bool = False) -> None:
+    """Print text for people, to standard error if `err`. What steers a terminal is shown as an escape."""
+    click.echo(printable(text), err=err)
+
+
 def show_json(value: Any) -> None:
     """Print a value as JSON, indented."""
-    click.echo(json.dumps(jsonable(value), indent=2, ensure_ascii=False))
+    click.echo(printable_json(json.dumps(jsonable(value), indent=2, ensure_ascii=False)))
 
 
 def jsonable(value: Any) -> Any:
-    """Return a value made of what JSON has: states by name, times in ISO 8601, records as objects."""
+    """Return a value made of what JSON has: states by name, times in ISO 8601, bytes in hexadecimal, records as
+    objects."""
     match value:
         case Enum():
             return str(value)
         case datetime():
             return value.isoformat()
+        case bytes():
+            return value.hex()
         case dict():
             return {name: jsonable(item) for name, item in value.items()}
         case tuple() if hasattr(value, "_asdict"):
@@ -47,7 +57,7 @@ def jsonable(value: Any) -> Any:
 
 def show_table(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> None:
     """Print rows under headings. A column is as wide as its widest entry: nothing is cut off."""
-    lines = [[heading for heading, _ in columns], *([str(cell) for cell in row] for row in rows)]
+    lines = [[heading for heading, _ in columns], *([printable_line(str(cell)) for cell in row] for row in rows)]
     widths = [
         max(abs(least), *(len(line[at]) for line in lines)) * (-1 if least < 0 else 1)
         for at, (_, least) in enumerate(columns)
@@ -56,15 +66,15 @@ def show_table(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> None
         cells = (
             cell.rjust(-width) if width < 0 else cell.ljust(width) for cell, width in zip(line, widths, strict=True)
         )
-        click.echo("  ".join(cells).rstrip())
+        say("  ".join(cells).rstrip())
 
 
 def show_fields(pairs: Iterable[tuple[str, Any]]) -> None:
     """Print names and values, one pair a line, the values below each other."""
-    shown = [(name, text(value)) for name, value in pairs]
+    shown = [(printable_line(name), printable(text(value))) for name, value in pairs]
     width = max(len(name) for name, _ in shown)
     for name, value in shown:
-        click.echo(f"{name.ljust(width)}  {indented(value, width + 2)}")
+        say(f"{name.ljust(width)}  {indented(value, width + 2)}")
 
 
 def text(value: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 import click
 
-from awa.cli.output import json_option, show_fields, show_json, show_table, text
+from awa.cli.output import json_option, say, show_fields, show_json, show_table, text
 from awa.cli.target import client, database_url_option
 from awa.engine.control import QueueStat
 from awa.queue_policy import AGEING_S, DEADLINE_S, DEFAULT, RETENTION_H_MAX, QueuePolicy
@@ -89,7 +89,7 @@ def pause(name: str, by: str | None) -> None:
     """Let nobody take jobs from a queue. Running jobs finish; inserting goes on."""
     with client() as chosen:
         chosen.pause_queue(name, by)
-    click.echo(f"Paused queue '{name}'")
+    say(f"Paused queue '{name}'")
 
 
 @queue.command()
@@ -99,7 +99,7 @@ def resume(name: str) -> None:
     """Let jobs of a paused queue be taken again."""
     with client() as chosen:
         chosen.resume_queue(name)
-    click.echo(f"Resumed queue '{name}'")
+    say(f"Resumed queue '{name}'")
 
 
 @queue.command()

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from awa import telemetry
-from awa.cli.output import json_option, show_json
+from awa.cli.output import json_option, say, show_json
 from awa.cli.target import client, database_url_option, target
 from awa.database import roles, schema
 from awa.database.connections import connect
@@ -62,6 +62,7 @@ def _print_sql(after: int, to: int, with_roles: bool, as_json: bool) -> None:
         return
     if not steps and not with_roles:
         return
+    # Not `say`: it is our own text, and must reach psql as it is.
     click.echo("begin;\n")  # psql, too, shall apply all of it or nothing
     for step in steps:
         click.echo(f"-- migration {step.version}: {step.description}")
@@ -78,7 +79,7 @@ def _print_version(as_json: bool) -> None:
     if as_json:
         show_json({"version": have, "expected": schema.VERSION})
     else:
-        click.echo(f"schema version {'none' if have is None else have} (this release works with {schema.VERSION})")
+        say(f"schema version {'none' if have is None else have} (this release works with {schema.VERSION})")
 
 
 def _migrate(with_roles: bool, as_json: bool) -> None:
@@ -94,17 +95,17 @@ def _migrate(with_roles: bool, as_json: bool) -> None:
         return
     known = {step.version: step.description for step in schema.migrations()}
     for version in applied:
-        click.echo(f"Applied migration {version}: {known[version]}")
-    click.echo(
+        say(f"Applied migration {version}: {known[version]}")
+    say(
         f"The schema is at version {schema.VERSION}."
         if applied
         else f"Nothing to do: the schema is at version {schema.VERSION}."
     )
     if with_roles:
-        click.echo(f"The roles {', '.join(roles.NAMES)} have their rights.")
+        say(f"The roles {', '.join(roles.NAMES)} have their rights.")
 
 
 def _show_wait(event: str, fields: dict[str, Any]) -> None:
     """Say on standard error for whom the command waits."""
     if event == telemetry.DATABASE_LOCKED:
-        click.echo(f"waiting for a lock on {fields['what']}, held by {fields['held_by']}", err=True)
+        say(f"waiting for a lock on {fields['what']}, held by {fields['held_by']}", err=True)

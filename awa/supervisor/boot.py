@@ -14,6 +14,7 @@ from typing import Final
 
 from awa import logs
 from awa.database.dsn import DSN_VARIABLE
+from awa.printable import printable
 from awa.processes.board import Board
 from awa.processes.cpus import available_cpus
 from awa.processes.exitcodes import ExitCode
@@ -56,8 +57,8 @@ def run(settings: Settings, *, answer_s: float | None = None) -> int:
     board, wakes = _shared(processes)
 
     def start_server() -> ForkServer:
-        message, env = {"app": settings.app}, _environment(settings)
-        return ForkServer.start(BOOT, CHILD, board=board, wakes=wakes, message=message, env=env)
+        message = {"app": settings.app, "log_format": settings.log_format, "log_level": settings.log_level}
+        return ForkServer.start(BOOT, CHILD, board=board, wakes=wakes, message=message, env=_environment(settings))
 
     server = start_server()
     from awa.supervisor.start import serve  # while the application is loaded
@@ -100,8 +101,9 @@ def _boot_failed(event: BootFailed | ForkServerGone | None) -> int:
             return ExitCode.OK
         case BootFailed(error=error, traceback=trace):
             if not error.startswith("AppLoadError"):  # their code's error, not ours: show where it happened
-                sys.stderr.write(trace)
-            sys.stderr.write(f"error: the application cannot be loaded: {error.removeprefix('AppLoadError: ')}\n")
+                sys.stderr.write(printable(trace))
+            reason = printable(error.removeprefix("AppLoadError: "))
+            sys.stderr.write(f"error: the application cannot be loaded: {reason}\n")
         case ForkServerGone(signal=signal) if signal in KILLED:
             how = Signals(signal).name
             sys.stderr.write(f"error: the process that loaded the application was killed ({how}); start again\n")

@@ -14,6 +14,7 @@ from awa.database.dsn import resolve
 from awa.database.errors import translated
 from awa.engine import lead
 from awa.errors import AwaError
+from awa.printable import printable
 from awa.processes.board import Board
 from awa.processes.exitcodes import ExitCode
 from awa.processes.forkserver import Ready
@@ -55,7 +56,7 @@ def serve(
         node = _enter(settings, booted.info, board, wakes, ANSWER_S if answer_s is None else answer_s)
     except AwaError as error:
         servers.stop()
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(printable(f"error: {error}\n"))
         return 1
     for warning in booted.warnings + _doubts(node, booted.info):
         telemetry.emit(telemetry.SUPERVISOR_WARNING, warning=warning)

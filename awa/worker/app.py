@@ -11,6 +11,7 @@ import os
 import sys
 from typing import Any, Final, Protocol
 
+from awa import logs
 from awa.errors import AppLoadError
 from awa.processes.memory import can_cap
 from awa.task import Registry
@@ -36,8 +37,12 @@ _loaded: App | None = None
 
 
 def boot(message: dict[str, Any]) -> dict[str, Any]:
-    """Load the application named in `message["app"]`; return what the supervisor wants to know of it."""
+    """Load the application named in `message["app"]`; return what the supervisor wants to know of it.
+
+    What it logs meanwhile is printed as `message["log_format"]` and `message["log_level"]` say.
+    """
     global _loaded
+    logs.take_unhandled(message["log_format"], message["log_level"], "loader")
     _loaded = load(message["app"])
     registry = _loaded.registry
     return {

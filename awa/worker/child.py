@@ -45,6 +45,7 @@ def main(slot: Slot, message: dict[str, Any], wakes: WorkerWakes) -> int:
     `message` holds dsn, answer_s, node, queues (or None), max_jobs, max_memory_mb, log_format and log_level.
     """
     logs.setup(message["log_format"], message["log_level"], f"worker {slot.index}")
+    logs.take_unhandled(message["log_format"], message["log_level"], f"worker {slot.index}")
     worker = _Worker(slot, message, wakes)
     try:
         return worker.live()
@@ -74,6 +75,7 @@ class _Worker:
         self._answer_s: float = message["answer_s"]
         self._node: int = message["node"]
         self._queues: list[str] | None = message["queues"]
+        self._log_level: str = message["log_level"]
         self._limits: tuple[int, int] = (message["max_jobs"], message["max_memory_mb"])
         self._lifetime = Lifetime()
         self._title = Title(f"worker {slot.index}")
@@ -87,6 +89,7 @@ class _Worker:
         self._title.show("starting")
         self._take_signals()
         start(loaded().registry, self._slot)
+        logs.keep_info(self._log_level)  # after what the application does in a worker: it may set up its own
         loop = self._persist(self._start)
         telemetry.emit(telemetry.WORKER_READY, slot=self._slot.index, pid=self._slot.pid)
         while not self._is_done():

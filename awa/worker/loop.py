@@ -213,14 +213,17 @@ class Loop:
             )
         self._slot.end_job()
         self.jobs_done += 1
+        error, trace = _said(verdict)
         telemetry.emit(
             telemetry.RUN_FINISHED,
             job=body.id,
+            attempt=item.attempt,
             kind=body.kind,
             state=verdict.state,
             us=ended - started,
-            error=_said(verdict),
+            error=error,
             void=cancelled or None,
+            traceback=trace,
         )
         if way is not Way.SETTLE:
             self._heed(way, body)
@@ -249,12 +252,13 @@ def _is_awaited(body: Body) -> bool:
     return body.ordering_key is not None or body.unique_states is not None
 
 
-def _said(verdict: Verdict) -> str | None:
-    """Return the first line of what went wrong; None when nothing did."""
+def _said(verdict: Verdict) -> tuple[str | None, str | None]:
+    """Return the first line of what went wrong, and the rest where no other attempt follows; None when nothing did."""
     if verdict.payload is None or verdict.state not in (JobState.Retryable, JobState.Failed):
-        return None
+        return None, None
     text: str = msgspec.json.decode(verdict.payload)["error"]
-    return text.partition("\n")[0]
+    first, _, rest = text.partition("\n")
+    return first, rest if rest and verdict.state is JobState.Failed else None
 
 
 def _label(body: Body) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from awa.engine.claim import Body
 from awa.errors import JobCancelled, JobTimeout
+from awa.job_log import CURRENT
 from awa.outcome import Verdict, decide_error, decide_result
 from awa.processes.generation import generation
 from awa.processes.memory import Capped, lift
@@ -56,7 +57,7 @@ class Runner:
             args = task.decode(body.args)
         except Exception as misfit:  # noqa: BLE001 - becomes the job's outcome; another attempt would fail the same way
             return decide_error(_from_the_handler(misfit), attempt, body.max_attempts, terminal=True)
-        job = RunningJob(body, attempt, args, self._slot, self._completions, deadline_us)
+        job = CURRENT.job = RunningJob(body, attempt, args, self._slot, self._completions, deadline_us)
         try:
             value = self._call_inside(task, job) if self._around_jobs else self._call_capped(task, job)
             return decide_result(value, attempt, body.max_attempts)
@@ -68,6 +69,7 @@ class Runner:
             return decide_error(_from_the_handler(error), attempt, body.max_attempts, task.policy)
         finally:
             lift()
+            CURRENT.job = None
             end(job)
 
     def close(self) -> None:

@@ -25,6 +25,7 @@ CHAPTERS = (
     ("Jobs", "Job JobState InsertedMany QueueStat QueuePolicy DlqEntry RetryFailedResult WorkerDeaths"),
     ("What a handler may return", "RetryAfter Snooze Cancel"),
     ("Keys and partitions", "unique_key PartitionedQueue"),
+    ("Logs", "JobLogFilter"),
     ("Kinds and schema", "derive_kind migrate migrations migrations_range current_migration_version"),
 )
 MIRRORS = {"AsyncClient": "Client", "Transaction": "SyncTransaction"}

@@ -144,6 +144,40 @@ def test_jobs_are_cancelled_and_retried(awa: Run, client: Client) -> None:
     assert json.loads(awa("job", "cancel", job.id, "--json").stdout)["state"] == "cancelled"
 
 
+def test_keys_are_shown_in_hexadecimal(awa: Run, client: Client) -> None:
+    job = client.insert({}, kind="keyed", unique_opts={"by_args": True}, ordering_key=b"\x01\xff")
+    shown = json.loads(awa("job", "show", job.id, "--json").stdout)
+    assert job.unique_key is not None
+    assert (shown["unique_key"], shown["ordering_key"]) == (job.unique_key.hex(), "01ff")
+    assert json.loads(awa("job", "list", "--json").stdout)[0]["ordering_key"] == "01ff"
+    assert re.search(r"^ordering_key +01ff$", awa("job", "show", job.id).stdout, re.MULTILINE)
+
+
+def test_what_steers_a_terminal_is_shown_as_text(awa: Run, client: Client, database: str) -> None:
+    hostile = "\x1b]0;owned\x07\x9b31m\u202e"
+
+    def fail_hostile(job: Any) -> None:
+        raise type(f"Bad{hostile}", (Exception,), {})(f"went wrong {hostile}\r")
+
+    client.configure_queue("letters", dlq=True)
+    client.task(kind="bad", queue="letters")(fail_hostile)
+    job = client.insert(
+        {"a": hostile}, kind="bad", queue="letters", tags=[hostile], metadata={hostile: 1}, max_attempts=1
+    )
+    client.work()
+    client.pause_queue("letters", paused_by=hostile)
+    with psycopg.connect(database) as connection:
+        connection.execute("update awa.dlq set reason = %s", [hostile])
+    for command in (
+        ("job", "show", job.id), ("job", "show", job.id, "--json"), ("job", "list"), ("job", "list", "--json"),
+        ("dlq", "list"), ("dlq", "list", "--json"), ("dlq", "show", job.id), ("queue", "stats"), ("queue", "deaths"),
+    ):  # fmt: skip
+        printed = awa(*command).stdout
+        assert not [sign for sign in printed if not sign.isprintable() and sign != "\n"], command
+    refused = awa("queue", "pause", hostile, code=1)
+    assert not [sign for sign in refused.stderr if not sign.isprintable() and sign != "\n"]
+
+
 @pytest.mark.parametrize("command", ["show", "cancel", "retry"])
 def test_a_job_there_is_not(awa: Run, command: str) -> None:
     assert awa("job", command, 404, code=1).stderr == "error: job not found: 404\n"
