@@ -27,6 +27,7 @@ LEVELS: Final = {
     telemetry.SETTLE_JOBS: logging.DEBUG,
     telemetry.SETTLE_REFUSED: logging.WARNING,
     telemetry.SETTLE_WRITTEN_OFF: logging.ERROR,
+    telemetry.SETTLE_STAND_IN: logging.ERROR,
     telemetry.SEAL_BATCHES: logging.DEBUG,
     telemetry.SEAL_RESTORED: logging.WARNING,
     telemetry.PROMOTE_JOBS: logging.DEBUG,

@@ -26,6 +26,7 @@ RUN_LEFT_OPEN = "run.left_open"
 SETTLE_JOBS = "settle.jobs"
 SETTLE_REFUSED = "settle.refused"
 SETTLE_WRITTEN_OFF = "settle.written_off"
+SETTLE_STAND_IN = "settle.stand_in"
 # promote
 PROMOTE_JOBS = "promote.jobs"
 # rescue

@@ -15,6 +15,13 @@ TROUBLE: Final = (psycopg.OperationalError, psycopg.InternalError, DatabaseError
 """What comes of a database that is away, busy, read-only or restarting, and may work again later. Whatever else the
 driver raises is a defect, or a missing right."""
 
+_REFUSALS: Final = frozenset({"22", "23", "54", "0A", "P0", "XX"})
+"""Classes of errors that come of what a statement was given, so that trying again is pointless: data, constraints,
+limits of the program, unsupported features, exceptions of functions and triggers, and internal errors (which name a
+broken row, or a size that cannot be allocated)."""
+_LINE_MAX: Final = 500
+"""Characters of a server's message in `one_line`."""
+
 # What a server says when something of ours is not there, in whatever language: `relation "awa.batch" does not exist`,
 # `function awa.seal(integer) does not exist`, `schema "awa" does not exist`. Ours may also occur in what is said of
 # somebody else's things, as the type of an operand for example.
@@ -28,6 +35,26 @@ _FAILED_TRANSACTION: Final = "25P02"
 _LIBRARIES: Final = frozenset({"psycopg", "psycopg2", "sqlalchemy", "django", "asyncpg"})
 _BROKEN: Final = frozenset({"PendingRollbackError", "TransactionManagementError"})
 """What SQLAlchemy and Django say by themselves of a transaction in which a statement has failed."""
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Return whether the server (or the driver) refuses what it was given. Anything else is an outage, a lock, or a
+    missing right, which concerns every job alike."""
+    if isinstance(error, UnicodeError):
+        return True
+    if not isinstance(error, psycopg.Error):
+        return False
+    if error.sqlstate is None:  # the driver's own
+        return isinstance(error, psycopg.DataError)
+    return error.sqlstate[:2] in _REFUSALS
+
+
+def one_line(error: Exception) -> str:
+    """Return what an error says, in one line of ASCII that any database can store."""
+    diag = getattr(error, "diag", None)
+    told = [diag and diag.message_primary, diag and diag.message_detail]
+    text = " ".join((" ".join(filter(None, told)) or str(error)).split()).replace("\0", "\\x00")
+    return text.encode("ascii", "backslashreplace").decode()[:_LINE_MAX]
 
 
 @contextmanager

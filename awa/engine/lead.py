@@ -25,6 +25,14 @@ _BUSY = statement("lead/busy")
 _ELECT = statement("lead/elect")
 _UNCLAIMED = statement("lead/unclaimed")
 _RESIGN = statement("lead/resign")
+_CLOCK = statement("lead/clock")
+
+
+def clock_us(connection: psycopg.Connection[Any]) -> int:
+    """Return the server's time, microseconds since the epoch."""
+    row = connection.execute(_CLOCK).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def register_node(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -10,8 +10,10 @@ import psycopg
 from psycopg import errors as pg
 
 from awa import telemetry
+from awa.database.errors import is_refusal, one_line
 from awa.database.pipeline import Said, Trip, one_trip
 from awa.database.statements import statement
+from awa.engine import narrow
 from awa.engine.arrays import numbers
 from awa.engine.claim import FROM_THE_START
 from awa.engine.settle import note_costs, read_settle, send_settle, stopped
@@ -80,17 +82,82 @@ def rescue(
 ) -> Rescued:
     """Settle what a dead worker had finished, spend the attempt of the job it died in, return the rest.
 
-    One transaction, and the worker is signed out with it. Harmless when repeated or when two do it at once.
+    One transaction, and the worker is signed out with it. Harmless when repeated or when two do it at once. What the
+    server refuses to store of an outcome, or of the death, is narrowed down and left out: the lease is taken apart all
+    the same.
     """
+    try:
+        settled, rescued = _rescue(connection, worker, death, finished)
+    except Exception as error:
+        if not is_refusal(error):
+            raise
+        settled = narrow.settle(connection, worker, finished)
+        rescued = _rescue_narrowly(connection, worker, death)._replace(settled=len(settled))
+    note_costs(connection, worker, [*finished, *_unsettled(death)], settled | {rescued.suspect or 0}, _ends(death))
+    return rescued
+
+
+def _rescue(
+    connection: psycopg.Connection[Any], worker: int, death: Death, finished: Sequence[Settlement]
+) -> tuple[set[int], Rescued]:
+    """Return the finished jobs that were settled, and what became of the lease."""
     with one_trip(connection) as trip:
         settled = send_settle(trip, worker, finished) if finished else None
         answer = _send(trip, worker, death)
         stopped(trip, worker)
         trip.execute(_LEAVE_WORKER, {"worker": worker})
     accepted = read_settle(settled) if settled else set()
-    rescued = _read(worker, death, answer, len(accepted))
-    note_costs(connection, worker, [*finished, *_unsettled(death)], accepted | {rescued.suspect or 0}, _ends(death))
-    return rescued
+    return accepted, _read(worker, death, answer, len(accepted))
+
+
+def _rescue_narrowly(connection: psycopg.Connection[Any], worker: int, death: Death) -> Rescued:
+    """Take a lease apart in the best form that the server takes."""
+    return _narrowed(worker, death, lambda form: _rescue(connection, worker, form, ())[1], connection)
+
+
+def _narrowed(
+    worker: int, death: Death, take_apart: Callable[[Death], Rescued], connection: psycopg.Connection[Any]
+) -> Rescued:
+    """Take a lease apart by `take_apart`, leaving out of `death` what the server refuses to store."""
+    refusal: Exception = AssertionError("nothing was refused")
+    for kept, form in _forms(death):
+        try:
+            rescued = take_apart(form)
+        except Exception as error:
+            if not is_refusal(error):
+                raise
+            refusal = error
+            if isinstance(error, pg.IntegrityError):
+                narrow.reconcile(connection, worker)
+            continue
+        if form is not death:
+            telemetry.emit(
+                telemetry.SETTLE_STAND_IN,
+                worker=worker,
+                job=rescued.suspect or death.running,
+                kept=kept,
+                error=one_line(refusal),
+            )
+        return rescued
+    raise refusal
+
+
+def _forms(death: Death) -> Iterator[tuple[str, Death]]:
+    """Yield what may be stored of a death, and how that is called; the whole of it twice, because the lease may have
+    been made to agree with the attempts on record in between."""
+    yield "", death
+    yield "the death, as a later attempt", death._replace()
+    yield (
+        "a stand-in",
+        Death(
+            "its worker died; the server refused to store how",
+            death.running,
+            details={"type": death.details.get("type", "WorkerDied")},
+            attempts_at_once=death.attempts_at_once,
+            may_retry=death.may_retry,
+        ),
+    )
+    yield "nothing: it runs again, with no attempt spent", Death("its worker died", running=0)
 
 
 def rescue_stale(
@@ -121,7 +188,7 @@ def rescue_stale(
             locked = error
     for (owner,) in connection.execute(_ORPHANS).fetchall():
         with connection.transaction():
-            _take_apart(connection, owner, Death("claimed by a worker that was gone", running=0))
+            _take_apart_narrowly(connection, owner, Death("claimed by a worker that was gone", running=0))
     stopped(connection, None)
     if locked is not None:
         raise locked
@@ -170,15 +237,22 @@ def _rescue_node(
             return []
         name, workers = row
         for worker in workers:
-            _take_apart(connection, worker, NODE_LOST)
+            _take_apart_narrowly(connection, worker, NODE_LOST)
         connection.execute(_LEAVE_NODE, {"node": node})
     telemetry.emit(telemetry.RESCUE_NODE, node=name, workers=len(workers))
     return [name]
 
 
-def _take_apart(connection: psycopg.Connection[Any], worker: int, death: Death) -> None:
-    _read(worker, death, _send(connection, worker, death), 0)
-    stopped(connection, worker)
+def _take_apart_narrowly(connection: psycopg.Connection[Any], worker: int, death: Death) -> None:
+    """Take a lease apart inside a transaction: one that the server refuses does not keep the node's others."""
+
+    def take_apart(form: Death) -> Rescued:
+        with connection.transaction():
+            rescued = _read(worker, form, _send(connection, worker, form), 0)
+            stopped(connection, worker)
+        return rescued
+
+    _narrowed(worker, death, take_apart, connection)
 
 
 def _send(trip: Trip, worker: int, death: Death) -> Said:

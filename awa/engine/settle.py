@@ -10,6 +10,7 @@ import msgspec
 import psycopg
 
 from awa import telemetry
+from awa.database.errors import is_refusal, one_line
 from awa.database.pipeline import Said, Trip, one_trip
 from awa.database.statements import statement
 from awa.engine.arrays import numbers, texts
@@ -106,22 +107,45 @@ def note_costs(
 ) -> None:
     """Record what refused attempts cost, if they were refused because their jobs had been cancelled.
 
-    `ends` says of those that were ended by force, by job, how, and where they were.
+    `ends` says of those that were ended by force, by job, how, and where they were. Figures that the server refuses are
+    dropped: the outcomes they belong to are settled by now.
     """
     refused = [each for each in settlements if each.job_id not in accepted]
-    if refused:
-        connection.execute(
-            _COST,
-            {
-                "worker": worker,
-                "ids": numbers(each.job_id for each in refused),
-                "started": numbers(each.started_us for each in refused),
-                "cpu": numbers(each.cpu_us for each in refused),
-                "peak": numbers(each.peak_kb for each in refused),
-                "ends": msgspec.json.encode(ends or {}).decode(),
-            },
-        )
-        stopped(connection, worker, [each.job_id for each in refused])
+    if not refused:
+        return
+    try:
+        _note_costs(connection, worker, refused, ends or {})
+    except Exception as error:
+        if not is_refusal(error):
+            raise
+        for each in refused:
+            telemetry.emit(
+                telemetry.SETTLE_STAND_IN,
+                worker=worker,
+                job=each.job_id,
+                kept="the cancellation, without what the attempt cost",
+                error=one_line(error),
+            )
+    stopped(connection, worker, [each.job_id for each in refused])
+
+
+def _note_costs(
+    connection: psycopg.Connection[Any],
+    worker: int,
+    refused: Sequence[Settlement],
+    ends: Mapping[int, Mapping[str, Any]],
+) -> None:
+    connection.execute(
+        _COST,
+        {
+            "worker": worker,
+            "ids": numbers(each.job_id for each in refused),
+            "started": numbers(each.started_us for each in refused),
+            "cpu": numbers(each.cpu_us for each in refused),
+            "peak": numbers(each.peak_kb for each in refused),
+            "ends": msgspec.json.encode(ends).decode(),
+        },
+    )
 
 
 def stopped(trip: Trip, worker: int | None, jobs: Sequence[int] | None = None) -> None:

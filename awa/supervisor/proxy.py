@@ -15,7 +15,7 @@ import psycopg
 from psycopg.errors import LockNotAvailable
 
 from awa import telemetry
-from awa.engine import insert, lead, rescue, settle
+from awa.engine import insert, lead, narrow, rescue, settle
 from awa.engine.rescue import Death
 from awa.outcome import Settlement
 from awa.processes.clock import monotonic_us
@@ -198,7 +198,7 @@ class Proxy(Service):
     def _settle(self, connection: psycopg.Connection[Any], slot: Slot) -> None:
         worker, page = slot.worker_id, slot.journal.read()
         if page.settlements and slot.worker_id == worker:  # or the slot has changed hands while we read
-            accepted = settle.settle(connection, worker, page.settlements, patience_ms=HELP_PATIENCE_MS)
+            accepted = narrow.settle(connection, worker, page.settlements, patience_ms=HELP_PATIENCE_MS)
             slot.journal.mark_settled(page)
             telemetry.emit(telemetry.SETTLE_JOBS, worker=worker, jobs=len(accepted), by="proxy")
 

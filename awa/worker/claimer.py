@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import psycopg
 
+from awa.database.errors import is_refusal
 from awa.database.pipeline import one_trip
 from awa.engine import claim, seal, settle
 from awa.engine.claim import Claimed, Want
@@ -124,9 +125,15 @@ class Claimer:
             return self._claim(connection)
         wants = self._lanes.wants(self._pace, self._jobs_max)
         worker = self._pending.worker
-        with one_trip(connection) as trip:
-            settled = settle.send_settle(trip, worker, outstanding, since=self._pending.since)
-            answer = claim.send_claim(trip, worker, wants, **self._limits(wants))
+        try:
+            with one_trip(connection) as trip:
+                settled = settle.send_settle(trip, worker, outstanding, since=self._pending.since)
+                answer = claim.send_claim(trip, worker, wants, **self._limits(wants))
+        except Exception as error:
+            if not is_refusal(error):
+                raise
+            self._pending.settle(connection)  # finds the outcome that is refused, and settles the others
+            return self._claim(connection)
         accepted = settle.read_settle(settled)
         settle.note_costs(connection, worker, outstanding, accepted)
         self._pending.settled(outstanding, accepted)

@@ -8,7 +8,7 @@ from typing import Any, Final
 import psycopg
 
 from awa import telemetry
-from awa.engine import settle
+from awa.engine import narrow
 from awa.engine.claim import FROM_THE_START
 from awa.outcome import Settlement
 from awa.processes.clock import monotonic_us
@@ -97,7 +97,7 @@ class Pending:
             return True
         outstanding = self.outstanding()
         began = monotonic_us()
-        accepted = settle.settle(connection, self.worker, outstanding, since=self.since)
+        accepted = narrow.settle(connection, self.worker, outstanding, since=self.since)
         self._settle_us = self._settle_us * 0.8 + 0.2 * (monotonic_us() - began)
         return self.settled(outstanding, accepted)
 

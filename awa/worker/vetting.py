@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import psycopg
 
 from awa import telemetry
-from awa.engine import claim, settle
+from awa.engine import claim, narrow
 from awa.engine.claim import Body, Claimed, Lease
 from awa.engine.expire import ERROR
 from awa.failure import error_entry
@@ -124,7 +124,7 @@ class Vetting:
 
     def _put_aside(self, connection: psycopg.Connection[Any], delays_us: Mapping[int, int], started: int) -> None:
         now = time_ns() // 1000
-        settle.settle(
+        narrow.settle(
             connection,
             self._worker,
             [Settlement(job, JobState.Scheduled, started, now, 0, 0, delay, None) for job, delay in delays_us.items()],
@@ -134,7 +134,7 @@ class Vetting:
         """End jobs whose rows somebody has deleted: nobody can run them, and every worker would stumble over them."""
         now = time_ns() // 1000
         gone = error_entry("the job's row is gone from awa.job_log: somebody has deleted it", "JobNotFound", 0)
-        settle.settle(
+        narrow.settle(
             connection, self._worker, [Settlement(job, JobState.Failed, now, now, 0, 0, -1, gone) for job in ids]
         )
         telemetry.emit(telemetry.SETTLE_WRITTEN_OFF, jobs=list(ids), worker=self._worker)

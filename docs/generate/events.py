@@ -31,6 +31,8 @@ MEANINGS = {
     "A warning unless the worker knew that (`expected`).",
     "settle.written_off": "Jobs were claimed whose rows in `awa.job_log` somebody has deleted; nobody can run them, "
     "and they count as failed.",
+    "settle.stand_in": "The server refused to store what a job came to (`error` says why). `kept` says what was "
+    "stored in its place; the other jobs of its lease were settled as usual.",
     "promote.jobs": "Deferred jobs were due and are ready now.",
     "rescue.jobs": "The lease of a dead worker was taken apart.",
     "rescue.node": "A node missed three heartbeats; the leases of its workers are being taken apart.",

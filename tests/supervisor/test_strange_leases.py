@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 
 from awa.engine import control
@@ -19,6 +22,26 @@ def test_jobs_whose_rows_were_deleted_do_not_stop_the_others(shop: Shop, supervi
     shop.until_state("completed", *jobs[:2], *jobs[8:])
     assert sorted(job for line in supervisor.events("settle.written_off") for job in line["jobs"]) == jobs[2:8]
     assert not supervisor.events("worker.exited")
+    assert shop.rows("select id from awa.batch") == []
+
+
+def test_an_outcome_that_the_server_refuses_holds_up_no_other(shop: Shop, supervise: Start) -> None:
+    """Settled by the worker, by the proxy while the worker is stuck, and for a worker that has died."""
+    jobs = shop.insert_many([("add", {"a": 1, "b": n}) for n in range(20)])
+    stuck = shop.insert_many([("add", {"a": 1, "b": n}) for n in range(5)] + [("step", {"gate": "open"})])
+    shop.db.execute(
+        f"alter table awa.attempt_log add check (result is null or job_id not in ({jobs[7]}, {stuck[2]}))".encode()
+    )
+    supervisor = supervise(processes=1).ready()
+    shop.until_state("completed", *jobs, *stuck[:-1])
+    shop.until_effect("waiting", stuck[-1])
+    assert {line["job"] for line in supervisor.events("settle.stand_in")} == {jobs[7], stuck[2]}
+    (pid,) = supervisor.workers()
+    shop.db.execute(f"alter table awa.attempt_log add check (error is null or job_id <> {stuck[-1]})".encode())
+    os.kill(pid, signal.SIGKILL)
+    shop.open("open")
+    shop.until_state("completed", stuck[-1])  # its death cannot be recorded: it runs again
+    assert not supervisor.events("supervisor.service_failed")
     assert shop.rows("select id from awa.batch") == []
 
 
