@@ -30,6 +30,7 @@ LEVELS: Final = {
     telemetry.SETTLE_STAND_IN: logging.ERROR,
     telemetry.SEAL_BATCHES: logging.DEBUG,
     telemetry.SEAL_RESTORED: logging.WARNING,
+    telemetry.SEAL_RESEALED: logging.INFO,
     telemetry.PROMOTE_JOBS: logging.DEBUG,
     telemetry.RESCUE_JOBS: logging.WARNING,
     telemetry.RESCUE_NODE: logging.WARNING,

@@ -17,6 +17,7 @@ INSERT_JOBS = "insert.jobs"
 # seal
 SEAL_BATCHES = "seal.batches"
 SEAL_RESTORED = "seal.restored"
+SEAL_RESEALED = "seal.resealed"
 # run
 RUN_FINISHED = "run.finished"
 RUN_TIMED_OUT = "run.timed_out"

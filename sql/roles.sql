@@ -37,12 +37,13 @@ grant execute on function awa.contract_version, awa.insert_job, awa.insert_jobs 
 grant select on awa.jobs, awa.attempts, awa.deaths, awa.body, awa.job_log, awa.attempt_log, awa.batch, awa.deferred,
   awa.line, awa.lane, awa.queue, awa.tally, awa.dlq to awa_reader, awa_worker, awa_admin;
 
--- seal, claim, settle, promote, rescue: all that moves an id. A body is locked, and
--- marked anew after a restore (xid), and never changed.
+-- seal, claim, settle, promote, rescue: all that moves an id. A body is locked,
+-- which takes the right to update some column (xid), and never changed.
 grant insert, update, delete on awa.batch, awa.deferred, awa.line, awa.attempt_log to awa_worker, awa_admin;
 grant update (xid), delete on awa.job_log to awa_worker, awa_admin;
 grant insert on awa.lane to awa_worker, awa_admin;
 grant select, insert, delete on awa.seal, awa.line_freed to awa_worker, awa_admin;
+grant select, insert, update, delete on awa.restored to awa_worker, awa_admin;
 grant execute on function awa.become_sealer to awa_worker, awa_admin;
 grant update on awa.seal_lock to awa_worker, awa_admin;  -- nothing to update: the right to lock it
 grant select, insert, update, delete on awa.expiring to awa_worker, awa_admin;

@@ -106,7 +106,8 @@ create table awa.segment (
 -- The sealing ledger: append-only, the newest row is the cursor. Sealed are all
 -- jobs whose xid is visible in snap. A seal too large for one step leaves
 -- target (the snapshot it works towards) and the last (xid, id) it reached.
--- system_id is the cluster the xids belong to.
+-- system_id is the cluster the xids belong to. Jobs with ids up to foreign_id were
+-- restored from another one: their xids are never compared with snap.
 create table awa.seal (
   gen       bigint      primary key,
   base_gen  bigint      not null,
@@ -116,11 +117,35 @@ create table awa.seal (
   cur_id    bigint      not null default 0,
   jobs      integer     not null,
   sealed_at timestamptz not null default clock_timestamp(),
-  system_id bigint      not null
+  system_id bigint      not null,
+  foreign_id bigint     not null default 0
 );
 
 insert into awa.seal (gen, base_gen, snap, jobs, system_id)
 select 1, 1, pg_current_snapshot(), 0, system_identifier from pg_control_system();
+
+-- One row a restore from another cluster whose jobs (ids above "above", up to upto) have not
+-- all been sealed here yet, and how far that is. snap, target, cur_xid, cur_id: what its
+-- ledger said there. since: the least xid that jobs inserted here before the restore
+-- was noticed can have; 3: those of restored jobs are mixed with them. holders: transactions that may still
+-- bring such jobs; null: not looked yet. foreign_done: the restored jobs are sealed;
+-- own_done: so are those others, but for what holders bring. at: the last (xid, id) of
+-- the present pass. jobs: sealed so far.
+create table awa.restored (
+  upto         bigint      primary key,
+  above        bigint      not null,
+  snap         pg_snapshot not null,
+  target       pg_snapshot,
+  cur_xid      xid8        not null,
+  cur_id       bigint      not null,
+  since        xid8        not null,
+  holders      text[],
+  foreign_done boolean     not null default false,
+  own_done     boolean     not null default false,
+  at_xid       xid8        not null default '0',
+  at_id        bigint      not null default 0,
+  jobs         bigint      not null default 0
+);
 
 -- Two tables that are always empty: a transaction that holds the lock on one of them
 -- is the only one that seals, or that makes segments. Advisory locks would do the same,

@@ -15,6 +15,8 @@ from awa.database.statements import statement
 
 STEP_JOBS_MAX: Final = 20_000
 """Jobs one seal step reads and routes: about 100 ms of a server's work."""
+RESEAL_ROWS_MAX: Final = 50_000
+"""Jobs that one step of resealing looks at, to find those that are nowhere."""
 LINES_MAX: Final = 10_000
 """Lines in which one step looks for a new head."""
 BATCH_JOBS_MAX: Final = 128
@@ -22,6 +24,8 @@ BATCH_JOBS_MAX: Final = 128
 
 _LOCK = statement("seal/lock")
 _SEAL = statement("seal/seal")
+_RESTORED = statement("seal/restored")
+_RESEAL_OPEN = statement("seal/reseal_open")
 _RESEAL = statement("seal/reseal")
 _AWAIT = statement("seal/await")
 _LIMIT: Final = b"select set_config('lock_timeout', %(ms)s, true)"
@@ -60,7 +64,8 @@ def seal(
 ) -> Sealed:
     """Seal at most `jobs_max` jobs. `force` moves the cursor on even when there are none.
 
-    Must not run in a transaction that has inserted jobs. A ledger of another cluster (a restored dump) is resealed.
+    Must not run in a transaction that has inserted jobs. A ledger of another cluster (a restored dump) is begun anew,
+    and its jobs are sealed beside new ones, at most `jobs_max` a call.
     """
     with one_trip(connection) as trip:
         trip.execute(_LOCK, prepare=True)
@@ -69,15 +74,21 @@ def seal(
         )
     row = answer.fetchone()
     assert row is not None
-    locked, foreign_cluster, jobs, more, batches, claimable, fronts, unsettled, new_floor = row
+    locked, foreign_cluster, jobs, more, batches, claimable, fronts, unsettled, resealing, new_floor = row
     if locked and foreign_cluster:
-        return reseal(connection, batch_max=batch_max)
+        return reseal(connection, jobs_max=jobs_max, batch_max=batch_max)
     if jobs:
         telemetry.emit(telemetry.SEAL_BATCHES, jobs=jobs, batches=batches)
     headed = advance(connection, batch_max=batch_max) if unsettled and locked else 0
     ready = {} if claimable is None else msgspec.json.decode(claimable, type=dict[int, int])
     first = {} if fronts is None else msgspec.json.decode(fronts, type=dict[int, str])
-    return Sealed(jobs + headed, batches, bool(more and locked), bool(locked), int(new_floor), ready, first, headed)
+    step = Sealed(jobs + headed, batches, bool(more and locked), bool(locked), int(new_floor), ready, first, headed)
+    if not (locked and resealing):
+        return step
+    restored = reseal(connection, jobs_max=jobs_max, batch_max=batch_max)
+    return step._replace(
+        jobs=step.jobs + restored.jobs, more=step.more or restored.more, headed=step.headed + restored.headed
+    )
 
 
 def advance(connection: psycopg.Connection[Any], *, batch_max: int = BATCH_JOBS_MAX) -> int:
@@ -124,18 +135,28 @@ def wait_for_sealer(connection: psycopg.Connection[Any], wait_ms: int) -> None:
         connection.execute(_AWAIT)
 
 
-def reseal(connection: psycopg.Connection[Any], *, batch_max: int = BATCH_JOBS_MAX) -> Sealed:
-    """Start the ledger anew after a restore from another cluster: every job that is nowhere is routed.
+def reseal(
+    connection: psycopg.Connection[Any], *, jobs_max: int = STEP_JOBS_MAX, batch_max: int = BATCH_JOBS_MAX
+) -> Sealed:
+    """Do one step of sealing what was restored from another cluster; the first one begins the ledger of this cluster.
 
-    Reads the whole log once. A second caller waits for nobody and finds a ledger of this cluster.
+    Every step is a transaction of its own, and goes on where the last one ended, whoever made that. Does nothing where
+    nothing was restored. `headed` counts all jobs: their batches may lie ahead of what a worker has seen of its lanes.
     """
     with one_trip(connection) as trip:
         locked = trip.execute(_LOCK)
-        trip.execute(b"select set_config('enable_seqscan', 'on', true)")
-        answer = trip.execute(_RESEAL, {"batch_max": batch_max})
-    held = locked.fetchone()
-    row = answer.fetchone()
-    jobs, is_done = row or (0, False)
-    if is_done:
-        telemetry.emit(telemetry.SEAL_RESTORED, jobs=jobs)
-    return Sealed(jobs, 0, False, bool(held and held[0] == "true"), 0)
+        begun = trip.execute(_RESTORED)
+        trip.execute(_RESEAL_OPEN)
+        answer = trip.execute(
+            _RESEAL, {"jobs_max": jobs_max, "rows_max": RESEAL_ROWS_MAX, "batch_max": batch_max}, prepare=True
+        )
+    held, started, row = locked.fetchone(), begun.fetchone(), answer.fetchone()
+    assert held is not None
+    assert row is not None
+    jobs, more, lined_up, done = row
+    if started is not None:
+        telemetry.emit(telemetry.SEAL_RESTORED)
+    if done is not None:
+        telemetry.emit(telemetry.SEAL_RESEALED, jobs=done)
+    headed = advance(connection, batch_max=batch_max) if lined_up else 0
+    return Sealed(jobs + headed, 0, bool(more), held[0] == "true", 0, headed=jobs + headed)

@@ -15,8 +15,9 @@ from docs.generate.markdown import code, document, table
 MEANINGS = {
     "insert.jobs": "This process inserted jobs. Emitted before the transaction commits.",
     "seal.batches": "Newly committed jobs were routed into batches.",
-    "seal.restored": "The sealing ledger came from another cluster, as after a restore; every job that was nowhere has "
-    "been routed anew.",
+    "seal.restored": "The sealing ledger came from another cluster, as after a restore. A new one begins; "
+    "restored jobs that the other cluster had not sealed are sealed in steps, beside new jobs.",
+    "seal.resealed": "All restored jobs have been sealed; `jobs` of them had not been.",
     "run.finished": "A job's handler returned or raised. A warning when the job is to be retried or has failed, "
     "unless it had been cancelled, or given to others, while it ran (`void`): what came of it counts no more.",
     "run.timed_out": "A job's time is up: `JobTimeout` is raised in its handler, and after the grace "

@@ -1,27 +1,80 @@
--- Start the ledger anew in this cluster, after a restore from another one.
--- The xids of restored jobs mean nothing here, so what is unsealed is found by
--- elimination: in no batch, not deferred, and without any attempt.
+-- One step of sealing what was restored from another cluster: jobs with ids above
+-- restored.above, up to restored.upto. Their xids mean nothing here, but they do beside the
+-- ledger they came with, so they are read as seal/seal.sql reads new ones: what the other
+-- cluster had not sealed is what its last snapshot does not show. That reads no job
+-- that was sealed, and changes no row. Ids above upto are sealed by seal/seal.sql
+-- meanwhile, and those up to it never (seal.foreign_id).
+-- The second pass is for jobs inserted in this cluster before it knew of the restore:
+-- their xids are of this one, from restored.since on. Few rows have such xids; of these,
+-- the unsealed ones are in no batch, not deferred, in no line, and without an attempt.
+-- It is repeated as transactions end that then had an id and were open.
 --
--- Parameters: batch_max (jobs a batch). Reads the whole log once; runs under
--- seal/lock.sql. Restored rows get no new xid: the new snapshot covers every
--- committed row, and rows committed later have an xid it does not show.
--- Their xids may lie in this cluster's future, where a range scan would find
--- them a second time; so they are rewritten to xid 3, the oldest normal one.
-with aim as materialized (
-  select gen + 1 as gen, pg_current_snapshot() as snap
-  from (select gen, snap, system_id from awa.seal order by gen desc limit 1) head
-  where current_setting('awa.sealer', true) = 'true'
-    and (pg_snapshot_xmax(snap) > pg_snapshot_xmax(pg_current_snapshot())
-         or system_id <> (select system_identifier from pg_control_system()))
-), known as materialized (
-  select unnest(ids) as id from awa.batch
-  union all select job_id from awa.deferred
-  union all select job_id from awa.line
-  union all select job_id from awa.attempt_log
+-- Parameters: jobs_max (of one step), rows_max (looked at in the second pass), batch_max.
+-- Index: job_log_xid (xid, id). Runs under seal/lock.sql, behind seal/reseal_open.sql.
+-- Returns the jobs sealed, whether there is more to do now, whether lines have
+-- changed, and whether all of that restore has been done (with all jobs it sealed).
+with job as materialized (
+  select * from awa.restored where current_setting('awa.sealer', true) = 'true' order by upto limit 1
+), old as materialized (
+  select *, greatest(at_xid, pg_snapshot_xmax(snap)) as from_xid,
+         case when at_xid >= pg_snapshot_xmax(snap) then at_id else 0 end as from_id
+  from job where not foreign_done
+), own as materialized (
+  select *, greatest(at_xid, since) as from_xid, case when at_xid >= since then at_id else 0 end as from_id,
+         case when since = '3' then '18446744073709551615'::xid8 else pg_snapshot_xmax(pg_current_snapshot()) end as end_xid
+  from job where foreign_done and not own_done
+), unsealed as materialized (
+  select * from (
+    (select j.*
+     from old cross join lateral (
+       select xid, id, created_at, run_at, queue, kind, priority, expires_at, unique_states, ordering_key
+       from awa.job_log
+       where id > old.above and id <= old.upto and (xid, id) > (old.from_xid, old.from_id)
+         and (old.target is null or (xid, id) > (old.cur_xid, old.cur_id) or not pg_visible_in_snapshot(xid, old.target))
+       order by xid, id limit %(jobs_max)s
+     ) j)
+    union all
+    (select late.*
+     from (select old.*, xip, case when xip = at_xid then at_id else 0 end as past
+           from old cross join lateral pg_snapshot_xip(snap) as xip where xip >= at_xid) open
+     cross join lateral (
+       select j.xid, j.id, j.created_at, j.run_at, j.queue, j.kind, j.priority, j.expires_at, j.unique_states,
+              j.ordering_key
+       from awa.job_log j
+       where j.id > open.above and j.id <= open.upto
+         and (j.xid, j.id) > (open.xip, open.past) and (j.xid, j.id) <= (open.xip, 9223372036854775807)
+         and (open.target is null or (j.xid, j.id) > (open.cur_xid, open.cur_id)
+              or not pg_visible_in_snapshot(j.xid, open.target))
+       order by j.xid, j.id limit %(jobs_max)s
+     ) late)
+  ) found order by xid, id limit %(jobs_max)s
+), looked as materialized (
+  select j.*
+  from own cross join lateral (
+    select xid, id, created_at, run_at, queue, kind, priority, expires_at, unique_states, ordering_key
+    from awa.job_log
+    where id > own.above and id <= own.upto and (xid, id) > (own.from_xid, own.from_id) and (xid, id) < (own.end_xid, 0)
+    order by xid, id limit %(rows_max)s
+  ) j
+), doubtful as materialized (
+  select * from looked c
+  where not exists (select from awa.attempt_log a where a.job_id = c.id)
+    and not exists (select from awa.deferred d where d.job_id = c.id)
+    and not exists (select from awa.line l where l.job_id = c.id)
+), batched as materialized (
+  select u.id from awa.batch b cross join lateral unnest(b.ids) as u(id) where (select count(*) > 0 from doubtful)
 ), fresh as materialized (
-  select j.id, j.created_at, j.run_at, j.queue, j.kind, j.priority, j.expires_at, j.unique_states, j.ordering_key
-  from awa.job_log j
-  where exists (select from aim) and not exists (select from known k where k.id = j.id)
+  select * from unsealed
+  union all
+  select * from doubtful d where not exists (select from batched b where b.id = d.id)
+), last as materialized (
+  select xid, id from (select xid, id from unsealed union all select xid, id from looked) l order by xid desc, id desc limit 1
+), step as materialized (
+  select job.upto, job.foreign_done, job.jobs + (select count(*) from fresh) as jobs,
+         case when job.foreign_done then (select count(*) from looked) >= %(rows_max)s and not job.own_done
+              else (select count(*) from unsealed) >= %(jobs_max)s end as is_full,
+         job.foreign_done and cardinality(job.holders) = 0 as is_final
+  from job
 ), met as materialized (
   select queue, kind, priority, bool_or(unique_states is not null) as is_unique,
          bool_or(ordering_key is not null) as is_ordered
@@ -83,11 +136,16 @@ with aim as materialized (
     for update skip locked))
 ), expiring as (
   insert into awa.expiring (job_id, expires_at) select id, expires_at from placed where expires_at is not null
-), aged as (
-  update awa.job_log set xid = '3'
-  where exists (select from aim) and not (xid < (select pg_snapshot_xmin(snap) from aim))
-), ledger as (
-  insert into awa.seal (gen, base_gen, snap, jobs, system_id)
-  select gen, gen, snap, (select count(*) from fresh), (select system_identifier from pg_control_system()) from aim
+), moved_on as (
+  update awa.restored r
+  set jobs = s.jobs, foreign_done = s.foreign_done or not s.is_full, own_done = s.foreign_done and not s.is_full,
+      at_xid = case when s.is_full then (select xid from last) else '0' end,
+      at_id = case when s.is_full then (select id from last) else 0 end
+  from step s where r.upto = s.upto and (s.is_full or not s.is_final)
+), done as (
+  delete from awa.restored r using step s where r.upto = s.upto and s.is_final and not s.is_full
 )
-select (select count(*)::int from fresh) as jobs, exists (select from aim) as is_done;
+select (select count(*)::int from fresh) as jobs,
+       coalesce((select s.is_full or not s.foreign_done or s.is_final and (select count(*) > 1 from awa.restored) from step s), false) as more,
+       exists (select from placed where ordering_key is not null) as lined_up,
+       (select jobs from step where is_final and not is_full) as done;

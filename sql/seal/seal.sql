@@ -15,14 +15,15 @@
 -- Reading in (xid, id) order lets a step stop after jobs_max and the next one
 -- go on behind it, however large the transaction.
 -- A ledger from another cluster, or from this one's future (a restored dump),
--- is reported and left alone: its xids mean nothing here.
+-- is reported and left alone: its xids mean nothing here. Ids up to foreign_id came
+-- with such a one and are left to seal/reseal.sql (resealing: there are some to do).
 with head as materialized (
-  select gen, base_gen, snap, target, cur_xid, cur_id,
+  select gen, base_gen, snap, target, cur_xid, cur_id, foreign_id,
          pg_snapshot_xmax(snap) > pg_snapshot_xmax(pg_current_snapshot())
            or system_id <> (select system_identifier from pg_control_system()) as foreign_cluster
   from awa.seal order by gen desc limit 1
 ), aim as materialized (
-  select gen + 1 as gen, snap, cur_xid, cur_id,
+  select gen + 1 as gen, snap, cur_xid, cur_id, foreign_id,
          greatest(cur_xid, pg_snapshot_xmax(snap)) as from_xid,
          case when cur_xid >= pg_snapshot_xmax(snap) then cur_id else 0 end as from_id,
          case when target is null then gen + 1 else base_gen end as base_gen,
@@ -33,7 +34,7 @@ with head as materialized (
   select * from (
     (select xid, id, created_at, run_at, queue, kind, priority, expires_at, unique_states, ordering_key
      from awa.job_log
-     where id >= %(floor)s
+     where id >= %(floor)s and id > (select foreign_id from aim)
        and (xid, id) > ((select from_xid from aim), (select from_id from aim))
        and (xid, id) < ((select pg_snapshot_xmax(target) from aim), 0)
        and pg_visible_in_snapshot(xid, (select target from aim))
@@ -46,7 +47,7 @@ with head as materialized (
        select j.xid, j.id, j.created_at, j.run_at, j.queue, j.kind, j.priority, j.expires_at, j.unique_states,
               j.ordering_key
        from awa.job_log j
-       where j.id >= %(floor)s
+       where j.id >= %(floor)s and j.id > (select foreign_id from aim)
          and (j.xid, j.id) > (open.xid, open.past) and (j.xid, j.id) <= (open.xid, 9223372036854775807)
          and pg_visible_in_snapshot(j.xid, (select target from aim))
        order by j.xid, j.id limit %(jobs_max)s
@@ -124,13 +125,13 @@ with head as materialized (
 ), expiring as (
   insert into awa.expiring (job_id, expires_at) select id, expires_at from placed where expires_at is not null
 ), ledger as (
-  insert into awa.seal (gen, base_gen, snap, target, cur_xid, cur_id, jobs, system_id)
+  insert into awa.seal (gen, base_gen, snap, target, cur_xid, cur_id, jobs, system_id, foreign_id)
   select a.gen, a.base_gen,
          case when t.more then a.snap else a.target end,
          case when t.more then a.target end,
          case when t.more then (select xid from last) else '0' end,
          case when t.more then (select id from last) else 0 end,
-         t.jobs, (select system_identifier from pg_control_system())
+         t.jobs, (select system_identifier from pg_control_system()), a.foreign_id
   from aim a, total t
   where t.jobs > 0 or a.going_on or %(force)s
 )
@@ -144,4 +145,5 @@ select current_setting('awa.sealer', true) = 'true' as locked,
        (select jsonb_object_agg(lane, front::text)::text from claimable) as fronts,
        exists (select from placed where ordering_key is not null) or exists (select from awa.line_freed)
          or exists (select from awa.replaced) as unsettled,
+       exists (select from awa.restored) as resealing,
        coalesce((select min(lo) from awa.segment where not sealed), (select coalesce(max(hi), 1) from awa.segment)) as floor;

@@ -1,5 +1,6 @@
 """Seal: newly committed jobs go into batches, or aside until they are due, once each."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -23,6 +24,7 @@ from tests.engine.helpers import (
     small_segments,
 )
 from tests.fixtures.postgres import both_servers
+from tests.fixtures.waiting import Session
 
 SOON = timedelta(hours=1)
 
@@ -229,13 +231,94 @@ def test_restored_jobs_whose_xids_lie_ahead_are_not_met_again(db: Connection) ->
     """A dump of a busier cluster: its xids are in this one's future, which arrives some day."""
     add(db, 5)
     db.execute("update awa.job_log set xid = (xid::text::bigint + 20)::text::xid8")
-    db.execute("update awa.seal set snap = '900000:900000:'")
+    restored_elsewhere(db)
     assert seal(db).jobs == 5
     for _ in range(40):
         assert add(db, 1)
     assert seal_all(db) == 40
     assert {place for where in places(db).values() for place in where} == {"ready"}
     assert all(len(where) == 1 for where in places(db).values())
+
+
+def resealing(db: Connection) -> bool:
+    return bool(one(db, "select exists (select from awa.restored)"))
+
+
+@pytest.mark.parametrize("jobs_max", [2, 3, 7])
+def test_a_restore_is_sealed_in_steps_and_new_jobs_beside_it(db: Connection, jobs_max: int) -> None:
+    """Each step goes on where the last one ended, whoever made that; a job inserted meanwhile waits for one step."""
+    sealed = add_unsealed(db, 6)
+    seal_all(db)
+    unsealed = add_unsealed(db, 20)
+    restored_elsewhere(db)
+    step, steps, new = seal(db, jobs_max=jobs_max), 1, list[int]()
+    assert step.jobs == jobs_max
+    while step.more:
+        new += add(db, 1)
+        step = seal(db, jobs_max=jobs_max)
+        assert all_in(db, "ready", new)
+        steps += 1
+    assert steps > 20 / jobs_max
+    assert not resealing(db)
+    assert all_in(db, "ready", sealed + unsealed + new)
+
+
+def test_a_step_of_a_restore_that_is_rolled_back_is_made_again(db: Connection, session: Callable[..., Session]) -> None:
+    unsealed = add_unsealed(db, 10)
+    restored_elsewhere(db)
+    for _ in range(4):
+        dying = session("dying")
+        dying.run("begin")
+        dying.run(statement("seal/lock").decode())
+        for name in ("restored", "reseal_open"):
+            dying.run(lambda c, name=name: c.execute(statement(f"seal/{name}")))
+        dying.run(lambda c: c.execute(statement("seal/reseal"), {"batch_max": 128, "jobs_max": 4, "rows_max": 4}))
+        dying.kill()
+        assert seal(db, jobs_max=4).locked
+    assert not resealing(db)
+    assert all_in(db, "ready", unsealed)
+
+
+def test_a_restore_rewrites_no_row_of_the_log(db: Connection) -> None:
+    add_unsealed(db, 50)
+    restored_elsewhere(db)
+    before = db.execute("select id, ctid, xid from awa.job_log order by id").fetchall()
+    assert seal_all(db) == 50
+    assert db.execute("select id, ctid, xid from awa.job_log order by id").fetchall() == before
+
+
+def test_a_restore_of_a_database_whose_restore_was_not_done(db: Connection) -> None:
+    first = add_unsealed(db, 10)
+    restored_elsewhere(db)
+    seal(db, jobs_max=4)
+    second = add_unsealed(db, 10)
+    seal(db, jobs_max=2)
+    restored_elsewhere(db)
+    assert seal(db, jobs_max=2).more
+    third = add_unsealed(db, 3)
+    seal_all(db)
+    assert not resealing(db)
+    assert all_in(db, "ready", first + second + third)
+    assert seal_all(db) == 0
+
+
+def test_a_segment_is_not_called_sealed_while_a_restore_is(db: Connection) -> None:
+    small_segments(db, 10)
+    add_unsealed(db, 12)
+    restored_elsewhere(db)
+    seal(db, jobs_max=2)
+    for _ in range(4):
+        db.execute(statement("retire/sealed"))
+        for name in ("pass", "pass_by", "close", "close_gen"):
+            db.execute(statement(f"retire/{name}"))
+        db.execute("""insert into awa.seal (gen, base_gen, snap, jobs, system_id, foreign_id)
+                      select gen + 2, gen + 2, snap, 0, system_id, foreign_id from awa.seal
+                      order by gen desc limit 1""")
+    assert resealing(db)
+    assert not one(db, "select bool_or(sealed) from awa.segment")
+    seal_all(db)
+    db.execute(statement("retire/sealed"))
+    assert one(db, "select sealed from awa.segment where lo = 1")
 
 
 def test_a_ledger_of_this_cluster_is_not_resealed(db: Connection) -> None:

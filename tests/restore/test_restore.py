@@ -187,7 +187,8 @@ def test_a_resealer_that_dies_leaves_the_ledger_to_the_next(
     dying = session("dying", target)
     dying.run("begin")
     dying.run(statement("seal/lock").decode())
-    dying.run(lambda c: c.execute(statement("seal/reseal"), {"batch_max": 128}))
+    dying.run(lambda c: c.execute(statement("seal/restored")))
+    dying.run(lambda c: c.execute(statement("seal/reseal"), {"batch_max": 128, "jobs_max": 100, "rows_max": 100}))
     with connect(target, role="test") as db:
         assert not seal(db).locked
         dying.kill()
