@@ -31,7 +31,7 @@ def create_order() -> Any:
     order = Order(product=product)
     db.session.add(order)
     db.session.flush()  # now it has its id
-    job = jobs.insert(ShipOrder(order.id), session=db.session)
+    job = jobs.insert(ShipOrder(order.id))
     product.stock = Product.stock - 1
     try:
         db.session.commit()
