@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import psycopg
@@ -16,8 +17,14 @@ from awa.engine.arrays import numbers, texts
 FROM_THE_START: Final = "-infinity"
 """The start of a lane that is to be read from its very beginning."""
 
+DEEPER: Final = 16
+"""A claim that has seen locked batches only looks at so many times as many …"""
+DEEP_MAX: Final = 16_384
+"""… but at no more than this over all lanes."""
+
 _LANES = statement("claim/lanes")
 _CLAIM = statement("claim/claim")
+_FREE = statement("claim/free")
 _AWAIT = statement("claim/await")
 _AWAIT_MS = statement("claim/await_ms")
 _BODIES = statement("claim/bodies")
@@ -79,6 +86,8 @@ class Claimed(NamedTuple):
     """How many workers there are, on all nodes."""
     since: str
     """When the leases were made, as the server wrote it."""
+    passed: Mapping[int, str] = MappingProxyType({})
+    """Where to claim from in these lanes, for some time: what stands before is locked by other transactions."""
 
     @property
     def jobs(self) -> int:
@@ -158,14 +167,55 @@ def claim(
 ) -> Claimed:
     """Claim in a round trip of its own; see `send_claim`.
 
-    When every batch at the front is locked, waits for the first of them and claims once more, instead of calling the
-    queue empty. Another claimer is done in no time; a transaction of somebody else's (a cancel that is not committed)
-    may stay open for hours, and is not waited for: the answer then has no leases, and says in `seen` what it saw.
+    Where every batch at the front is locked, claims from behind them; see `claim_past`.
     """
     wanted = _parameters(worker, wants, budget_us, batches_max, depth, ahead)
     claimed = read_claim(repeat(connection, _CLAIM, wanted))
-    if claimed.leases or not claimed.seen or not _await(connection, claimed.seen[0]):
+    if claimed.leases or not claimed.seen:
         return claimed
+    return claim_past(
+        connection, worker, wants, claimed, budget_us=budget_us, batches_max=batches_max, depth=depth, ahead=ahead
+    )
+
+
+def claim_past(
+    connection: psycopg.Connection[Any],
+    worker: int,
+    wants: Sequence[Want],
+    locked: Claimed,
+    *,
+    budget_us: float,
+    batches_max: int = 4,
+    depth: int | None = None,
+    ahead: int = 0,
+) -> Claimed:
+    """Claim once more, where the claim that brought `locked` saw batches and every one of them was locked.
+
+    Other claimers lock a batch for an instant, and a look a little deeper finds others. A transaction of an application
+    (cancels that are not committed) may keep any number locked for hours: then the first free batch of each lane is
+    looked for. When all are locked, waits for the first of them, for as long as a claim may take, and claims a last
+    time, instead of calling the queue empty. If that is in vain, too, the answer has no leases, and says in `seen` what
+    it saw.
+    """
+    wanted = _parameters(worker, wants, budget_us, batches_max, depth, ahead)
+    usual: int = wanted["depth"]
+    deeper = max(usual, min(DEEPER * usual, DEEP_MAX // max(1, len(wants))))
+    if len(locked.seen) >= usual and deeper > usual:  # else it has seen all there are
+        locked = read_claim(repeat(connection, _CLAIM, {**wanted, "depth": deeper}))
+        if locked.leases or not locked.seen:
+            return locked
+    if len(locked.seen) >= usual:
+        free = {lane: (start, ties) for lane, start, ties in repeat(connection, _FREE, _where(wants))}
+        starts = {lane: start for lane, (start, _) in free.items()}
+        behind = [want._replace(start=starts.get(want.lane, want.start)) for want in wants]
+        deep = usual + max((ties for _, ties in free.values()), default=0)
+        claimed = read_claim(
+            repeat(connection, _CLAIM, _parameters(worker, behind, budget_us, batches_max, deep, ahead))
+        )
+        if claimed.leases:
+            return claimed._replace(passed=starts)
+    if not _await(connection, locked.seen[0]):
+        return locked
     return read_claim(repeat(connection, _CLAIM, wanted))
 
 
@@ -174,14 +224,18 @@ def _parameters(
 ) -> dict[str, Any]:
     return {
         "worker": worker,
-        "lanes": numbers(want.lane for want in wants),
-        "starts": "{" + ",".join(f'"{want.start}"' for want in wants) + "}",
+        **_where(wants),
         "costs": numbers(max(want.cost_us, 1.0) for want in wants),
         "budget": float(budget_us),
         "depth": depth or batches_max + 16,
         "batches_max": batches_max,
         "ahead": ahead,
     }
+
+
+def _where(wants: Sequence[Want]) -> dict[str, str]:
+    starts = ",".join(f'"{want.start}"' for want in wants)
+    return {"lanes": numbers(want.lane for want in wants), "starts": f"{{{starts}}}"}
 
 
 def _await(connection: psycopg.Connection[Any], batch: int) -> bool:

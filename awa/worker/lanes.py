@@ -107,6 +107,7 @@ class Lanes:
 
     def note(self, claimed: Claimed) -> None:
         """Remember where a claim ended."""
+        self._starts.update(claimed.passed)
         for lease in claimed.leases:
             self._starts[lease.lane] = lease.order_key
         if claimed.ahead:

@@ -273,6 +273,19 @@ def test_a_claim_probes_its_index_once_a_lane_at_any_backlog(db: Connection, gen
     assert buffers(plan) < 250
 
 
+@pytest.mark.parametrize("generic", [False, True])
+@both_servers
+def test_the_look_for_free_batches_ends_at_the_first_one(db: Connection, generic: bool) -> None:
+    add_unsealed(db, 5_000, "a")
+    add_unsealed(db, 5_000, "b")
+    seal(db, batch_max=1)
+    wanted = {"lanes": "{" + ",".join(str(want.lane) for want in wants(db)) + "}", "starts": "{-infinity,-infinity}"}
+    with db.transaction(force_rollback=True):
+        plan = explain(db, "claim/free", wanted, generic=generic)
+    assert {index for _, index in scans(plan, "batch")} == {"batch_ready"}
+    assert buffers(plan) < 100
+
+
 @both_servers
 def test_a_claim_that_was_planned_while_nothing_waited_is_as_good(db: Connection) -> None:
     add_sealed(db)  # so that there is a lane

@@ -7,21 +7,26 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from awa.engine import control
+from awa.engine import claim, control
 from awa.engine.promote import promote
 from awa.engine.rescue import Death, rescue
 from awa.engine.seal import seal
 from awa.engine.settle import release, settle
+from awa.worker.lanes import Lanes
+from awa.worker.pace import Pace
 from tests.engine.helpers import (
+    KIND,
     Connection,
     add,
     add_sealed,
+    add_unsealed,
     all_in,
     batches,
     ids_of,
     outcomes,
     sign_in,
     take,
+    wants,
 )
 from tests.fixtures.postgres import both_servers
 from tests.fixtures.waiting import Session
@@ -344,3 +349,93 @@ def test_a_job_that_is_being_cancelled_is_not_promoted(db: Connection, session: 
     operator.run("commit")
     assert promote(db).jobs == 0
     assert all_in(db, "ended", [ids[1]])
+
+
+# ------------------------------------------- locked by an open transaction
+
+
+def cancels(operator: Session, jobs: list[int]) -> None:
+    """Cancel jobs in a transaction that stays open."""
+    operator.run("begin")
+    for job in jobs:
+        operator.run(control.cancel, job)
+
+
+@both_servers
+@pytest.mark.parametrize("locked", [17, 90])
+def test_claims_look_past_whatever_an_open_transaction_has_locked(
+    db: Connection, session: Open, pair: Pair, monkeypatch: pytest.MonkeyPatch, locked: int
+) -> None:
+    """All these batches have one order key. With 90 of them, looking deeper does not help."""
+    monkeypatch.setattr(claim, "DEEPER", 4)
+    first, operator = pair[0], session("operator")
+    ids = add_unsealed(db, locked + 8)
+    seal(db, batch_max=1)
+    later = add_sealed(db, 3, kind="other")
+    cancels(operator, ids[:locked])
+    first.session.run("set statement_timeout = '30s'")
+    taken = first.take(2, batches_max=2)
+    assert taken in (ids[locked : locked + 1], ids[locked : locked + 2])
+    while claimed := ids_of(first.session.run(take, first.worker, 1000, KIND, "other", batches_max=2)):
+        taken += claimed
+    assert taken == [*ids[locked:], *later]
+    operator.run("rollback")
+    assert first.take(batches_max=100) == ids[:locked]
+
+
+@both_servers
+def test_a_lane_that_is_locked_as_a_whole_does_not_hide_the_others(db: Connection, session: Open, pair: Pair) -> None:
+    first, operator = pair[0], session("operator")
+    ids = add_unsealed(db, 400)
+    seal(db, batch_max=1)
+    operator.run("begin")
+    operator.run("select id from awa.batch for update")
+    later = [*add_sealed(db, kind="other"), *add_sealed(db, kind="third")]
+    claimed = first.session.run(take, first.worker, 1000, KIND, "other", "third", batches_max=4)
+    assert ids_of(claimed) == later
+    assert set(claimed.passed) == {want.lane for want in wants(db, KIND, "other", "third")}
+    operator.run("rollback")
+    assert first.take(1) == ids[:1]
+
+
+def test_where_a_claim_passed_locked_batches_the_next_one_starts_behind_them(
+    db: Connection, session: Open, pair: Pair
+) -> None:
+    """So the locked ones are read again when a lane is looked at from its beginning, and not by each claim."""
+    first, operator = pair[0], session("operator")
+    add_unsealed(db, 400)
+    seal(db, batch_max=1)
+    free = add_sealed(db, 1, kind="other")
+    operator.run("begin")
+    operator.run("select id from awa.batch where lane = %s for update", [wants(db)[0].lane])
+    lanes = Lanes([KIND, "other"], None)
+    lanes.refresh(db)
+    claimed = claim.claim(db, first.worker, lanes.wants(Pace()), budget_us=1.0)
+    assert ids_of(claimed) == free
+    lanes.note(claimed)
+    assert claim.FROM_THE_START not in [want.start for want in lanes.wants(Pace())]
+
+
+@both_servers
+def test_many_claimers_of_single_jobs_do_not_stand_in_line(db: Connection, session: Open) -> None:
+    """Each holds what it has claimed; the next one finds others, however many are held in front of them."""
+    ids = add_unsealed(db, 60)
+    seal(db, batch_max=1)
+    claimers = [Claimer(session(f"claimer {n}")) for n in range(6)]
+    for claimer in claimers:
+        claimer.session.run("begin")
+    got = [claimer.take(10, batches_max=10, depth=10) for claimer in claimers]
+    assert got == [ids[n : n + 10] for n in range(0, 60, 10)]
+
+
+def test_a_claim_that_finds_only_locked_batches_says_what_it_saw(db: Connection, session: Open, pair: Pair) -> None:
+    first, operator = pair[0], session("operator")
+    ids = add_unsealed(db, 30)
+    seal(db, batch_max=1)
+    operator.run("begin")
+    operator.run("select id from awa.batch for update")
+    claimed = first.session.run(take, first.worker, batches_max=4)
+    assert not claimed.leases
+    assert len(claimed.seen) == len(ids)
+    operator.run("rollback")
+    assert first.take() == ids
