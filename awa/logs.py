@@ -31,6 +31,8 @@ LEVELS: Final = {
     telemetry.SEAL_BATCHES: logging.DEBUG,
     telemetry.SEAL_RESTORED: logging.WARNING,
     telemetry.SEAL_RESEALED: logging.INFO,
+    telemetry.SEAL_STOPPED: logging.ERROR,
+    telemetry.CLAIM_LOCKED: logging.WARNING,
     telemetry.PROMOTE_JOBS: logging.DEBUG,
     telemetry.RESCUE_JOBS: logging.WARNING,
     telemetry.RESCUE_NODE: logging.WARNING,

@@ -18,6 +18,9 @@ INSERT_JOBS = "insert.jobs"
 SEAL_BATCHES = "seal.batches"
 SEAL_RESTORED = "seal.restored"
 SEAL_RESEALED = "seal.resealed"
+SEAL_STOPPED = "seal.stopped"
+# claim
+CLAIM_LOCKED = "claim.locked"
 # run
 RUN_FINISHED = "run.finished"
 RUN_TIMED_OUT = "run.timed_out"

@@ -6,7 +6,7 @@ A session that waits cannot ask, and once it has given up nobody blocks it any m
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
@@ -20,6 +20,7 @@ SAY_AFTER_S: Final = 1.0
 """A wait for a lock is reported when it has lasted for this long."""
 
 _WAITING: Final = statement("locks/waiting")
+_HOLDERS: Final = statement("locks/holders")
 
 
 class Holder(NamedTuple):
@@ -34,6 +35,8 @@ class Holder(NamedTuple):
     """How long its transaction has been open."""
     query: str | None
     """Its present or last statement."""
+    transaction: str | None = None
+    """The same at two looks: it is the same transaction."""
 
     def __str__(self) -> str:
         if self.pid == 0:
@@ -60,7 +63,7 @@ class Wait(NamedTuple):
     @property
     def held_by(self) -> str:
         """The holders, in words."""
-        return "; ".join(map(str, self.holders))
+        return named(self.holders)
 
 
 def waits(connection: psycopg.Connection[Any], *, pid: int | None = None, seconds: float = SAY_AFTER_S) -> list[Wait]:
@@ -70,6 +73,19 @@ def waits(connection: psycopg.Connection[Any], *, pid: int | None = None, second
         before = found.get(waiter) or Wait(waiter, application, waited_s, what, ())
         found[waiter] = before._replace(holders=(*before.holders, Holder(*holder)))
     return list(found.values())
+
+
+def holders(connection: psycopg.Connection[Any], table: str, seconds: float = SAY_AFTER_S) -> list[Holder]:
+    """Return the other sessions that hold `table` (a qualified name) in a mode that readers do not take.
+
+    Their transactions have been open for at least `seconds`, as far as the connected role may know.
+    """
+    return [Holder(*row) for row in connection.execute(_HOLDERS, {"tab": table, "seconds": seconds})]
+
+
+def named(those: Iterable[Holder]) -> str:
+    """Return holders in words."""
+    return "; ".join(map(str, those)) or "a transaction that has just ended"
 
 
 class Watched:

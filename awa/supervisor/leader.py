@@ -71,6 +71,6 @@ class Leader(Service):
 
     def _note(self, term: int | None) -> None:
         if (term is not None) != self.leads:
-            self.leads = term is not None
+            self.leads = self._node.leads = term is not None
             event = telemetry.LEAD_ELECTED if self.leads else telemetry.LEAD_LOST
             telemetry.emit(event, node=self._node.id, term=term)

@@ -39,6 +39,8 @@ class Node:
     steady_since: float = field(default_factory=monotonic)
     """Since when no heartbeat has been late, monotonic seconds."""
 
+    leads: bool = False
+    """Whether it was elected leader, as far as it knows."""
     is_draining: bool = False
     """Whether its workers are to end: what they have not begun is given to others at once."""
     name: str = field(default_factory=socket.gethostname)

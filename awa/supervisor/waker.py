@@ -19,6 +19,7 @@ from awa.database.connections import is_pooled
 from awa.engine import claim, lead, seal
 from awa.engine.seal import Sealed
 from awa.processes.slot import WorkerState
+from awa.supervisor.lookout import Lookout
 from awa.supervisor.node import Node
 from awa.supervisor.proxy import Proxy
 from awa.supervisor.service import Service
@@ -43,6 +44,7 @@ class Waker(Service):
         """`proxy` is told when a job that may be running here has been cancelled."""
         super().__init__(node)
         self._proxy = proxy
+        self._lookout = Lookout(node)
         self._lanes: set[int] = set()
         self._lanes_until = 0.0
         self._floor = 0
@@ -61,6 +63,7 @@ class Waker(Service):
 
     def step(self, connection: psycopg.Connection[Any]) -> float:
         """Look for work if a worker is idle; wake it."""
+        self._lookout.look(connection)
         idle = self._node.slots_in(WorkerState.IDLE)
         if not idle:
             self._rounds_idle = 0

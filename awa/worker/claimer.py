@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import psycopg
 
+from awa import telemetry
+from awa.database import holders
 from awa.database.errors import is_refusal
 from awa.database.pipeline import one_trip
 from awa.engine import claim, seal, settle
@@ -34,6 +36,12 @@ class Fenced(Exception):
     """This worker has been declared dead; its jobs were given to others."""
 
 
+LOCKED_S: Final = 2.0
+"""A worker that has seen nothing but locked batches for so long says so …"""
+LOCKED_AGAIN_S: Final = 60.0
+"""… and again after so long, as long as that goes on."""
+
+
 class Claimer:
     """Claims for one worker."""
 
@@ -51,6 +59,7 @@ class Claimer:
         self._look_at = inf
         self._front = slot.front
         self._has_ordered = False
+        self._say_locked_at: float | None = None
 
     def next(self, connection: psycopg.Connection[Any], jobs_max: int = LEASE_JOBS_MAX) -> Claimed | None:
         """Settle what is pending and claim as much as `Pace` says, at most `jobs_max` jobs; None when there is none.
@@ -62,12 +71,25 @@ class Claimer:
         if not claimed.registered:
             raise Fenced
         self._is_busy = bool(claimed.leases)
+        self._note_locked(connection, claimed)
         self._pace.note_claim(claimed, self._job_us(claimed))
         if not claimed.leases:
             return None
         self._lanes.note(claimed)
         self._pending.since = claimed.since
         return claimed
+
+    def _note_locked(self, connection: psycopg.Connection[Any], claimed: Claimed) -> None:
+        """Say who may have locked them when this worker has seen nothing but locked batches for some seconds."""
+        now = monotonic()
+        if claimed.leases or not claimed.seen:
+            self._say_locked_at = None
+        elif self._say_locked_at is None:
+            self._say_locked_at = now + LOCKED_S
+        elif now >= self._say_locked_at:
+            self._say_locked_at = now + LOCKED_AGAIN_S
+            held_by = holders.named(holders.holders(connection, "awa.batch"))
+            telemetry.emit(telemetry.CLAIM_LOCKED, batches=len(claimed.seen), held_by=held_by)
 
     def _job_us(self, claimed: Claimed) -> float:
         """Return how long a job of these is expected to take, in microseconds."""
@@ -137,7 +159,10 @@ class Claimer:
         accepted = settle.read_settle(settled)
         settle.note_costs(connection, worker, outstanding, accepted)
         self._pending.settled(outstanding, accepted)
-        return claim.read_claim(answer)
+        claimed = claim.read_claim(answer)
+        if claimed.seen and not claimed.leases:
+            return claim.claim_past(connection, worker, wants, claimed, **self._limits(wants))
+        return claimed
 
     def _claim(self, connection: psycopg.Connection[Any]) -> Claimed:
         wants = self._lanes.wants(self._pace, self._jobs_max)

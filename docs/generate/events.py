@@ -18,6 +18,10 @@ MEANINGS = {
     "seal.restored": "The sealing ledger came from another cluster, as after a restore. A new one begins; "
     "restored jobs that the other cluster had not sealed are sealed in steps, beside new jobs.",
     "seal.resealed": "All restored jobs have been sealed; `jobs` of them had not been.",
+    "seal.stopped": "A transaction has held the sealer's lock for some seconds: jobs that are committed stay where no "
+    "worker finds them until it ends. `held_by` names it. Said again each minute.",
+    "claim.locked": "For some seconds a worker has seen no batches but such as other transactions have locked "
+    "(cancels, say, that are not committed). `held_by` names the transactions that may have. Said again each minute.",
     "run.finished": "A job's handler returned or raised. A warning when the job is to be retried or has failed, "
     "unless it had been cancelled, or given to others, while it ran (`void`): what came of it counts no more.",
     "run.timed_out": "A job's time is up: `JobTimeout` is raised in its handler, and after the grace "
