@@ -46,6 +46,7 @@ LEVELS: Final = {
     telemetry.DATABASE_LOCKED: logging.WARNING,
     telemetry.WORKER_START_FAILED: logging.ERROR,
     telemetry.WORKER_KILLED: logging.WARNING,
+    telemetry.WORKER_DAMAGED: logging.ERROR,
     telemetry.SUPERVISOR_WARNING: logging.WARNING,
     telemetry.SUPERVISOR_FENCED: logging.WARNING,
     telemetry.SUPERVISOR_SERVICE_FAILED: logging.ERROR,

@@ -66,6 +66,7 @@ WORKER_READY = "worker.ready"
 WORKER_RECYCLED = "worker.recycled"
 WORKER_EXITED = "worker.exited"
 WORKER_KILLED = "worker.killed"
+WORKER_DAMAGED = "worker.damaged"
 # supervisor
 SUPERVISOR_READY = "supervisor.ready"
 SUPERVISOR_SIGNAL = "supervisor.signal"

@@ -17,7 +17,7 @@ STALE_PER_HEARTBEAT: Final = 3
 _REGISTER_NODE = statement("lead/register_node")
 _UPDATE_NODE = statement("lead/update_node")
 _REGISTER_WORKER = statement("lead/register_worker")
-_LEAVE_PROCESS = statement("lead/leave_process")
+_PROCESS = statement("lead/process")
 _HEARTBEAT = statement("lead/heartbeat")
 _LEAVE_NODE = statement("lead/leave_node")
 _IDLE = statement("lead/idle")
@@ -68,9 +68,11 @@ def register_worker(connection: psycopg.Connection[Any], node: int) -> int | Non
     return None if row is None else int(row[0])
 
 
-def leave_process(connection: psycopg.Connection[Any], node: int, pid: int) -> None:
-    """Sign a process of `node` out that has died before it said which worker it was: it cannot have claimed."""
-    connection.execute(_LEAVE_PROCESS, {"node": node, "pid": pid})
+def workers_of(connection: psycopg.Connection[Any], node: int, pid: int) -> list[int]:
+    """Return the ids under which the process `pid` of `node` has signed in, oldest first.
+
+    There is at most one, unless the system has used the number again before the first was signed out."""
+    return [int(row[0]) for row in connection.execute(_PROCESS, {"node": node, "pid": pid})]
 
 
 def heartbeat(connection: psycopg.Connection[Any], node: int) -> bool:

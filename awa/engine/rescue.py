@@ -31,6 +31,7 @@ _STALE = statement("rescue/stale")
 _STALE_NODE = statement("rescue/stale_node")
 _ORPHANS = statement("rescue/orphans")
 _STRAYED = statement("rescue/strayed")
+_FORGED = statement("rescue/forged")
 _LEAVE_WORKER = statement("lead/leave_worker")
 _LEAVE_NODE = statement("lead/leave_node")
 
@@ -204,6 +205,12 @@ def strayed(connection: psycopg.Connection[Any], running: Sequence[tuple[int, in
     return {
         (row[0], row[1]) for row in connection.execute(_STRAYED, {"workers": numbers(workers), "jobs": numbers(jobs)})
     }
+
+
+def is_forged(connection: psycopg.Connection[Any], worker: int, job: int) -> bool:
+    """Return whether `job`, which `worker` shows as the one it runs, has never been in its lease."""
+    row = connection.execute(_FORGED, {"worker": worker, "job": job}).fetchone()
+    return row is not None and bool(row[0])
 
 
 def _unsettled(death: Death) -> list[Settlement]:

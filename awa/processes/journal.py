@@ -24,8 +24,8 @@ from struct import Struct
 from typing import NamedTuple
 from zlib import crc32
 
-from awa.job import JobState
 from awa.outcome import Settlement
+from awa.processes.checks import check_settlements
 
 LOW_BITS = 24
 """A word holds a generation above so many bits, and a length or position in them."""
@@ -53,14 +53,15 @@ class JournalPage(NamedTuple):
 class JournalWriter:
     """The worker's side. Make it in the process that writes: it keeps its place in private memory."""
 
-    __slots__ = ("_base", "_buffer", "_capacity", "_cells", "_commit", "_length", "_seed", "_settled")
+    __slots__ = ("_base", "_buffer", "_capacity", "_cells", "_commit", "_controls", "_length", "_seed", "_settled")
 
-    def __init__(self, buffer: memoryview, cells: memoryview, commit: int, settled: int) -> None:
-        """`buffer` holds the records; `cells[commit]` and `cells[settled]` are the two words."""
+    def __init__(self, buffer: memoryview, cells: memoryview, commit: int, controls: memoryview, settled: int) -> None:
+        """`buffer` holds the records; `cells[commit]` and `controls[settled]` are the two words."""
         self._buffer = buffer
         self._capacity = len(buffer)
         self._cells = cells
         self._commit = commit
+        self._controls = controls
         self._settled = settled
         self._length = 0
         self.reset()
@@ -97,7 +98,7 @@ class JournalWriter:
 
     def settled_count(self) -> int:
         """Return how many of the records appended since the last reset the supervisor has settled meanwhile."""
-        word = self._cells[self._settled]
+        word = self._controls[self._settled]
         if word >> LOW_BITS != self._base >> LOW_BITS:
             return 0
         return len(_parse(bytes(self._buffer[: word & LOW_MASK]), self._seed)[0])
@@ -106,19 +107,20 @@ class JournalWriter:
 class JournalReader:
     """The supervisor's side."""
 
-    __slots__ = ("_buffer", "_cells", "_commit", "_settled")
+    __slots__ = ("_buffer", "_cells", "_commit", "_controls", "_settled")
 
-    def __init__(self, buffer: memoryview, cells: memoryview, commit: int, settled: int) -> None:
+    def __init__(self, buffer: memoryview, cells: memoryview, commit: int, controls: memoryview, settled: int) -> None:
         """As for `JournalWriter`."""
         self._buffer = buffer
         self._cells = cells
         self._commit = commit
+        self._controls = controls
         self._settled = settled
 
     def is_empty(self) -> bool:
         """Whether every record has been settled, by the worker or by us. Costs two loads."""
         word = self._cells[self._commit]
-        return word & LOW_MASK == 0 or word == self._cells[self._settled]
+        return word & LOW_MASK == 0 or word == self._controls[self._settled]
 
     def read(self) -> JournalPage:
         """Return the records not settled so far. Never mixes two epochs; may be a moment behind a busy writer."""
@@ -133,12 +135,18 @@ class JournalReader:
         # The worker settles faster than we can copy: it needs no help, and there is nothing to report.
         return JournalPage(epoch, start, [])
 
+    def read_checked(self) -> JournalPage:
+        """Return the records not settled so far. Raises BoardDamage when one of them says what no worker would."""
+        page = self.read()
+        check_settlements(page.settlements)
+        return page
+
     def mark_settled(self, page: JournalPage) -> None:
         """Tell the worker that `page` and all before it has been settled on its behalf."""
-        self._cells[self._settled] = page.epoch << LOW_BITS | page.length
+        self._controls[self._settled] = page.epoch << LOW_BITS | page.length
 
     def _settled_length(self, epoch: int) -> int:
-        word = self._cells[self._settled]
+        word = self._controls[self._settled]
         return word & LOW_MASK if word >> LOW_BITS == epoch else 0
 
 
@@ -155,8 +163,6 @@ def _parse(raw: bytes, seed: int) -> tuple[list[Settlement], int]:
         if end > len(raw) or crc32(raw[start + _SUM.size : end], seed) != checksum:
             break
         payload = None if size < 0 else raw[start + _HEAD : end]
-        settlements.append(
-            Settlement(job_id, JobState(state), started_us, finished_us, cpu_us, peak_kb, delay_us, payload)
-        )
+        settlements.append(Settlement(job_id, state, started_us, finished_us, cpu_us, peak_kb, delay_us, payload))
         start = end
     return settlements, start

@@ -1,5 +1,9 @@
 """One worker's place on the board: 64-bit cells, a label and a journal, each field with exactly one writer.
 
+The worker's cells and the supervisor's lie in pages of their own, and a worker cannot write to the latter. What the
+worker has written may be anything: a handler can write there, too. So the supervisor's methods check it, and raise
+`BoardDamage` for what no worker of ours has written.
+
 Worker and supervisor take no lock. A cell is stored and loaded whole, and where two values must agree they share one
 cell (a generation in the high bits, a length or position in the low ones). What spans several cells, the running job,
 is written in an order that leaves `job_id` last and cleared first, and numbered by `turn`, so that a reader can tell a
@@ -15,6 +19,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from awa.outcome import Settlement
+from awa.processes.checks import check_cells, check_running
 from awa.processes.clock import monotonic_us
 from awa.processes.journal import LOW_BITS, LOW_MASK, JournalReader, JournalWriter
 
@@ -22,18 +27,23 @@ from awa.processes.journal import LOW_BITS, LOW_MASK, JournalReader, JournalWrit
 PID, WORKER_ID, STATE, BEAT, LEASE, LEASE_SIZE, EXPECTED, TURN, POSITION, JOB_ID, ATTEMPT, JOB_STARTED, JOURNAL = range(
     13
 )
-DEADLINE, GRACE, FLAGS, CPU, SEALED = range(13, 18)
-# The supervisor's cells, on cache lines of their own: a store there must not slow the worker's next one
-STOP, CANCEL, LIMIT, FRONT, SETTLED, INTERRUPT = range(32, 38)
+DEADLINE, GRACE, FLAGS, CPU, SEALED, ENDED = range(13, 19)
+# The supervisor's cells
+STOP, CANCEL, LIMIT, FRONT, SETTLED, INTERRUPT = range(6)
 
-CELLS = 48
+CELLS = 32
 LABEL_OFFSET = CELLS * 8
 LABEL_BYTES = 128
 FIXED_BYTES = LABEL_OFFSET + LABEL_BYTES
-"""Size of everything in a slot but its journal."""
+"""Size of everything that a worker writes but its journal."""
+CONTROLS = 16
+CONTROL_BYTES = CONTROLS * 8
+"""Size of what the supervisor writes for one worker: whole cache lines, so that a store for one slows no other."""
 
 _LABEL = Struct(f"{LABEL_BYTES}s")
 _LOOKS_MAX = 8
+_EPOCHS = 1 << 38
+"""Epochs of a journal are below this, and begin again from 0: no reader holds on to one for so long."""
 
 
 class WorkerState(IntEnum):
@@ -120,7 +130,7 @@ class Remains(NamedTuple):
 
 
 class _Cell:
-    """A 64-bit field, as an attribute. `slot.cells[BEAT]` is the same for a fifth of the time."""
+    """A 64-bit field of the worker's, as an attribute. `slot.cells[BEAT]` is the same for a fifth of the time."""
 
     __slots__ = ("_index",)
 
@@ -134,13 +144,40 @@ class _Cell:
         slot.cells[self._index] = value
 
 
+class _Control:
+    """A 64-bit field of the supervisor's, as an attribute."""
+
+    __slots__ = ("_index",)
+
+    def __init__(self, index: int) -> None:
+        self._index = index
+
+    def __get__(self, slot: Slot, owner: type[Slot]) -> int:
+        return slot.controls[self._index]
+
+    def __set__(self, slot: Slot, value: int) -> None:
+        slot.controls[self._index] = value
+
+
 class Slot:
-    """One worker's place. The worker calls `occupy` to `is_cancelled`, the supervisor the rest."""
+    """One worker's place. The worker calls `occupy` to `timeout_us`, the supervisor the rest."""
 
-    __slots__ = ("_journal_bytes", "_label", "_label_text", "cells", "index", "journal", "neighbours")
+    __slots__ = (
+        "_control_bytes",
+        "_epoch",
+        "_journal_bytes",
+        "_label",
+        "_label_text",
+        "_memory",
+        "cells",
+        "controls",
+        "everybody",
+        "index",
+        "journal",
+    )
 
-    neighbours: Sequence[Slot]
-    """All slots of the board, this one included."""
+    everybody: Sequence[memoryview]
+    """The worker's cells of all slots of the board, these included. A worker can only read those of others."""
 
     pid = _Cell(PID)
     worker_id = _Cell(WORKER_ID)
@@ -154,31 +191,36 @@ class Slot:
     position = _Cell(POSITION)
     job_id = _Cell(JOB_ID)
     """0 when no job runs."""
-    stop = _Cell(STOP)
+    stop = _Control(STOP)
     """A `Stop`."""
-    front = _Cell(FRONT)
+    front = _Control(FRONT)
     """Rises when the worker should look for jobs from the very beginning of its lanes."""
 
-    def __init__(self, index: int, memory: memoryview) -> None:
+    def __init__(self, index: int, memory: memoryview, control: memoryview, journal: memoryview) -> None:
+        """`memory` is what the worker writes, `control` what the supervisor does."""
         self.index = index
+        self._memory = memory
         self.cells = memory[:LABEL_OFFSET].cast("q")
         self._label = memory[LABEL_OFFSET:FIXED_BYTES]
         self._label_text: str | None = None
-        self._journal_bytes = memory[FIXED_BYTES:]
-        self.journal = JournalReader(self._journal_bytes, self.cells, JOURNAL, SETTLED)
-        self.neighbours = (self,)
+        self._control_bytes = control
+        self.controls = control.cast("q")
+        self._journal_bytes = journal
+        self._epoch = 0
+        self.journal = JournalReader(journal, self.cells, JOURNAL, self.controls, SETTLED)
+        self.everybody = (self.cells,)
 
     # The worker's side
 
     def occupy(self) -> None:
         """Move in: the first thing a worker process does."""
-        self.pid = os.getpid()
         self.enter(WorkerState.BOOTING)
+        self.pid = os.getpid()  # last: a slot with a process id and no state is damaged
 
     def take(self, worker_id: int) -> JournalWriter:
         """Be the worker `worker_id`. Returns the journal to append to."""
         self.worker_id = worker_id
-        return JournalWriter(self._journal_bytes, self.cells, JOURNAL, SETTLED)
+        return JournalWriter(self._journal_bytes, self.cells, JOURNAL, self.controls, SETTLED)
 
     def enter(self, state: WorkerState) -> None:
         """Show what the worker does from now on."""
@@ -192,10 +234,14 @@ class Slot:
         cells[EXPECTED] = expected_us
         cells[POSITION] = 0
         cells[LEASE] += 1
+        self.describe(label)
+        return cells[LEASE]
+
+    def describe(self, label: str) -> None:
+        """Show people what this worker is busy with."""
         if label != self._label_text:
             self._label_text = label
             _LABEL.pack_into(self._label, 0, label.encode())
-        return cells[LEASE]
 
     def begin_job(
         self, position: int, job_id: int, attempt: int, now_us: int, limits: Limits = NO_LIMITS, used_us: int = 0
@@ -215,20 +261,22 @@ class Slot:
 
     def end_job(self) -> None:
         """Show that no job runs. First let the journal have the outcome: the job must never be in neither place."""
-        self.cells[JOB_ID] = 0
+        cells = self.cells
+        cells[JOB_ID] = 0
+        cells[ENDED] = cells[TURN]
 
     def may_run(self, position: int) -> bool:
         """Whether the job at `position` of the current lease is still ours to start. If not, hand the rest back."""
-        word = self.cells[LIMIT]
+        word = self.controls[LIMIT]
         return word == 0 or word >> LOW_BITS != self.cells[LEASE] or position < word & LOW_MASK
 
     def is_cancelled(self) -> bool:
         """Whether the running job has been cancelled."""
-        return self.cells[CANCEL] == self.cells[TURN] != 0
+        return self.controls[CANCEL] == self.cells[TURN] != 0
 
     def interrupt(self) -> Interrupt:
         """Why the supervisor interrupts the running job; NONE when it does not, or meant an earlier one."""
-        word = self.cells[INTERRUPT]
+        word = self.controls[INTERRUPT]
         return Interrupt(word & 3) if word >> 2 == self.cells[TURN] else Interrupt.NONE
 
     def note_seal(self, now_us: int) -> None:
@@ -236,8 +284,12 @@ class Slot:
         self.cells[SEALED] = now_us
 
     def last_seal_us(self) -> int:
-        """When one of the workers last began a seal that left nothing, monotonic clock; 0: none has."""
-        return max(slot.cells[SEALED] for slot in self.neighbours)
+        """When one of the workers last began a seal that left nothing, monotonic clock; 0: none has.
+
+        A time to come was not written by a worker of ours, and would keep all others from sealing.
+        """
+        now_us = monotonic_us()
+        return max((sealed for cells in self.everybody if (sealed := cells[SEALED]) <= now_us), default=0)
 
     @property
     def turn(self) -> int:
@@ -253,12 +305,12 @@ class Slot:
 
     def wipe(self) -> None:
         """Make the slot ready for a new worker. Only when the last one is known to be dead."""
-        epoch = self.cells[JOURNAL] >> LOW_BITS
-        for index in range(CELLS):
-            self.cells[index] = 0
         # Epochs go on: what a reader may hold of the last worker can never pass for the next one's.
-        self.cells[JOURNAL] = epoch + 1 << LOW_BITS
-        self._label[:] = bytes(LABEL_BYTES)
+        epoch = self.cells[JOURNAL] >> LOW_BITS
+        self._epoch = (max(epoch, self._epoch) if 0 <= epoch < _EPOCHS else self._epoch + LOW_MASK) % _EPOCHS + 1
+        self._memory[:] = bytes(len(self._memory))
+        self._control_bytes[:] = bytes(CONTROL_BYTES)
+        self.cells[JOURNAL] = self._epoch << LOW_BITS
 
     @property
     def label(self) -> str:
@@ -269,8 +321,12 @@ class Slot:
         """Return how many jobs this worker has ended."""
         return max(0, self.cells[TURN] - (self.cells[JOB_ID] != 0))
 
+    def is_between(self) -> bool:
+        """Whether a job has begun and neither runs nor has ended: for an instant only, or somebody has taken it off."""
+        return self.cells[JOB_ID] == 0 and self.cells[ENDED] != self.cells[TURN]
+
     def running(self) -> Running | None:
-        """Return the job the worker is in, or None between jobs."""
+        """Return the job the worker is in, or None between jobs. Raises BoardDamage."""
         cells = self.cells
         for _ in range(_LOOKS_MAX):
             turn, job_id = cells[TURN], cells[JOB_ID]
@@ -290,12 +346,20 @@ class Slot:
                 cells[CPU],
             )
             if cells[TURN] == turn and cells[JOB_ID] == job_id:
+                check_running(seen, monotonic_us())
                 return seen
         return None  # jobs come and go faster than we look: none of them lasts
 
+    def check(self, pid: int | None, worker: int) -> None:
+        """Check every cell that the worker writes. `pid` and `worker` are what it is known to be; None and 0: unknown.
+
+        Raises BoardDamage that says which cell holds what.
+        """
+        check_cells(self.cells.tolist(), len(self._journal_bytes), pid, worker, monotonic_us())
+
     def remains(self) -> Remains:
-        """Return what the worker left behind. Only when it is known to be dead."""
-        finished = self.journal.read().settlements
+        """Return what the worker left behind. Only when it is known to be dead. Raises BoardDamage."""
+        finished = self.journal.read_checked().settlements
         running = self.running()
         # It may have died between writing the outcome down and taking the job off the board.
         if running is not None and any(settlement.job_id == running.job_id for settlement in finished):
@@ -304,15 +368,15 @@ class Slot:
 
     def cancel(self, running: Running) -> None:
         """Ask the handler of exactly this run to stop. Harmless when it has ended meanwhile."""
-        self.cells[CANCEL] = running.turn
+        self.controls[CANCEL] = running.turn
 
     def has_cancelled(self, running: Running) -> bool:
         """Whether exactly this run was asked to stop."""
-        return self.cells[CANCEL] == running.turn
+        return self.controls[CANCEL] == running.turn
 
     def raise_in(self, running: Running, why: Interrupt) -> None:
         """Leave word of why the handler of exactly this run is about to be interrupted."""
-        self.cells[INTERRUPT] = running.turn << 2 | why
+        self.controls[INTERRUPT] = running.turn << 2 | why
 
     def set_limit(self, lease: int, position: int) -> None:
         """Forbid the worker to start jobs of `lease` from `position` on.
@@ -321,9 +385,9 @@ class Slot:
         A CPU may let such a load overtake the store before it, for well under a microsecond. So look again a
         millisecond later (`running().turn` unchanged) before giving those jobs to others.
         """
-        self.cells[LIMIT] = lease << LOW_BITS | position
+        self.controls[LIMIT] = lease << LOW_BITS | position
 
     def release(self) -> None:
         """Let go of the shared memory."""
-        for view in (self.cells, self._label, self._journal_bytes):
+        for view in (self.cells, self.controls, self._label, self._memory, self._control_bytes, self._journal_bytes):
             view.release()

@@ -41,17 +41,17 @@ class StackPipe:
         self._text = b""
 
     def look(self) -> bool:
-        """Take what has arrived; return whether there was anything new."""
-        before = len(self._text)
+        """Take what has arrived, as much as the pipe holds at once; return whether there was anything new."""
+        piece = b""
         with contextlib.suppress(BlockingIOError):
-            while piece := os.read(self.reader, _READ_BYTES):
-                self._text += piece
-        return len(self._text) > before
+            piece = os.read(self.reader, _READ_BYTES)
+        self._text = (self._text + piece)[:STACK_BYTES_MAX]
+        return bool(piece)
 
     @property
     def text(self) -> str:
         """What was written since `clear`, from its beginning: the thread that the signal reached comes first."""
-        return self._text[:STACK_BYTES_MAX].decode(errors="replace").strip()
+        return self._text.decode(errors="replace").strip()
 
     def fds(self) -> tuple[int, int]:
         """Return both descriptors."""

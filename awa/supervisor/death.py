@@ -7,6 +7,7 @@ from time import time_ns
 from typing import Any, Final, NamedTuple
 
 from awa.engine.rescue import RETRIED_AT_ONCE, Death
+from awa.processes.checks import BoardDamage
 from awa.processes.clock import monotonic_us
 from awa.processes.exitcodes import ExitCode
 from awa.processes.forkserver import Exited
@@ -15,6 +16,7 @@ from awa.processes.slot import Flag, Interrupt, Running
 EXPECTED: Final = frozenset({ExitCode.OK, ExitCode.RECYCLED, ExitCode.FENCED})
 """Exit codes of workers that ended in order."""
 OUT_OF_MEMORY: Final = "OutOfMemory"
+BOARD_DAMAGED: Final = "BoardDamaged"
 WHATEVER_ATTEMPT: Final = 1_000
 """The job is not to blame: it is retried without delay, whichever attempt it was."""
 
@@ -60,27 +62,32 @@ def describe(event: Exited, running: Running | None, doom: Doom | None = None) -
     return f"exited with code {event.code}"  # a handler's os._exit may use one of our codes: it means nothing then
 
 
-def of(event: Exited, running: Running | None, doom: Doom | None = None) -> Death:
-    """Return what to store with the job the worker died in."""
+def damaged(damage: BoardDamage) -> Doom:
+    """Return why a worker is ended whose slot of the board is damaged. The job that ran is the suspect."""
+    return Doom(f"it has written nonsense on the board: {damage}", BOARD_DAMAGED, attempts_at_once=0)
+
+
+def of(event: Exited, running: Running | None, doom: Doom | None = None, *, is_known: bool = True) -> Death:
+    """Return what to store with the job the worker died in. `is_known`: whether the board can be believed in that."""
     started_us = None
     if running is not None:
         started_us = time_ns() // 1000 - (monotonic_us() - running.started_us)
     return Death(
         f"worker {describe(event, running, doom)}",
-        running.job_id if running else 0,
+        (running.job_id if running else 0) if is_known else None,
         started_us,
         _cpu_us(event, running),
         event.max_rss_kb or None,
         _details(event, doom),
         doom.attempts_at_once if doom else RETRIED_AT_ONCE,
         doom.may_retry if doom else True,
-        running is not None and _is_of_the_job(event, doom),
+        (running is not None or not is_known) and _is_of_the_job(event, doom),
     )
 
 
 def _is_of_the_job(event: Exited, doom: Doom | None) -> bool:
     """Whether it died of what it did. One whose end nobody has seen, with its forkserver, did not."""
-    return event.max_rss_kb > 0 and (doom is None or doom.type == OUT_OF_MEMORY)
+    return event.max_rss_kb > 0 and (doom is None or doom.type in (OUT_OF_MEMORY, BOARD_DAMAGED))
 
 
 def _cpu_us(event: Exited, running: Running | None) -> int | None:

@@ -9,9 +9,9 @@ from typing import Final
 
 from awa.database.bounded import ANSWER_S
 from awa.processes.board import Board
-from awa.processes.slot import WorkerState
 from awa.processes.wakes import Wakes
 from awa.settings import Settings
+from awa.supervisor.occupants import Occupants
 from awa.supervisor.outage import Outage
 
 LATE: Final = 1.5
@@ -46,6 +46,10 @@ class Node:
     name: str = field(default_factory=socket.gethostname)
     """How logs and other nodes call it."""
 
+    def __post_init__(self) -> None:
+        self.occupants = Occupants(self.board, self.wakes.supervisor.ring)
+        """Who is on the board."""
+
     def note_beat(self) -> None:
         """Note that a heartbeat has been answered."""
         now = monotonic()
@@ -60,10 +64,6 @@ class Node:
 
     def _is_late(self, now: float) -> bool:
         return now - self.beat_at > LATE * self.settings.heartbeat_interval_s
-
-    def slots_in(self, state: WorkerState) -> list[int]:
-        """Return the slots whose worker is in `state`."""
-        return [slot.index for slot in self.board.slots if slot.state == state]
 
     def look_back(self) -> None:
         """Have every worker read its lanes from the beginning: jobs came back in front of where it claims."""

@@ -9,13 +9,15 @@ from time import monotonic
 from typing import Any, Final
 
 from awa import telemetry
+from awa.processes.checks import BoardDamage
 from awa.processes.exitcodes import ExitCode
 from awa.processes.forkserver import Exited, Forked, ForkFailed, ForkServer
 from awa.processes.oom import OomWatch
-from awa.processes.slot import Slot, Stop, WorkerState
+from awa.processes.slot import Remains, Running, Stop, WorkerState
 from awa.supervisor import death
 from awa.supervisor.death import WHATEVER_ATTEMPT, Doom
 from awa.supervisor.node import Node
+from awa.supervisor.occupants import Occupant
 from awa.supervisor.proxy import Burial, Proxy
 
 TEND_S: Final = 1.0
@@ -28,6 +30,8 @@ SAID_FROM: Final = 4
 """After so many vain starts in a row it is said, and again at each doubling."""
 FENCED_WAIT_S: Final = 0.1
 """So long our node may take to sign in anew before another worker tries to join it."""
+UNDYING_S: Final = 5.0
+"""After so long a worker should have ended that was sent SIGKILL."""
 
 
 @dataclass
@@ -42,7 +46,11 @@ class Worker:
     born: float
     stopping: bool = False
     doom: Doom | None = None
-    """Why we have killed it."""
+    """Why we have killed it, or it has ended."""
+    killed_at: float | None = None
+    """When we have had SIGKILL sent to it, monotonic seconds."""
+    has_outlived: bool = False
+    """It has been said that it does not end."""
 
 
 class Pool:
@@ -74,6 +82,8 @@ class Pool:
         if monotonic() >= self._look_for_oom_at:
             self._look_for_oom_at = monotonic() + TEND_S
             self._oom.look()
+            self._say_undying()
+        self._end_damaged()
         if self._closed or self._server is None:
             return TEND_S
         self._replace_fenced()
@@ -128,6 +138,7 @@ class Pool:
         worker = self.workers.get(slot)
         if worker is not None:
             worker.doom = worker.doom or doom
+            worker.killed_at = worker.killed_at or monotonic()
             worker.server.kill(slot, SIGKILL)
 
     def interrupt(self, slot: int) -> None:
@@ -140,11 +151,15 @@ class Pool:
 
     def forked(self, event: Forked) -> None:
         """A worker has started."""
+        occupant = self._node.occupants.get(event.slot)
+        if occupant is not None:
+            occupant.pid = event.pid
         telemetry.emit(telemetry.WORKER_STARTED, slot=event.slot, pid=event.pid)
 
     def fork_failed(self, event: ForkFailed) -> None:
         """The system would not fork."""
         self.workers.pop(event.slot, None)
+        self._node.occupants.move_out(event.slot)
         self._back_off()
         telemetry.emit(telemetry.SUPERVISOR_SERVICE_FAILED, service="fork", error=event.error)
 
@@ -152,25 +167,21 @@ class Pool:
         """A worker has ended: see what it left, and let another take its place."""
         worker = self.workers.pop(event.slot)
         slot = self._node.board[event.slot]
-        remains = slot.remains()
+        occupant = self._node.occupants.get(event.slot) or Occupant(slot, worker.node)
+        self._node.occupants.move_out(event.slot)
+        remains, damage = _remains(occupant, event.pid)
         running = remains.running
         self._see_whether_out_of_memory(worker, event)
-        if worker.doom is None and running and event.signal == SIGUSR2 and (why := slot.interrupt()):
+        if damage is not None:
+            worker.doom = worker.doom or death.damaged(damage)
+            self._say_damaged(occupant, damage)
+        elif worker.doom is None and running and event.signal == SIGUSR2 and (why := slot.interrupt()):
             worker.doom = death.interrupted(running, why)
-        telemetry.emit(
-            telemetry.WORKER_EXITED,
-            slot=event.slot,
-            pid=event.pid,
-            how=death.describe(event, running, worker.doom),
-            expected=death.is_expected(event, running) or self._closed,
-            job=running.job_id if running else None,
-            peak_mb=event.max_rss_kb // 1024 or None,
-        )
-        if slot.worker_id:
-            self._proxy.bury(Burial(slot.worker_id, death.of(event, running, worker.doom), remains.finished))
-        else:
-            self._proxy.sign_out(worker.node, event.pid)
-        self._judge(worker, event, slot)
+        self._say_ended(worker, event, running)
+        is_known = damage is None and slot.worker_id != 0 and not slot.is_between()
+        how = death.of(event, running, worker.doom, is_known=is_known)
+        self._proxy.bury(Burial(occupant.worker, how, remains.finished, slot.worker_id, worker.node, event.pid))
+        self._judge(worker, event, came_to_something=damage is not None or slot.jobs_done() > 0 or running is not None)
         if event.code == ExitCode.RECYCLED:
             self._node.look_back()  # what it handed back stands in front of where the others claim
         slot.state = WorkerState.VACANT
@@ -178,26 +189,78 @@ class Pool:
     def lost_all(self, server: ForkServer) -> None:
         """A forkserver is gone and its workers with it; nobody will learn how each ended."""
         for worker in [worker for worker in self.workers.values() if worker.server is server]:
-            pid = self._node.board[worker.slot].pid
-            self.exited(Exited(worker.slot, pid, None, int(SIGKILL), 0, 0.0, 0.0))
+            occupant = self._node.occupants.get(worker.slot)
+            pid = occupant.pid if occupant is not None else None
+            self.exited(Exited(worker.slot, pid or 0, None, int(SIGKILL), 0, 0.0, 0.0))
         if self._server is server:
             self._server = None
+
+    def _end_damaged(self) -> None:
+        """End the workers whose slots hold what no worker writes: what else they do cannot be known."""
+        for occupant, damage in self._node.occupants.damaged():
+            worker = self.workers.get(occupant.slot.index)
+            if worker is not None and worker.doom is None:
+                self._say_damaged(occupant, damage)
+                self.end(worker.slot, death.damaged(damage))
+
+    def _say_damaged(self, occupant: Occupant, damage: BoardDamage) -> None:
+        if occupant.is_said:
+            return
+        occupant.is_said = True
+        last = occupant.last
+        telemetry.emit(
+            telemetry.WORKER_DAMAGED,
+            slot=occupant.slot.index,
+            pid=occupant.pid,
+            worker=occupant.worker or None,
+            job=last.job_id if last is not None else None,
+            cell=damage.cell,
+            value=str(damage.value),
+            why=str(damage),
+        )
+
+    def _say_undying(self) -> None:
+        """Say which workers live on although SIGKILL has been sent to them."""
+        for worker in self.workers.values():
+            if worker.killed_at is None or worker.has_outlived or monotonic() - worker.killed_at < UNDYING_S:
+                continue
+            worker.has_outlived = True
+            occupant = self._node.occupants.get(worker.slot)
+            telemetry.emit(
+                telemetry.SUPERVISOR_WARNING,
+                warning=f"the worker in slot {worker.slot} (process {occupant.pid if occupant else None}) lives on "
+                f"{UNDYING_S:g} s after it was to be killed: it hangs in the kernel, or its forkserver (process "
+                f"{worker.server.pid}) does",
+            )
+
+    def _say_ended(self, worker: Worker, event: Exited, running: Running | None) -> None:
+        job = running.job_id if running else None
+        if worker.killed_at is not None and worker.doom is not None and event.signal == SIGKILL:
+            telemetry.emit(telemetry.WORKER_KILLED, slot=event.slot, pid=event.pid, job=job, why=worker.doom.why)
+        telemetry.emit(
+            telemetry.WORKER_EXITED,
+            slot=event.slot,
+            pid=event.pid,
+            how=death.describe(event, running, worker.doom),
+            expected=death.is_expected(event, running) or self._closed,
+            job=job,
+            peak_mb=event.max_rss_kb // 1024 or None,
+        )
 
     def _see_whether_out_of_memory(self, worker: Worker, event: Exited) -> None:
         killed_by_others = worker.doom is None and event.signal == SIGKILL and event.max_rss_kb
         if killed_by_others and self._oom.took_one():
             worker.doom = death.out_of_memory(event)
 
-    def _judge(self, worker: Worker, event: Exited, slot: Slot) -> None:
+    def _judge(self, worker: Worker, event: Exited, *, came_to_something: bool) -> None:
         """Count a worker that came to nothing towards a crash loop. One that dies in a job costs that job an attempt,
         which is limit enough: no other job shall wait for it."""
         was_quick = monotonic() - worker.born <= QUICK_DEATH_S or event.code == ExitCode.BOOT_FAILED
-        came_to_something = slot.jobs_done() or slot.running() or not was_quick
         if event.code == ExitCode.FENCED:
             if worker.node == self._node.id:  # it knew before we did
                 self._fenced()
                 self._not_before = max(self._not_before, monotonic() + FENCED_WAIT_S)
-        elif came_to_something or event.code in (ExitCode.OK, ExitCode.RECYCLED):
+        elif came_to_something or not was_quick or event.code in (ExitCode.OK, ExitCode.RECYCLED):
             self._failures = 0
         else:
             self._back_off()
@@ -226,6 +289,7 @@ class Pool:
             "log_level": node.settings.log_level,
         }
         server.fork(slot, message)
+        node.occupants.move_in(slot, node.id)
         self.workers[slot] = Worker(slot, server, message["node"], monotonic())
 
     def _replace_fenced(self) -> None:
@@ -265,3 +329,21 @@ class Pool:
                 "worker.exited, worker.start_failed and supervisor.service_failed say of them; HUP loads the "
                 "application anew",
             )
+
+
+def _remains(occupant: Occupant, pid: int) -> tuple[Remains, BoardDamage | None]:
+    """Return what a dead worker left behind, and what is wrong with it. From a damaged slot only outcomes that bear a
+    checksum are believed, and of those the database takes only what the worker had leased."""
+    slot = occupant.slot
+    try:
+        if pid and slot.pid not in (0, pid):
+            raise BoardDamage("PID", slot.pid, f"the worker was process {pid}")
+        occupant.look()
+        if occupant.damage is None:
+            return slot.remains(), None
+    except BoardDamage as damage:
+        occupant.damage = occupant.damage or damage
+    try:
+        return Remains(slot.journal.read_checked().settlements, None), occupant.damage
+    except BoardDamage:
+        return Remains([], None), occupant.damage

@@ -64,7 +64,7 @@ class Waker(Service):
     def step(self, connection: psycopg.Connection[Any]) -> float:
         """Look for work if a worker is idle; wake it."""
         self._lookout.look(connection)
-        idle = self._node.slots_in(WorkerState.IDLE)
+        idle = self._node.occupants.in_state(WorkerState.IDLE)
         if not idle:
             self._rounds_idle = 0
             self._withdraw(connection)

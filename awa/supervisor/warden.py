@@ -19,10 +19,11 @@ from typing import Final
 
 from awa import telemetry
 from awa.processes.clock import monotonic_us
-from awa.processes.slot import Flag, Interrupt, Running, Slot, Stop, WorkerState
+from awa.processes.slot import Flag, Interrupt, Running, Stop
 from awa.processes.stacks import StackPipe
 from awa.supervisor.death import Doom
 from awa.supervisor.node import Node
+from awa.supervisor.occupants import Occupant
 
 LOOK_US: Final = 100_000
 """How often to look: a limit is enforced this much late at the most."""
@@ -30,6 +31,9 @@ STACK_LOOK_US: Final = 10_000
 """After so long without more of a stack, it is whole …"""
 STACK_WAIT_US: Final = 250_000
 """… and after so long without any, none will come: the process is stopped, or stuck in the kernel."""
+
+STACK_LAST_US: Final = 1_000_000
+"""So long a stack is waited for that goes on and on."""
 
 
 class Stage(IntEnum):
@@ -44,7 +48,7 @@ class Stage(IntEnum):
 class Case:
     """A job that is to end."""
 
-    worker: int
+    occupant: Occupant
     running: Running
     why: Interrupt
     stage: Stage
@@ -68,29 +72,29 @@ class Warden:
         """Look at every running job; return after how many seconds to look again at the latest."""
         now_us = monotonic_us()
         next_us = LOOK_US
-        for slot in self._node.board.slots:
-            # What a dead worker left stays on the board until another one moves in.
-            running = None if slot.state == WorkerState.VACANT else slot.running()
+        for occupant, running in self._node.occupants.look():
+            slot = occupant.slot
             if running is None:
                 self._cases.pop(slot.index, None)
             else:
-                next_us = min(next_us, self._see(slot, running, now_us))
+                next_us = min(next_us, self._see(occupant, running, now_us))
         return max(0, next_us) / 1e6
 
-    def _see(self, slot: Slot, running: Running, now_us: int) -> int:
+    def _see(self, occupant: Occupant, running: Running, now_us: int) -> int:
         """Look at one running job; return in how many microseconds to do it again."""
-        case = self._case(slot, running, now_us)
+        case = self._case(occupant, running, now_us)
         if case is None:
             until_us = running.deadline_us - now_us if running.deadline_us else LOOK_US
             return min(LOOK_US, until_us)
         if now_us >= case.due_us:
-            self._go_on(slot, case, now_us)
+            self._go_on(case, now_us)
         return min(LOOK_US, case.due_us - now_us)
 
-    def _case(self, slot: Slot, running: Running, now_us: int) -> Case | None:
+    def _case(self, occupant: Occupant, running: Running, now_us: int) -> Case | None:
         """Return the case of this run; open one when its time is up or it has been cancelled."""
+        slot = occupant.slot
         case = self._cases.get(slot.index)
-        if case is not None and (case.worker, case.running.turn) == (slot.worker_id, running.turn):
+        if case is not None and case.occupant is occupant and case.running.turn == running.turn:
             return case
         self._cases.pop(slot.index, None)
         if slot.has_cancelled(running):
@@ -99,23 +103,30 @@ class Warden:
             why = Interrupt.TIMEOUT
         else:
             return None
-        case = Case(slot.worker_id, running, why, Stage.TOLD, now_us + running.grace_us)
+        case = Case(occupant, running, why, Stage.TOLD, now_us + running.grace_us)
         self._cases[slot.index] = case
-        self._tell(slot, case)
+        self._tell(case)
         return case
 
-    def _tell(self, slot: Slot, case: Case) -> None:
+    def _tell(self, case: Case) -> None:
         """Raise in the handler, if that is what it wants."""
+        slot = case.occupant.slot
         if case.why is Interrupt.TIMEOUT or case.running.flags & Flag.RAISE_ON_CANCEL:
             slot.raise_in(case.running, case.why)
             self._interrupt(slot.index)
         event = telemetry.RUN_TIMED_OUT if case.why is Interrupt.TIMEOUT else telemetry.RUN_CANCELLED
         telemetry.emit(
-            event, job=case.running.job_id, slot=slot.index, worker=case.worker, label=slot.label, after_s=_ran_s(case)
+            event,
+            job=case.running.job_id,
+            slot=slot.index,
+            worker=slot.worker_id,
+            label=slot.label,
+            after_s=_ran_s(case),
         )
 
-    def _go_on(self, slot: Slot, case: Case, now_us: int) -> None:
+    def _go_on(self, case: Case, now_us: int) -> None:
         """Take the next step against a job whose grace is over."""
+        slot = case.occupant.slot
         stack = self._node.wakes.stacks[slot.index]
         if case.stage is Stage.TOLD:
             slot.stop = Stop.AFTER_JOB
@@ -125,16 +136,14 @@ class Warden:
             case.stage, case.asked_us = Stage.SEALED, now_us
         elif case.stage is Stage.SEALED and _has_told(stack, now_us - case.asked_us):
             self._kill(slot.index, _doom(case, stack.text))
-            telemetry.emit(
-                telemetry.WORKER_KILLED, slot=slot.index, worker=case.worker, job=case.running.job_id, why=_words(case)
-            )
             case.stage = Stage.KILLED
         case.due_us = now_us + (LOOK_US if case.stage is Stage.KILLED else STACK_LOOK_US)
 
 
 def _has_told(stack: StackPipe, waited_us: int) -> bool:
-    """Whether the whole stack has come, or is not to be waited for any longer."""
-    return not stack.look() and (bool(stack.text) or waited_us >= STACK_WAIT_US)
+    """Whether the whole stack has come, or is not to be waited for any longer. More may come for ever: a handler can
+    write there, too."""
+    return waited_us >= STACK_LAST_US or (not stack.look() and (bool(stack.text) or waited_us >= STACK_WAIT_US))
 
 
 def _doom(case: Case, stack: str) -> Doom:

@@ -70,7 +70,10 @@ MEANINGS = {
     "worker.ready": "A worker has signed in and begins to claim.",
     "worker.recycled": "A worker has reached `max_jobs` or `max_memory_mb` (`reason`); a fresh one takes its place.",
     "worker.exited": "A worker process has ended. `how` says in which way; `job` is the one it was in.",
-    "worker.killed": "A worker was killed because its job would not end. Its stack is stored with the attempt.",
+    "worker.killed": "A worker that was to be killed has ended: its job would not end, its slot of the board was "
+    "damaged, or the drain time was over (`why`). If it could still say where it was, that is stored with the attempt.",
+    "worker.damaged": "A worker's slot of the board held what no worker writes (`cell`, `value`, `why`): a handler, or "
+    "a library it uses, has written to memory that is not its own. The worker is killed; its job has spent an attempt.",
     "supervisor.ready": "The application is loaded, the database has the right schema, the node has signed in.",
     "supervisor.signal": "The supervisor received a signal.",
     "supervisor.reloaded": "A new forkserver has loaded the application; the workers are being replaced.",

@@ -4,7 +4,8 @@
 --
 -- Parameters: worker; suspect (the job that was running; 0 = none was; null =
 --   unknown, then it is the first unsettled one, because a lease is worked in
---   order); reason (text); details jsonb (signal, exit code, or {}); started
+--   order; so it is when the named one neither is in the lease nor has ended or been
+--   cancelled there: a handler has forged that, and would run for ever); reason (text); details jsonb (signal, exit code, or {}); started
 --   (microseconds since the epoch, or null), cpu (microseconds), peak (KiB);
 --   at_once (in its first so many attempts the job is retried without delay, later
 --   ones wait for the usual back-off, so that a job that kills its process does not
@@ -29,7 +30,10 @@ with lease as materialized (
            least(interval '24 hours', make_interval(secs => power(2, least(h.attempt + 1, 20)) * (1 + random() * 0.25))) end as delay
   from held h join awa.body b on b.id = h.job_id
   where h.job_id = %(suspect)s
-     or %(suspect)s::bigint is null and h.job_id = (select job_id from held order by lease_pos, id, pos limit 1)
+     or (%(suspect)s::bigint is null
+         or %(suspect)s <> 0 and not exists (select from held where job_id = %(suspect)s)
+            and not exists (select from awa.attempt_log a where a.job_id = %(suspect)s and a.worker = %(worker)s))
+        and h.job_id = (select job_id from held order by lease_pos, id, pos limit 1)
 ), spent as (
   insert into awa.attempt_log (job_id, started_at, finished_at, worker, lane, cpu_s, peak_kb, round, attempt, outcome, error)
   select job_id, coalesce(to_timestamp(%(started)s::bigint / 1e6), leased_at), clock_timestamp(), %(worker)s, lane,

@@ -210,7 +210,7 @@ def run_jobs(slot: Slot, message: Message, wakes: WorkerWakes) -> int:
         for position in range(50):
             job_id += 1
             slot.begin_job(position, job_id, lease, monotonic_us())
-            payload = None if job_id % 3 else str(job_id).encode() * (job_id % 40)
+            payload = None if job_id % 3 else b"[%d]" % (10 ** (job_id % 40))
             journal.append(Settlement(job_id, 3, job_id, job_id + 1, lease, position, -1, payload))
             slot.end_job()
         journal.reset()

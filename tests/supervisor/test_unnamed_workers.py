@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
+import psycopg
 import pytest
+from psycopg.errors import LockNotAvailable
 
 from awa.database.connections import connect
 from awa.engine import lead
+from awa.engine.rescue import NODE_LOST
 from awa.processes.board import Board
 from awa.processes.forkserver import Exited
 from awa.processes.wakes import Wakes
 from awa.settings import Settings
 from awa.supervisor.node import Node
 from awa.supervisor.pool import Pool, Worker
-from awa.supervisor.proxy import Proxy
+from awa.supervisor.proxy import Burial, Proxy
 from tests.engine.helpers import add_sealed, take
 
 pytestmark = pytest.mark.postgres
 
 
-def test_they_leave_no_row_behind(database: str) -> None:
+def test_they_leave_no_row_behind(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with connect(database, role="test") as db:
         own, other = (lead.register_node(db, name) for name in ("own", "other"))
         lead.register_worker(db, own)
@@ -30,7 +34,18 @@ def test_they_leave_no_row_behind(database: str) -> None:
         assert take(db, with_lease).jobs == 1
         node = Node(Settings(app="a:b"), database, Board.create(1), Wakes.create(1), [], [], own)
         proxy = Proxy(node)
+        rescue = proxy._rescue
         pool = Pool(node, None, proxy, 1, fenced=lambda: None)
+        elsewhen = Burial(with_lease, NODE_LOST, [])
+
+        def rescue_but_one(db: psycopg.Connection[Any], burial: Burial) -> None:
+            if burial is elsewhen:
+                proxy._burials.rotate(-1)
+                raise LockNotAvailable("somebody holds it")
+            rescue(db, burial)
+
+        monkeypatch.setattr(proxy, "_rescue", rescue_but_one)
+        proxy.bury(elsewhen)  # the system has used the number before
         pool.workers[0] = Worker(0, None, own, 0.0)  # type: ignore[arg-type]
         pool.exited(Exited(0, os.getpid(), None, 9, 0, 0.0, 0.0))
         proxy.step(db)

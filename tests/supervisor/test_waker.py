@@ -28,6 +28,7 @@ def node(database: str) -> Node:
     with connect(database, role="test") as connection:
         own = lead.register_node(connection, "own")
     node = Node(Settings(app="a:b"), database, Board.create(1), Wakes.create(1), ["work"], ["default"], own)
+    node.occupants.move_in(0, own)
     node.board[0].enter(WorkerState.IDLE)
     return node
 

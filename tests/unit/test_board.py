@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from awa.outcome import Settlement
 from awa.processes import board as board_module
 from awa.processes.board import Board, BoardError
-from awa.processes.slot import LABEL_BYTES, Flag, Interrupt, Limits, Running, Slot, Stop, WorkerState
+from awa.processes.checks import BoardDamage
+from awa.processes.slot import JOURNAL, LABEL_BYTES, Flag, Interrupt, Limits, Running, Slot, Stop, WorkerState
 
 
 @pytest.fixture
@@ -81,8 +82,8 @@ def test_attach_refuses_what_is_no_board(tmp_path: os.PathLike[str]) -> None:
 
 
 def test_attach_refuses_a_board_of_another_release(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(board_module, "_VERSION", 2)
-    with pytest.raises(BoardError, match=r"has version 1, and this release of Awa reads version 2.*restart"):
+    monkeypatch.setattr(board_module, "_VERSION", 3)
+    with pytest.raises(BoardError, match=r"has version 2, and this release of Awa reads version 3.*restart"):
         Board.attach(board.fd)
 
 
@@ -223,3 +224,43 @@ def test_a_job_whose_outcome_is_written_is_not_the_one_it_died_in(slot: Slot) ->
     remains = slot.remains()
     assert [each.job_id for each in remains.finished] == [70]
     assert remains.running is None
+
+
+@pytest.mark.parametrize("word", [-1, 2**63 - 1, -(2**63)])
+def test_a_slot_with_a_nonsensical_journal_can_be_used_again(slot: Slot, word: int) -> None:
+    """Its next epoch would not fit into a word."""
+    slot.cells[JOURNAL] = word
+    slot.wipe()
+    journal = slot.take(9)
+    journal.append(settlement(70))
+    assert [each.job_id for each in slot.journal.read().settlements] == [70]
+    slot.check(None, 9)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Settlement(0, 3, 1, 2, 3, 4, -1, None),
+        Settlement(1, 99, 1, 2, 3, 4, -1, None),
+        Settlement(1, 3, -3, 2, 3, 4, -1, None),
+        Settlement(1, 3, 1, 1 << 60, 3, 4, -1, None),
+        Settlement(1, 3, 1, 2, 3, 1 << 40, -1, None),
+        Settlement(1, 3, 1, 2, 3, 4, -2, None),
+        Settlement(1, 3, 1, 2, 3, 4, -1, b"{"),
+        Settlement(1, 3, 1, 2, 3, 4, -1, b'"\xff"'),
+        Settlement(1, 3, 1, 2, 3, 4, -1, b"[" * 3000),
+    ],
+)
+def test_an_outcome_that_no_attempt_has_is_damage(slot: Slot, bad: Settlement) -> None:
+    journal = slot.take(9)
+    journal.append(settlement(70, b"{}"))
+    assert slot.journal.read_checked().settlements
+    journal.append(bad)
+    with pytest.raises(BoardDamage, match="its cell JOURNAL holds"):
+        slot.journal.read_checked()
+
+
+def test_a_time_to_come_keeps_no_other_worker_from_sealing(board: Board) -> None:
+    board[0].note_seal(5)
+    board[1].note_seal(2**62)
+    assert board[0].last_seal_us() == 5

@@ -13,6 +13,7 @@ from awa.processes.slot import NO_LIMITS, Slot
 from awa.settings import Settings
 from awa.supervisor import proxy as module
 from awa.supervisor.node import Node
+from awa.supervisor.occupants import Occupants
 from awa.supervisor.proxy import LOOK_S, STUCK_US, Proxy
 
 LOST_MS = 300
@@ -30,7 +31,10 @@ def board() -> Iterator[Board]:
 def proxy(board: Board, monkeypatch: pytest.MonkeyPatch) -> Proxy:
     monkeypatch.setattr(module, "monotonic_us", lambda: NOW_US)
     settings = Settings(stuck_after_ms=LOST_MS)
-    return Proxy(cast(Node, SimpleNamespace(settings=settings, board=board, is_draining=False)))
+    occupants = Occupants(board, lambda: None)
+    for slot in board.slots:
+        occupants.move_in(slot.index, 1)
+    return Proxy(cast(Node, SimpleNamespace(settings=settings, occupants=occupants, is_draining=False)))
 
 
 def begin(slot: Slot, ago_us: int) -> None:

@@ -14,6 +14,7 @@ from awa.processes.slot import NO_LIMITS, Limits, Slot, Stop
 from awa.processes.wakes import Wakes
 from awa.supervisor.death import Doom
 from awa.supervisor.node import Node
+from awa.supervisor.occupants import Occupants
 from awa.supervisor.warden import Warden
 from tests.fixtures.waiting import until
 
@@ -39,7 +40,9 @@ def watched() -> Iterator[Watched]:
     slot.begin_job(0, 11, 1, monotonic_us() - 1_000_000, OVERDUE)
     interrupted: list[int] = []
     killed: list[tuple[int, Doom]] = []
-    node = cast(Node, SimpleNamespace(board=board, wakes=wakes))
+    occupants = Occupants(board, wakes.supervisor.ring)
+    occupants.move_in(0, 1)
+    node = cast(Node, SimpleNamespace(board=board, wakes=wakes, occupants=occupants))
     warden = Warden(node, interrupted.append, lambda index, doom: killed.append((index, doom)))
     yield Watched(warden, slot, interrupted, killed)
     wakes.close()

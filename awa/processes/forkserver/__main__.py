@@ -13,12 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from awa.processes.board import Board
 from awa.processes.death import die_with_parent, outlive_parent
 from awa.processes.exitcodes import ExitCode
 from awa.processes.forkserver.events import BootFailed, Ready, name_of
 from awa.processes.forkserver.serve import Nursery
 from awa.processes.forkserver.wire import Message, Wire
+from awa.processes.seat import Seats
 from awa.processes.title import Title
 from awa.processes.wakes import Wakes
 
@@ -49,7 +49,7 @@ def main(socket_fd: int, parent: int) -> int:
 
 def _boot(orders: Message, wire: Wire) -> tuple[Nursery, Ready]:
     """Load the application and make everything ready to fork."""
-    board = Board.attach(orders["board"])
+    seats = Seats(orders["board"])
     wakes = Wakes.inherit(orders["wakes"])
     entry = _resolve(orders["child"])
     info = _resolve(orders["boot"])(orders["message"])
@@ -58,7 +58,7 @@ def _boot(orders: Message, wire: Wire) -> tuple[Nursery, Ready]:
     gc.collect()
     gc.freeze()
     warnings = [*info.pop("warnings", []), *_thread_warnings()]
-    return Nursery(wire, board, wakes, entry), Ready(info, warnings)
+    return Nursery(wire, seats, wakes, entry), Ready(info, warnings)
 
 
 def _resolve(name: str) -> Callable[..., Any]:

@@ -19,9 +19,14 @@ ChildMain = Callable[[Slot, dict[str, Any], WorkerWakes], int]
 
 
 def live(
-    forget: Callable[[], None], entry: ChildMain, slot: Slot, message: dict[str, Any], wakes: Wakes, parent: int
+    forget: Callable[[], None],
+    entry: ChildMain,
+    take: Callable[[], Slot],
+    message: dict[str, Any],
+    wakes: Wakes,
+    parent: int,
 ) -> NoReturn:
-    """Be a worker: `forget` the parent's affairs, run `entry` and exit with the code it returns.
+    """Be a worker: `forget` the parent's affairs, `take` a slot, run `entry` and exit with the code it returns.
 
     Never returns, whatever `entry` raises: a copy of the forkserver's loop must not run on in a child.
     """
@@ -31,6 +36,7 @@ def live(
         die_with_parent(parent)
         volunteer_for_oom()
         _reseed()
+        slot = take()
         slot.occupy()
         code = int(entry(slot, message, wakes.keep_only(slot.index)))
     except BaseException:  # noqa: BLE001 - SystemExit too: what a handler raises must not pass for the worker's code

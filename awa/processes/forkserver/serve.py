@@ -12,10 +12,10 @@ from collections.abc import Container, Iterator
 from functools import partial
 from signal import Signals
 
-from awa.processes.board import Board
 from awa.processes.forkserver.child import ChildMain, flush_output, live
 from awa.processes.forkserver.events import Event, Exited, Forked, ForkFailed, name_of
 from awa.processes.forkserver.wire import Message, Wire
+from awa.processes.seat import Seats
 from awa.processes.signals import SignalQueue
 from awa.processes.wakes import Wakes
 
@@ -37,9 +37,9 @@ class Nursery:
     """Forks workers and buries them. Single-threaded, and the only one to reap its children: an id in `children` is
     that of a worker until this class says otherwise, so a signal sent to it cannot hit a stranger."""
 
-    def __init__(self, wire: Wire, board: Board, wakes: Wakes, entry: ChildMain) -> None:
+    def __init__(self, wire: Wire, seats: Seats, wakes: Wakes, entry: ChildMain) -> None:
         self._wire = wire
-        self._board = board
+        self._seats = seats
         self._wakes = wakes
         self._entry = entry
         self._signals = SignalQueue(NOTED)
@@ -92,7 +92,9 @@ class Nursery:
             self.report(ForkFailed(slot, str(error)))
             return
         if pid == 0:
-            live(partial(self._forget, mask), self._entry, self._board[slot], message, self._wakes, parent)
+            live(
+                partial(self._forget, mask), self._entry, partial(self._seats.take, slot), message, self._wakes, parent
+            )
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         self.children[pid] = slot
         _lead_group(pid)
