@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import psycopg
 
-from awa.asking import check_id, check_list_limit
+from awa.asking import can_be_id, check_id, check_list_limit
 from awa.connected import Connected
 from awa.engine import control
 from awa.engine.control import WorkerDeaths
-from awa.errors import SerializationError
+from awa.errors import SerializationError, ValidationError
 from awa.job import Job, JobState
 from awa.outcome import result_refusal
 from awa.reading import job_of
@@ -51,20 +51,25 @@ class Jobs(Connected):
         kind: str | None = None,
         queue: str | None = None,
         limit: int = 100,
+        before_id: int | None = None,
     ) -> list[Job]:
-        """Return jobs, newest first, at most `limit` (1 to 1000).
+        """Return jobs, newest first, at most `limit` (1 to 1000); those of an open transaction are among its own.
 
-        Raises ValueError for a state there is not, ValidationError for another limit or what is no name.
+        `before_id`: only jobs with ids below this: the last one of a page gives the next page. Of a state with hundreds
+        of thousands of available jobs, the first page without it is made from what was sealed or came back last.
+
+        Raises ValueError for a state there is not, ValidationError for another limit, or what is no name or no id.
         """
         wanted = None if state is None else JobState.parse(state)
         check_list_limit(limit)
+        if before_id is not None and not can_be_id(before_id):
+            raise ValidationError(f"before_id is {before_id}; no job has such an id")
         for what, name in (("kind", kind), ("queue", queue)):
             if name is not None:
                 check_name(what, name)
         with self._using("list jobs") as connection:
-            return [
-                job_of(row) for row in control.listing(connection, state=wanted, kind=kind, queue=queue, limit=limit)
-            ]
+            rows = control.listing(connection, state=wanted, kind=kind, queue=queue, limit=limit, before_id=before_id)
+            return [job_of(row) for row in rows]
 
     def attempts(self, job_id: int) -> list[dict[str, Any]]:
         """Return the executions of a job, oldest first: rows of `awa.attempts`. Raises JobNotFound."""

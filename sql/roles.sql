@@ -36,6 +36,7 @@ grant execute on function awa.contract_version, awa.insert_job, awa.insert_jobs 
 -- read: the views, and what lists, depths and statistics are made from
 grant select on awa.jobs, awa.attempts, awa.deaths, awa.body, awa.job_log, awa.attempt_log, awa.batch, awa.deferred,
   awa.line, awa.lane, awa.queue, awa.tally, awa.dlq to awa_reader, awa_worker, awa_admin;
+grant execute on function awa.unsealed to awa_reader, awa_worker, awa_admin;
 
 -- seal, claim, settle, promote, rescue: all that moves an id. A body is locked,
 -- which takes the right to update some column (xid), and never changed.

@@ -508,6 +508,53 @@ end $$;
 
 revoke execute on function awa.extend_log, awa.drop_segment from public;
 
+-- Jobs that whoever asks can see and no seal has routed yet: those committed a moment
+-- ago, those that wait because sealing is stopped, and those of the asker's own open
+-- transaction. At most p_max, the longest waiting transactions first. due: could run now;
+-- since: from when on. The mirror of what the sealer reads (seal/seal.sql), with the same
+-- snapshot for ledger, log and batches, so that a job is here or routed and never both. A
+-- function, so that the scan is kept on job_log_xid whatever the statistics say, and that
+-- who may only read need not read the ledger. Jobs restored from another cluster are not
+-- among them.
+create function awa.unsealed(p_max integer)
+returns table (id bigint, queue text, kind text, priority smallint, due boolean, since timestamptz)
+language sql stable security definer
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
+  with head as materialized (
+    select snap, target, cur_xid, cur_id, foreign_id,
+           coalesce((select min(lo) from awa.segment where not sealed),
+                    (select coalesce(max(hi), 1) from awa.segment)) as floor
+    from (select * from awa.seal order by gen desc limit 1) newest
+    where pg_snapshot_xmax(snap) <= pg_snapshot_xmax(pg_current_snapshot())
+      and system_id = (select system_identifier from pg_control_system())
+  )
+  select found.id, found.queue, found.kind, found.priority, found.run_at is null or found.run_at <= now(),
+         greatest(found.created_at, found.run_at)
+  from (
+    (select j.xid, j.id, j.queue, j.kind, j.priority, j.run_at, j.created_at
+     from awa.job_log j
+     where j.id >= (select floor from head) and j.id > (select foreign_id from head)
+       and (j.xid, j.id) >= ((select pg_snapshot_xmax(snap) from head), 0)
+       and not coalesce((j.xid, j.id) <= ((select cur_xid from head), (select cur_id from head))
+                        and pg_visible_in_snapshot(j.xid, (select target from head)), false)
+     order by j.xid, j.id limit p_max)
+    union all
+    (select late.*
+     from head cross join lateral pg_snapshot_xip(head.snap) as xip
+     cross join lateral (
+       select j.xid, j.id, j.queue, j.kind, j.priority, j.run_at, j.created_at
+       from awa.job_log j
+       where j.id >= head.floor and j.id > head.foreign_id
+         and (j.xid, j.id) >= (xip, 0) and (j.xid, j.id) <= (xip, 9223372036854775807)
+         and not coalesce((j.xid, j.id) <= (head.cur_xid, head.cur_id)
+                          and pg_visible_in_snapshot(j.xid, head.target), false)
+       order by j.xid, j.id limit p_max
+     ) late)
+  ) found order by found.xid, found.id limit p_max
+$$;
+
+revoke execute on function awa.unsealed from public;
+
 -- ------------------------------------------------------------------ lead
 
 -- One row a supervisor; its heartbeat stands for all its workers. kinds: what it

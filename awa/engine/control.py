@@ -22,6 +22,8 @@ from awa.failure import error_entry
 from awa.job import JobState
 
 LIST_MAX: Final = 1000
+UNSEALED_MAX: Final = 20_000
+"""So many of the jobs that are not sealed are looked at; as long as sealing goes on, there are no more."""
 TRIES_MAX: Final = 20
 """Looks at a job that keeps moving (being split, claimed, sealed) before cancel gives up."""
 CANCEL_WAIT_MS: Final = 5_000
@@ -35,6 +37,7 @@ _LIST_DEFERRED = statement("control/list_deferred")
 _LIST_ENDED = statement("control/list_ended")
 _FIND = statement("control/find")
 _CANCEL = statement("control/cancel")
+_CANCEL_OWN = statement("control/cancel_own")
 _PAUSE = statement("control/pause")
 _RESUME = statement("control/resume")
 _QUEUE_STATS = statement("control/queue_stats")
@@ -57,7 +60,8 @@ class QueueStat(NamedTuple):
     waiting_external: int
     completed_last_hour: int
     lag_seconds: float | None
-    """Age of the oldest job that could run now; None when there is none."""
+    """For how long the oldest job could have been run, whatever kept it from that: it waits in the queue, it has been
+    committed and not sealed, or it was put aside until a time that has passed. None when there is none."""
     paused: bool
 
 
@@ -99,20 +103,22 @@ def listing(
     kind: str | None = None,
     queue: str | None = None,
     limit: int = 100,
+    before_id: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Return rows of `awa.jobs`, newest first, at most `limit` (1 to 1000)."""
-    wanted = {"kind": kind, "queue": queue, "jobs_max": max(1, min(limit, LIST_MAX))}
+    """Return rows of `awa.jobs`, newest first, at most `limit` (1 to 1000), of jobs with ids below `before_id`."""
+    wanted = {"kind": kind, "queue": queue, "jobs_max": max(1, min(limit, LIST_MAX)), "before": before_id}
+    unsealed = {**wanted, "unsealed_max": UNSEALED_MAX}
     if state in (JobState.Available, JobState.Scheduled):
         _seal_if_free(connection)
     match state:
         case None:
             found = connection.execute(_LIST, wanted)
         case JobState.Available | JobState.Running:
-            found = connection.execute(_LIST_BATCHED, {**wanted, "leased": state is JobState.Running})
+            found = connection.execute(_LIST_BATCHED, {**unsealed, "leased": state is JobState.Running})
         case JobState.Scheduled:
-            found = connection.execute(_LIST_DEFERRED, {**wanted, "why": ["scheduled", "snooze"]})
+            found = connection.execute(_LIST_DEFERRED, {**unsealed, "why": ["scheduled", "snooze"]})
         case JobState.Retryable:
-            found = connection.execute(_LIST_DEFERRED, {**wanted, "why": ["retry"]})
+            found = connection.execute(_LIST_DEFERRED, {**unsealed, "why": ["retry"]})
         case _:
             found = connection.execute(_LIST_ENDED, {**wanted, "outcome": int(state)})
     return _rows(connection, _BY_IDS, {"ids": numbers(row[0] for row in found)})
@@ -121,13 +127,14 @@ def listing(
 def queue_stats(connection: psycopg.Connection[Any]) -> list[QueueStat]:
     """Return how every queue stands, by name."""
     _seal_if_free(connection)
-    return [QueueStat(*row) for row in connection.execute(_QUEUE_STATS)]
+    return [QueueStat(*row) for row in connection.execute(_QUEUE_STATS, {"unsealed_max": UNSEALED_MAX})]
 
 
 def cancel(connection: psycopg.Connection[Any], job_id: int, reason: str = "cancelled by admin") -> bool:
     """Cancel a job that has not ended; return whether it was in a worker's lease.
 
-    Raises `JobNotFound`, or `StateConflict` when it has ended. The connection must not be in a transaction.
+    Raises `JobNotFound`, or `StateConflict` when it has ended, or cannot be found in a transaction that is open because
+    it was committed a moment ago and is not sealed yet.
     """
     for _ in range(TRIES_MAX):
         row = get(connection, job_id)
@@ -141,6 +148,11 @@ def cancel(connection: psycopg.Connection[Any], job_id: int, reason: str = "canc
             telemetry.emit(telemetry.CONTROL_CANCELLED, job=job_id, was_running=cancelled)
             return cancelled
         _seal_if_free(connection, after_others=True)
+    if connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+        raise StateConflict(
+            f"job {job_id} could not be cancelled: it was committed a moment ago and is not sealed yet, which cannot "
+            "be done inside the open transaction of this connection; end it, then cancel the job"
+        )
     raise StateConflict(f"job {job_id} could not be cancelled: it kept moving, or is not committed yet; try again")
 
 
@@ -227,9 +239,10 @@ def _cancel_where_it_is(connection: psycopg.Connection[Any], job_id: int, error:
             connection.execute(f"set local lock_timeout = {CANCEL_WAIT_MS}")
             ended.locked(connection, job_id)
             found = connection.execute(_FIND, {"id": job_id}).fetchone()
-            row = connection.execute(
-                _CANCEL, {"id": job_id, "batch": found[0] if found else None, "error": error.decode()}
-            ).fetchone()
+            wanted = {"id": job_id, "batch": found[0] if found else None, "error": error.decode()}
+            row = connection.execute(_CANCEL, wanted).fetchone()
+            if row is None:
+                row = connection.execute(_CANCEL_OWN, wanted).fetchone()
     except LockNotAvailable as locked:
         raise StateConflict(
             f"job {job_id} cannot be cancelled now: a transaction that is not over is changing it; try again"
