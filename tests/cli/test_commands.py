@@ -67,7 +67,7 @@ def test_options_of_migrate_that_do_not_fit_are_refused(
 
 def test_job_list_is_a_table(awa: Run, client: Client) -> None:
     client.insert({}, kind="a_kind_whose_name_is_longer_than_its_column", queue="email")
-    client.insert({}, run_at="2040-01-01T00:00:00Z", max_attempts=1000)
+    client.insert({}, kind="dict", run_at="2040-01-01T00:00:00Z", max_attempts=1000)
     lines = awa("job", "list").stdout.splitlines()
     assert [line.split() for line in lines] == [
         ["ID", "KIND", "QUEUE", "STATE", "ATT", "MAX"],
@@ -120,14 +120,14 @@ def test_job_show_has_every_attribute_and_every_attempt(awa: Run, client: Client
 
 
 def test_job_show_of_a_job_that_has_not_run(awa: Run, client: Client) -> None:
-    job = client.insert({})
+    job = client.insert({}, kind="dict")
     shown = awa("job", "show", job.id).stdout
     assert re.search(r"^state +available$", shown, re.MULTILINE)
     assert len(re.findall("^attempt ", shown, re.MULTILINE)) == 1
 
 
 def test_job_show_says_why_a_job_ended_that_has_not_run(awa: Run, client: Client) -> None:
-    job = client.insert({})
+    job = client.insert({}, kind="dict")
     client.cancel(job.id)
     shown = awa("job", "show", job.id).stdout
     assert re.search(r"^error +cancelled: cancelled by admin$", shown, re.MULTILINE)
@@ -135,7 +135,7 @@ def test_job_show_says_why_a_job_ended_that_has_not_run(awa: Run, client: Client
 
 
 def test_jobs_are_cancelled_and_retried(awa: Run, client: Client) -> None:
-    job = client.insert({})
+    job = client.insert({}, kind="dict")
     assert awa("job", "cancel", job.id).stdout == f"Cancelled job {job.id}\n"
     assert client.get_job(job.id).state is JobState.Cancelled
     assert awa("job", "cancel", job.id, code=1).stderr.startswith(f"error: job {job.id} cannot be cancelled: it is")
@@ -185,7 +185,7 @@ def test_a_job_there_is_not(awa: Run, command: str) -> None:
 
 
 def test_queues_are_shown_paused_and_resumed(awa: Run, client: Client) -> None:
-    client.insert_many([{}] * 3, queue="email")
+    client.insert_many([{}] * 3, kind="dict", queue="email")
     header, row = awa("queue", "stats").stdout.splitlines()
     assert header.split() == (
         "QUEUE QUEUED SCHEDULED AVAILABLE RETRYABLE RUNNING FAILED WAITING DONE/H LAG PAUSED".split()

@@ -101,7 +101,7 @@ def test_a_schema_that_is_too_new_is_refused(awa: Run, connection: Any) -> None:
 def test_exit_codes_of_the_real_command(
     process: Callable[..., Any], database: str, client: Client, program: tuple[str, ...]
 ) -> None:
-    job = client.insert({})
+    job = client.insert({}, kind="dict")
     fine = process(*program, "job", "list", DATABASE_URL=database)
     assert (fine.returncode, fine.stderr) == (0, "")
     refused = process(*program, "job", "retry", str(job.id), DATABASE_URL=database)

@@ -76,7 +76,7 @@ def test_a_state_there_is_not_is_a_value_error(client: Client) -> None:
 
 
 def test_a_job_can_be_cancelled_once(client: Client) -> None:
-    job = client.insert({})
+    job = client.insert({}, kind="dict")
     assert client.cancel(job.id).state is JobState.Cancelled
     with pytest.raises(StateConflict, match=f"job {job.id} cannot be cancelled: it is cancelled already"):
         client.cancel(job.id)
@@ -95,7 +95,7 @@ def test_failed_and_cancelled_jobs_can_be_retried_and_others_not(client: Client)
         (0, 1, "failed"),
         (1, 1, "failed"),
     ]
-    cancelled = client.cancel(client.insert({}).id)
+    cancelled = client.cancel(client.insert({}, kind="dict").id)
     assert client.retry(cancelled.id).state is JobState.Available
 
 

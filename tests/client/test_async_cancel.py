@@ -39,8 +39,8 @@ async def cancelled(onlooker: Connection, call: Coroutine[Any, Any, Any]) -> Non
 @pytest.mark.parametrize(
     "call",
     [
-        lambda client: client.insert({}),
-        lambda client: client.insert_many([{}] * 3),
+        lambda client: client.insert({}, kind="dict"),
+        lambda client: client.insert_many([{}] * 3, kind="dict"),
         lambda client: client.list_jobs(),
         lambda client: client.list_jobs(state="available"),
         lambda client: client.get_job(1),
@@ -52,7 +52,7 @@ async def cancelled(onlooker: Connection, call: Coroutine[Any, Any, Any]) -> Non
 )
 @on_a_loop
 async def test_a_call(database: str, connect: Any, client: Client, call: Callable[[AsyncClient], Any]) -> None:
-    job = client.insert({})
+    job = client.insert({}, kind="dict")
     async with AsyncClient(database, max_connections=1) as ours:
         await ours.queue_stats()
         with locked(connect) as onlooker:
@@ -72,7 +72,7 @@ async def test_a_transaction_is_rolled_back_and_its_connection_comes_back(
             async with ours.transaction() as tx:
                 await tx.execute("create table mine (n int)")
                 pids.append(tx.connection.info.backend_pid)
-                await tx.insert({})
+                await tx.insert({}, kind="dict")
 
         pids: list[int] = []
         with locked(connect) as onlooker:
@@ -89,8 +89,8 @@ async def test_a_time_limit_is_a_cancellation(database: str, connect: Any) -> No
     async with AsyncClient(database, max_connections=1) as ours:
         await ours.queue_stats()
         with locked(connect), pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(ours.insert({}), 0.1)
-        job = await ours.insert({})
+            await asyncio.wait_for(ours.insert({}, kind="dict"), 0.1)
+        job = await ours.insert({}, kind="dict")
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(ours.wait(job.id), 0.05)
         assert [each.id for each in await ours.list_jobs()] == [job.id]
@@ -101,7 +101,7 @@ async def test_one_cancelled_twice_loses_its_connection_and_nothing_else(databas
     async with AsyncClient(database, max_connections=1) as ours:
         await ours.queue_stats()
         with locked(connect) as onlooker:
-            task = asyncio.create_task(ours.insert_many([{}]))
+            task = asyncio.create_task(ours.insert_many([{}], kind="dict"))
             await until(lambda: waiting_for_a_lock(onlooker) == 1)
             task.cancel()
             await asyncio.sleep(0)
@@ -115,8 +115,8 @@ async def test_one_cancelled_twice_loses_its_connection_and_nothing_else(databas
 async def test_who_is_cancelled_in_the_queue_for_a_connection_leaves_the_queue(database: str) -> None:
     async with AsyncClient(database, max_connections=1) as client:
         async with client.transaction() as tx:
-            await tx.insert({})
-            waiting = [asyncio.create_task(client.insert({"n": n})) for n in range(6)]
+            await tx.insert({}, kind="dict")
+            waiting = [asyncio.create_task(client.insert({"n": n}, kind="dict")) for n in range(6)]
             await asyncio.sleep(0)
             for task in waiting[::2]:
                 task.cancel()
@@ -129,8 +129,11 @@ async def test_who_is_cancelled_in_the_queue_for_a_connection_leaves_the_queue(d
 async def test_who_is_cancelled_as_a_connection_is_handed_to_him_hands_it_on(database: str) -> None:
     async with AsyncClient(database, max_connections=1) as client:
         tx = client.transaction()
-        await tx.insert({})
-        first, second = asyncio.create_task(client.insert({"n": 1})), asyncio.create_task(client.insert({"n": 2}))
+        await tx.insert({}, kind="dict")
+        first, second = (
+            asyncio.create_task(client.insert({"n": 1}, kind="dict")),
+            asyncio.create_task(client.insert({"n": 2}, kind="dict")),
+        )
         await asyncio.sleep(0)
         await tx.commit()  # hands the connection to the first, which has not come to run yet
         first.cancel()
@@ -145,7 +148,7 @@ async def test_a_pool_of_the_callers_stays_in_order(database: str, connect: Any)
         client = AsyncClient(pool)
         await client.queue_stats()
         with locked(connect) as onlooker:
-            await cancelled(onlooker, client.insert_many([{}]))
+            await cancelled(onlooker, client.insert_many([{}], kind="dict"))
             await cancelled(onlooker, transacted(client.transaction()))
         async with pool.connection() as connection:
             assert not connection.autocommit
@@ -154,17 +157,17 @@ async def test_a_pool_of_the_callers_stays_in_order(database: str, connect: Any)
 
 async def transacted(tx: Transaction) -> None:
     async with tx:
-        await tx.insert({})
+        await tx.insert({}, kind="dict")
 
 
 @on_a_loop
 async def test_a_connection_of_the_callers_is_his_to_roll_back(database: str, connect: Any) -> None:
     async with await psycopg.AsyncConnection.connect(database) as callers:
         client = AsyncClient(callers)
-        await client.insert({"n": 1})
+        await client.insert({"n": 1}, kind="dict")
         await callers.commit()
         with locked(connect) as onlooker:
-            await cancelled(onlooker, client.insert_many([{"n": 2}]))
+            await cancelled(onlooker, client.insert_many([{"n": 2}], kind="dict"))
             assert callers.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
             await callers.rollback()
         assert [job.args for job in await client.list_jobs()] == [{"n": 1}]

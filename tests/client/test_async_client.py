@@ -49,7 +49,7 @@ async def test_jobs_are_inserted_as_tasks_and_options_say(database: str, worker:
         job = await client.insert(SendEmail("a"), priority=1, tags=["t"], metadata={"m": [1]})
         assert (job.kind, job.queue, job.max_attempts, job.tags) == ("send_email", "email", 3, ["t"])
         assert worker.get_job(job.id) == job == await client.get_job(job.id)
-        later = await client.insert({}, run_at="2040-01-01T00:00:00Z")
+        later = await client.insert({}, kind="dict", run_at="2040-01-01T00:00:00Z")
         assert later.state is JobState.Scheduled
         many = await client.insert_many((SendEmail(str(n)) for n in range(25_000)), queue="bulk")
         assert (many.inserted, many.ids) == (25_000, sorted(many.ids))
@@ -74,7 +74,7 @@ async def test_unique_keys_lines_and_delays(database: str, worker: Client) -> No
         assert cancelled is not None
         assert cancelled.id == many.ids[0]
         with pytest.raises(ValidationError, match="100"):
-            await client.insert({"text": "x" * 100})
+            await client.insert({"text": "x" * 100}, kind="dict")
 
 
 @on_a_loop
@@ -164,7 +164,7 @@ async def test_errors_are_those_of_the_synchronous_client(database: str, client:
                 await getattr(ours, call)(*args, **options)
             assert (type(mine.value), str(mine.value)) == (type(theirs.value), str(theirs.value))
         with pytest.raises(TypeError, match="no_such_option"):
-            await ours.insert({}, no_such_option=1)  # type: ignore[call-arg]
+            await ours.insert({}, kind="dict", no_such_option=1)  # type: ignore[call-arg]
 
 
 @on_a_loop
@@ -172,7 +172,7 @@ async def test_a_database_that_cannot_be_had_is_named_and_its_password_is_not() 
     client = AsyncClient(NOWHERE)
     assert client.dsn == NOWHERE
     with pytest.raises(DatabaseError, match=r"database nowhere at 127\.0\.0\.1:1 as nobody.*Check that") as caught:
-        await client.insert({})
+        await client.insert({}, kind="dict")
     assert "secret" not in str(caught.value)
     with pytest.raises(DatabaseError, match="the database URL cannot be read"):
         await AsyncClient("nonsense").list_jobs()
@@ -189,7 +189,7 @@ async def test_nothing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_closed_client_refuses(database: str) -> None:
     client = AsyncClient(database)
     tx = client.transaction()
-    await client.insert({})
+    await client.insert({}, kind="dict")
     await client.close()
     await client.close()
     for use in (client.list_jobs, client.migrate, tx.__aenter__):
@@ -220,10 +220,10 @@ async def test_each_kind_of_client_names_the_other_for_the_others_connections(
 async def test_the_schema_is_installed_and_its_absence_told(empty_database: str) -> None:
     async with AsyncClient(empty_database) as client:
         with pytest.raises(SchemaNotMigrated, match="Run `awa migrate`"):
-            await client.insert({})
+            await client.insert({}, kind="dict")
         assert await awa.migrate(empty_database) == [1]
         assert await client.migrate() == []
-        assert (await client.insert({})).id == 1
+        assert (await client.insert({}, kind="dict")).id == 1
 
 
 @pytest.fixture

@@ -103,9 +103,9 @@ async def test_waiting_too_long_for_one_says_what_to_do(database: str, monkeypat
     monkeypatch.setattr(async_pool, "WAIT_S", 0.05)
     async with AsyncClient(database, max_connections=1) as client:
         async with client.transaction() as tx:
-            await tx.insert({})
+            await tx.insert({}, kind="dict")
             with pytest.raises(DatabaseError, match="all 1 connections of this client were in use.*max_connections"):
-                await client.insert({})
+                await client.insert({}, kind="dict")
         assert len(await client.list_jobs()) == 1
 
 
@@ -123,7 +123,7 @@ async def test_those_long_idle_are_closed(
 ) -> None:
     async with AsyncClient(database) as client:
         async with client.transaction() as a, client.transaction() as b:
-            await asyncio.gather(a.insert({}), b.insert({}))
+            await asyncio.gather(a.insert({}, kind="dict"), b.insert({}, kind="dict"))
         assert backends(connection) == 2
         monkeypatch.setattr(async_pool, "IDLE_S", -1.0)
         await client.list_jobs()
@@ -137,9 +137,9 @@ async def test_connecting_fails_and_later_succeeds(database: str, connection: Co
         connection.execute(f"alter database {name} connection limit 0")
         for _ in range(3):  # more often than there are connections: none is lost
             with pytest.raises(DatabaseError, match="too many connections"):
-                await client.insert({})
+                await client.insert({}, kind="dict")
         connection.execute(f"alter database {name} connection limit -1")
-        assert (await client.insert({})).state is JobState.Available
+        assert (await client.insert({}, kind="dict")).state is JobState.Available
 
 
 # Event loops
@@ -160,7 +160,7 @@ def test_several_loops_at_the_same_time(database: str) -> None:
 
     async def produce() -> int:
         together.wait()
-        await asyncio.gather(*(client.insert({}) for _ in range(20)))
+        await asyncio.gather(*(client.insert({}, kind="dict") for _ in range(20)))
         return await backend(client)
 
     with ThreadPoolExecutor(4) as threads:
@@ -175,7 +175,7 @@ def test_a_loop_that_ends_in_the_middle_of_a_call_harms_nobody(database: str, co
     holder, onlooker = connect(autocommit=False), connect()
     holder.execute(LOCK)
     loop = asyncio.new_event_loop()
-    task = loop.create_task(client.insert({}))
+    task = loop.create_task(client.insert({}, kind="dict"))
     waits = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
     while not onlooker.execute(waits).fetchone():
         loop.run_until_complete(asyncio.sleep(0.005))
@@ -184,12 +184,13 @@ def test_a_loop_that_ends_in_the_middle_of_a_call_harms_nobody(database: str, co
     del task
     gc.collect()
     holder.rollback()
-    assert asyncio.run(client.insert({"n": 2})).args == {"n": 2}
+    assert asyncio.run(client.insert({"n": 2}, kind="dict")).args == {"n": 2}
     asyncio.run(client.close())
 
 
 def test_a_client_nobody_closes_leaves_quietly(database: str, connection: Connection) -> None:
-    code = "import asyncio, awa\nclient = awa.AsyncClient()\nfor _ in range(2): asyncio.run(client.insert({}))"
+    once = "asyncio.run(client.insert({}, kind='dict'))"
+    code = f"import asyncio, awa\nclient = awa.AsyncClient()\nfor _ in range(2): {once}"
     assert script(database, code) == (0, "")
     assert jobs_seen_by(connection) == 2
 
@@ -226,15 +227,15 @@ client = awa.AsyncClient()
 loop = asyncio.new_event_loop()
 do = loop.run_until_complete
 tx = client.transaction()
-do(tx.insert({}))
+do(tx.insert({}, kind="dict"))
 before = tx.connection.info.backend_pid
 child = os.fork()
 if not child:
-    asyncio.run(client.insert({}))
+    asyncio.run(client.insert({}, kind="dict"))
     sys.exit(0)  # through all an interpreter does at its end
 assert os.waitpid(child, 0)[1] == 0
 assert tx.connection.info.backend_pid == before
-do(tx.insert({}))
+do(tx.insert({}, kind="dict"))
 do(tx.commit())
 assert len(do(client.list_jobs())) == 3
 do(client.close())
@@ -249,8 +250,8 @@ def test_what_is_the_parents_is_refused_in_a_child(database: str) -> None:
     loop = asyncio.new_event_loop()
     callers = loop.run_until_complete(psycopg.AsyncConnection.connect(database))
     client = AsyncClient(callers)
-    loop.run_until_complete(client.insert({}))
-    for use in (lambda: client.insert({}), client.list_jobs, lambda: client.transaction().__aenter__()):
+    loop.run_until_complete(client.insert({}, kind="dict"))
+    for use in (lambda: client.insert({}, kind="dict"), client.list_jobs, lambda: client.transaction().__aenter__()):
         said = in_child(lambda: asyncio.run(use()))  # noqa: B023 - called at once
         assert said.startswith(f"DatabaseError: this client was made from a connection of process {os.getpid()}"), said
     loop.run_until_complete(callers.close())
@@ -285,9 +286,9 @@ async def test_a_pool_of_the_callers_is_used_and_left_as_it_was(database: str, c
     kwargs = {"row_factory": dict_row}
     async with psycopg_pool.AsyncConnectionPool(database, min_size=1, max_size=3, kwargs=kwargs, open=False) as pool:
         client = AsyncClient(pool)
-        await asyncio.gather(*(client.insert_many([{"n": n}] * 3) for n in range(20)))
+        await asyncio.gather(*(client.insert_many([{"n": n}] * 3, kind="dict") for n in range(20)))
         async with client.transaction() as tx:
-            await tx.insert({})
+            await tx.insert({}, kind="dict")
             assert (await tx.fetch_one("select 1 as n")) == {"n": 1}
         assert backends(connection) == 0
         assert (await client.cancel((await client.list_jobs())[0].id)).state is JobState.Cancelled
@@ -320,9 +321,9 @@ async def test_it_joins_the_callers_transaction_and_never_commits(
 ) -> None:
     async with await psycopg.AsyncConnection.connect(database, **options) as callers:
         client = AsyncClient(callers)
-        job = await client.insert({"a": 1}, tags=["t"], metadata={"m": 1})
-        assert (await client.insert_many([{"n": 1}] * 3)).inserted == 3
-        assert [each.kind for each in await client.insert_many_copy([{}])] == ["dict"]
+        job = await client.insert({"a": 1}, kind="dict", tags=["t"], metadata={"m": 1})
+        assert (await client.insert_many([{"n": 1}] * 3, kind="dict")).inserted == 3
+        assert [each.kind for each in await client.insert_many_copy([{}], kind="dict")] == ["dict"]
         assert await client.get_job(job.id) == job
         assert len(await client.list_jobs(kind="dict")) == 5
         await client.close()
@@ -330,8 +331,8 @@ async def test_it_joins_the_callers_transaction_and_never_commits(
         await callers.rollback()
         assert jobs_seen_by(connection) == 0
         client = AsyncClient(callers)
-        job = await client.insert({})
-        await client.insert_many([{}])
+        job = await client.insert({}, kind="dict")
+        await client.insert_many([{}], kind="dict")
         await callers.commit()
         assert jobs_seen_by(connection) == 2
         assert (await client.cancel(job.id)).state is JobState.Cancelled
@@ -343,7 +344,7 @@ async def test_a_bulk_insert_that_begins_the_callers_transaction_does_not_commit
     database: str, connection: Connection
 ) -> None:
     async with await psycopg.AsyncConnection.connect(database) as callers:
-        await AsyncClient(callers).insert_many([{}])
+        await AsyncClient(callers).insert_many([{}], kind="dict")
         assert callers.info.transaction_status != IDLE
         assert jobs_seen_by(connection) == 0
         await callers.commit()
@@ -356,7 +357,7 @@ async def test_a_refused_bulk_insert_leaves_the_callers_transaction_usable(
 ) -> None:
     async with await psycopg.AsyncConnection.connect(database) as callers:
         client = AsyncClient(callers)
-        await client.insert({})
+        await client.insert({}, kind="dict")
         with pytest.raises(Exception, match="args"):
             await client.insert_many([*[{}] * 20_000, {"a": {1}}])
         await callers.commit()
@@ -369,9 +370,9 @@ async def test_inside_the_callers_block_a_transaction_is_a_savepoint(database: s
         client = AsyncClient(callers)
         async with callers.transaction():
             async with client.transaction() as tx:
-                await tx.insert({})
+                await tx.insert({}, kind="dict")
             async with client.transaction() as tx:
-                await tx.insert({})
+                await tx.insert({}, kind="dict")
                 await tx.rollback()
             assert jobs_seen_by(connection) == 0
         assert jobs_seen_by(connection) == 1
@@ -381,7 +382,7 @@ async def test_inside_the_callers_block_a_transaction_is_a_savepoint(database: s
 async def test_calls_gathered_on_one_connection_take_turns(database: str, connection: Connection) -> None:
     async with await psycopg.AsyncConnection.connect(database) as callers:
         client = AsyncClient(callers)
-        await asyncio.gather(*(client.insert_many([{"n": n}] * 3) for n in range(20)))
+        await asyncio.gather(*(client.insert_many([{"n": n}] * 3, kind="dict") for n in range(20)))
         await callers.commit()
         assert jobs_seen_by(connection) == 60
 
@@ -389,7 +390,9 @@ async def test_calls_gathered_on_one_connection_take_turns(database: str, connec
 Call = Callable[[AsyncClient], Coroutine[Any, Any, Any]]
 
 
-@pytest.mark.parametrize("call", [lambda client: client.insert({}), lambda client: client.insert_many([{}])])
+@pytest.mark.parametrize(
+    "call", [lambda client: client.insert({}, kind="dict"), lambda client: client.insert_many([{}], kind="dict")]
+)
 @on_a_loop
 async def test_a_failed_transaction_of_the_callers_says_to_roll_back(database: str, call: Call) -> None:
     async with await psycopg.AsyncConnection.connect(database) as callers:

@@ -53,7 +53,7 @@ async def test_an_exception_undoes_both_and_passes_through(orders: str) -> None:
     async def order(client: AsyncClient) -> None:
         async with client.transaction() as tx:
             await tx.execute("insert into orders (item) values ($1)", "kayak")
-            await tx.insert_many([{}] * 3)
+            await tx.insert_many([{}] * 3, kind="dict")
             raise Stop
 
     async with AsyncClient(orders) as client:
@@ -66,10 +66,10 @@ async def test_an_exception_undoes_both_and_passes_through(orders: str) -> None:
 async def test_commit_and_rollback_end_it(orders: str) -> None:
     async with AsyncClient(orders, max_connections=2) as client:
         async with client.transaction() as tx:
-            first = await tx.insert({})
+            first = await tx.insert({}, kind="dict")
             await tx.commit()
         tx = client.transaction()  # begins at its first statement
-        second = await tx.insert({})
+        second = await tx.insert({}, kind="dict")
         assert not await exists(client, second.id)
         await tx.rollback()
         assert (await exists(client, first.id), await exists(client, second.id)) == (True, False)
@@ -89,8 +89,8 @@ async def test_a_finished_transaction_refuses_everything(orders: str, end: str) 
             lambda: tx.fetch_one("select 1"),
             lambda: tx.fetch_optional("select 1"),
             lambda: tx.fetch_all("select 1"),
-            lambda: tx.insert({}),
-            lambda: tx.insert_many([{}]),
+            lambda: tx.insert({}, kind="dict"),
+            lambda: tx.insert_many([{}], kind="dict"),
             tx.commit,
             tx.rollback,
             tx.__aenter__,
@@ -130,11 +130,11 @@ async def test_placeholders_parameters_and_rows_are_those_of_the_synchronous_one
 async def test_a_failed_statement_leaves_the_transaction_failed_and_commit_says_so(orders: str) -> None:
     async with AsyncClient(orders) as client:
         tx = client.transaction()
-        await tx.insert({})
+        await tx.insert({}, kind="dict")
         with pytest.raises(UniqueConflict):
             await tx.execute("insert into orders (item) values ('a'), ('a')")
         with pytest.raises(DatabaseError, match="the transaction has failed already; roll it back"):
-            await tx.insert({})
+            await tx.insert({}, kind="dict")
         with pytest.raises(DatabaseError, match="could not be committed: a statement in it had failed"):
             await tx.commit()
         assert await client.list_jobs() == []
@@ -152,7 +152,7 @@ async def test_its_connection_is_a_plain_psycopg_connection_once_it_has_begun(or
             cursor = await connection.execute("select '{\"a\": 1}'::jsonb, 1")
             assert await cursor.fetchone() == ({"a": 1}, 1)
             async with connection.transaction():
-                await tx.insert({})
+                await tx.insert({}, kind="dict")
                 raise psycopg.Rollback
         assert await client.list_jobs() == []
 
@@ -161,7 +161,7 @@ async def test_its_connection_is_a_plain_psycopg_connection_once_it_has_begun(or
 async def test_tasks_that_share_a_transaction_take_turns(orders: str) -> None:
     async with AsyncClient(orders, max_connections=1) as client:
         tx = client.transaction()  # the first of them begins it; the others must not begin another
-        await asyncio.gather(*(tx.insert_many([{"n": n}] * 3) for n in range(20)))
+        await asyncio.gather(*(tx.insert_many([{"n": n}] * 3, kind="dict") for n in range(20)))
         await asyncio.gather(*(tx.execute("insert into orders (item) values ($1)", str(n)) for n in range(20)))
         await tx.commit()
         assert len(await items(client)) == 20
@@ -172,9 +172,9 @@ async def test_tasks_that_share_a_transaction_take_turns(orders: str) -> None:
 async def test_a_lost_connection_is_told_and_replaced(orders: str, connection: psycopg.Connection[Any]) -> None:
     async def lose(client: AsyncClient) -> None:
         async with client.transaction() as tx:
-            await tx.insert({})
+            await tx.insert({}, kind="dict")
             connection.execute("select pg_terminate_backend(%s, 5000)", [tx.connection.info.backend_pid])
-            await tx.insert({})
+            await tx.insert({}, kind="dict")
 
     async with AsyncClient(orders, max_connections=1) as client:
         with pytest.raises(DatabaseError):
@@ -186,6 +186,6 @@ async def test_a_lost_connection_is_told_and_replaced(orders: str, connection: p
 async def test_one_that_nobody_ends_gives_its_connection_back(orders: str) -> None:
     async with AsyncClient(orders, max_connections=1) as client:
         tx = client.transaction()
-        await tx.insert({})
+        await tx.insert({}, kind="dict")
         del tx
         assert await client.list_jobs() == []

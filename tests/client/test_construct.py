@@ -45,7 +45,7 @@ def test_an_unreachable_server_is_named_and_its_password_is_not() -> None:
     with pytest.raises(
         DatabaseError, match=r"database nowhere at 127\.0\.0\.1:1 as nobody.*Check that the server"
     ) as e:
-        Client(NOWHERE).insert({})
+        Client(NOWHERE).insert({}, kind="dict")
     assert "secret" not in str(e.value)
 
 
@@ -112,7 +112,7 @@ def test_without_any_database_the_error_says_how_to_name_one(monkeypatch: pytest
     monkeypatch.delenv("DATABASE_URL", raising=False)
     client = Client()
     assert client.dsn is None
-    for use in (client.list_jobs, client.work, client.migrate, lambda: client.insert({})):
+    for use in (client.list_jobs, client.work, client.migrate, lambda: client.insert({}, kind="dict")):
         with pytest.raises(DatabaseError, match="DATABASE_URL"):
             use()
 
@@ -137,18 +137,23 @@ def test_max_connections_is_a_number_from_one(count: Any) -> None:
 
 def test_a_database_without_the_schema_says_so(empty_database: str) -> None:
     client = Client(empty_database)
-    for use in (lambda: client.insert({}), client.list_jobs, client.work, client.queue_stats):
+    for use in (lambda: client.insert({}, kind="dict"), client.list_jobs, client.work, client.queue_stats):
         with pytest.raises(SchemaNotMigrated, match="awa migrate"):
             use()
     assert client.migrate() == [1]
     assert client.migrate() == []
-    assert client.insert({}).id == 1
+    assert client.insert({}, kind="dict").id == 1
     client.close()
 
 
 def test_on_the_callers_connection_a_missing_schema_says_so_too(empty_database: str, connect: Any) -> None:
     client = Client(connect(empty_database))
-    for use in (lambda: client.insert({}), lambda: client.insert_many([{}]), client.list_jobs, client.queue_stats):
+    for use in (
+        lambda: client.insert({}, kind="dict"),
+        lambda: client.insert_many([{}], kind="dict"),
+        client.list_jobs,
+        client.queue_stats,
+    ):
         with pytest.raises(SchemaNotMigrated, match="awa migrate"):
             use()
 
@@ -156,7 +161,7 @@ def test_on_the_callers_connection_a_missing_schema_says_so_too(empty_database: 
 def test_a_schema_newer_than_this_release_is_left_alone(database: str, connection: psycopg.Connection[Any]) -> None:
     connection.execute("insert into awa.schema_version (version) values (9999)")
     client = Client(database)
-    for use in (lambda: client.insert({}), client.list_jobs, client.work, client.migrate):
+    for use in (lambda: client.insert({}, kind="dict"), client.list_jobs, client.work, client.migrate):
         with pytest.raises(SchemaTooNew, match="9999.*newer release"):
             use()
     client.close()
@@ -165,11 +170,17 @@ def test_a_schema_newer_than_this_release_is_left_alone(database: str, connectio
 
 def test_a_closed_client_says_that_it_is_closed(database: str) -> None:
     client = Client(database)
-    client.insert({})
+    client.insert({}, kind="dict")
     client.close()
     client.close()
     transaction = client.transaction()
-    for use in (client.list_jobs, client.work, client.migrate, lambda: client.insert({}), transaction.__enter__):
+    for use in (
+        client.list_jobs,
+        client.work,
+        client.migrate,
+        lambda: client.insert({}, kind="dict"),
+        transaction.__enter__,
+    ):
         with pytest.raises(DatabaseError, match="closed"):
             use()
 

@@ -49,7 +49,7 @@ def backend(client: Client) -> int:
 def test_the_child_has_a_connection_of_its_own_and_the_parent_keeps_its(client: Client) -> None:
     before = backend(client)
     for _ in range(3):
-        theirs = in_child(lambda: (backend(client), client.insert({}).id)[0])
+        theirs = in_child(lambda: (backend(client), client.insert({}, kind="dict").id)[0])
         assert theirs.isdecimal(), theirs
         assert int(theirs) != before
     assert backend(client) == before
@@ -58,24 +58,24 @@ def test_the_child_has_a_connection_of_its_own_and_the_parent_keeps_its(client: 
 
 def test_closing_the_client_in_the_child_leaves_the_parents_connection_alone(client: Client) -> None:
     before = backend(client)
-    assert in_child(lambda: (client.insert({}).id, client.close(), gc.collect())[0]).isdecimal()
+    assert in_child(lambda: (client.insert({}, kind="dict").id, client.close(), gc.collect())[0]).isdecimal()
     assert backend(client) == before
 
 
 ORDERLY_END = """
 import os, sys, awa
 client = awa.Client()
-client.insert({})
+client.insert({}, kind="dict")
 with client.transaction() as tx, client.transaction() as other:
     before = tx.connection.info.backend_pid
-    tx.insert({})
+    tx.insert({}, kind="dict")
     child = os.fork()
     if not child:
-        client.insert({})
+        client.insert({}, kind="dict")
         sys.exit(0)  # through both blocks, and through all an interpreter does at its end
     assert os.waitpid(child, 0)[1] == 0
     assert tx.connection.info.backend_pid == before
-    tx.insert({})
+    tx.insert({}, kind="dict")
 assert len(client.list_jobs()) == 4
 """
 
@@ -94,20 +94,20 @@ def test_an_orderly_end_of_the_child_says_nothing_over_the_parents_sockets(datab
 
 
 def test_parent_and_children_insert_at_the_same_time(client: Client) -> None:
-    client.insert({})
+    client.insert({}, kind="dict")
     children = []
     for _ in range(4):
         child = os.fork()
         if not child:
             try:
                 for n in range(50):
-                    client.insert({"n": n})
+                    client.insert({"n": n}, kind="dict")
                 os._exit(0)
             finally:
                 os._exit(1)
         children.append(child)
     for n in range(50):
-        client.insert({"n": n})
+        client.insert({"n": n}, kind="dict")
     assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
     assert len(client.list_jobs(limit=1000)) == 251
 
@@ -117,13 +117,13 @@ def test_a_fork_while_other_threads_use_every_connection_does_not_hang_the_child
 
     def busy() -> None:
         while not stop.is_set():
-            client.insert({})
+            client.insert({}, kind="dict")
 
     with Client(database, max_connections=2) as client:
         threads = [threading.Thread(target=busy) for _ in range(4)]
         for thread in threads:
             thread.start()
-        said = [in_child(lambda: client.insert({}).id) for _ in range(10)]
+        said = [in_child(lambda: client.insert({}, kind="dict").id) for _ in range(10)]
         stop.set()
         for thread in threads:
             thread.join()
@@ -131,24 +131,26 @@ def test_a_fork_while_other_threads_use_every_connection_does_not_hang_the_child
 
 
 def test_a_grandchild_is_a_child_too(client: Client) -> None:
-    client.insert({})
-    assert in_child(lambda: (client.insert({}), in_child(lambda: client.insert({}).id))[1]).isdecimal()
+    client.insert({}, kind="dict")
+    assert in_child(
+        lambda: (client.insert({}, kind="dict"), in_child(lambda: client.insert({}, kind="dict").id))[1]
+    ).isdecimal()
     assert len(client.list_jobs()) == 3
 
 
 def test_a_client_closed_before_the_fork_is_closed_in_the_child(database: str) -> None:
     client = Client(database)
-    client.insert({})
+    client.insert({}, kind="dict")
     client.close()
-    assert in_child(lambda: client.insert({})).startswith("DatabaseError: this client has been closed")
+    assert in_child(lambda: client.insert({}, kind="dict")).startswith("DatabaseError: this client has been closed")
 
 
 def test_a_client_of_a_pool_opens_its_own_connections_in_the_child(database: str) -> None:
     with psycopg_pool.ConnectionPool(database, min_size=1, max_size=2, kwargs={"connect_timeout": 7}) as pool:
         client = Client(pool)
-        client.insert({})
+        client.insert({}, kind="dict")
         before = backend(client)
-        theirs = in_child(lambda: (backend(client), client.insert({}))[0])
+        theirs = in_child(lambda: (backend(client), client.insert({}, kind="dict"))[0])
         assert theirs.isdecimal(), theirs
         assert int(theirs) != before
         assert in_child(client.close) == "None"
@@ -158,8 +160,8 @@ def test_a_client_of_a_pool_opens_its_own_connections_in_the_child(database: str
 def test_a_client_of_a_connection_refuses_in_the_child(connect: Any) -> None:
     callers: psycopg.Connection[Any] = connect()
     client = Client(callers)
-    client.insert({})
-    for use in (lambda: client.insert({}), client.list_jobs, lambda: client.transaction().__enter__()):
+    client.insert({}, kind="dict")
+    for use in (lambda: client.insert({}, kind="dict"), client.list_jobs, lambda: client.transaction().__enter__()):
         said = in_child(use)
         assert said.startswith(f"DatabaseError: this client was made from a connection of process {os.getpid()}"), said
         assert "Make a client from a database URL or a pool" in said
@@ -176,6 +178,6 @@ def test_work_in_a_child(client: Client) -> None:
 def test_what_the_parent_found_wrong_the_child_looks_at_anew(empty_database: str) -> None:
     with Client(empty_database) as client:
         with pytest.raises(SchemaNotMigrated):
-            client.insert({})
+            client.insert({}, kind="dict")
         assert in_child(client.migrate) == "[1]"
-        assert client.insert({}).id == 1
+        assert client.insert({}, kind="dict").id == 1

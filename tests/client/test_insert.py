@@ -1,5 +1,6 @@
 """Insert: what the returned job says, what is stored, and what is refused before anything is sent."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
@@ -14,6 +15,11 @@ from tests.client.kinds import SendEmail
 
 UTC = timezone.utc
 How = Callable[..., Any]
+
+
+@dataclass
+class Plain:
+    n: int
 
 
 @dataclass
@@ -84,31 +90,47 @@ def test_the_job_returned_is_the_job_read_back(client: Client) -> None:
         assert jobs == [client.get_job(each.id) for each in jobs]
 
 
-def test_a_dict_has_kind_dict_and_its_kind_key_is_data(put: How) -> None:
-    job = put({"kind": "mail"})
-    assert (job.kind, job.args) == ("dict", {"kind": "mail"})
+def test_a_plain_dict_needs_a_kind(client: Client, put: How) -> None:
+    for args in ({}, {"kind": "mail"}, OrderedDict(n=1)):
+        with pytest.raises(ValidationError, match='args is a plain dict, which does not say which kind.*pass kind="…"'):
+            put(args)
+    assert count(client) == 0
+
+
+def test_a_key_that_is_called_kind_is_data(put: How) -> None:
+    job = put({"kind": "mail"}, kind="plain")
+    assert (job.kind, job.args) == ("plain", {"kind": "mail"})
+
+
+def test_the_one_dict_without_a_kind_among_many_jobs_is_named(client: Client) -> None:
+    jobs = [SendEmail("a"), {"n": 1}]
+    for insert in (client.insert_many, client.insert_many_copy, client.enqueue_many_copy):
+        with pytest.raises(ValidationError, match=r"^jobs\[1\]: args is a plain dict"):
+            insert(jobs)
+    assert count(client) == 0
+    assert client.insert_many(jobs, opts=[None, {"kind": "plain"}]).inserted == 2
 
 
 def test_the_queue_is_that_of_the_registered_task_unless_given(put: How, client: Client) -> None:
     client.task(SendEmail, queue="email")(print)
-    client.task(None, kind="dict", queue="dicts")(print)
+    client.task(None, kind="plain", queue="dicts")(print)
     assert put(SendEmail("a")).queue == "email"
     assert put(SendEmail("a"), queue="other").queue == "other"
     assert put(SendEmail("a"), kind="resend").queue == "default"
-    assert put({}).queue == "dicts"
+    assert put({}, kind="plain").queue == "dicts"
     assert put({}, kind="send_email").queue == "email"
 
 
 @pytest.mark.parametrize("metadata", [{}, {"a": None}, [1, "x"], "text", 5, 0, True, False, [], ""])
 def test_metadata_may_be_any_json(put: How, metadata: Any) -> None:
-    assert put({}, metadata=metadata).metadata == metadata
+    assert put({}, kind="plain", metadata=metadata).metadata == metadata
 
 
 @pytest.mark.parametrize(
     "tags", [[], (), ["a"] * 20, ("a", "b"), ["", "é", 'quo"te', "back\\slash", "new\nline", "{}"]]
 )
 def test_tags_are_strings_of_any_kind(put: How, tags: Any) -> None:
-    assert put({}, tags=tags).tags == list(tags)
+    assert put({}, kind="plain", tags=tags).tags == list(tags)
 
 
 @pytest.mark.parametrize("name", ["x" * 200, "ā" * 200, "with space", "a.b:c/d", "🎉", "%s", "it's", "null"])
@@ -141,18 +163,18 @@ SAID = (
 
 def test_run_at_may_be_said_in_many_ways(put: How) -> None:
     for run_at in SAID:
-        job = put({}, run_at=run_at)
+        job = put({}, kind="plain", run_at=run_at)
         assert (job.run_at, job.state) == (FUTURE, JobState.Scheduled), run_at
 
 
 def test_a_run_at_that_is_not_in_the_future_makes_the_job_available(put: How) -> None:
     for run_at in ("0002-06-01T00:00:00Z", "1969-12-31T23:59:59Z", datetime(2020, 1, 1)):
-        assert put({}, run_at=run_at).state is JobState.Available
+        assert put({}, kind="plain", run_at=run_at).state is JobState.Available
 
 
 def test_what_is_the_future_the_servers_clock_says(client: Client) -> None:
-    assert client.insert({}, run_at=datetime.now(UTC) + timedelta(minutes=1)).state is JobState.Scheduled
-    assert client.insert({}, run_at=datetime.now(UTC) - timedelta(seconds=1)).state is JobState.Available
+    assert client.insert({}, kind="plain", run_at=datetime.now(UTC) + timedelta(minutes=1)).state is JobState.Scheduled
+    assert client.insert({}, kind="plain", run_at=datetime.now(UTC) - timedelta(seconds=1)).state is JobState.Available
 
 
 REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
@@ -200,9 +222,9 @@ def test_options_out_of_range_are_refused_by_name_and_limits_before_anything_is_
 ) -> None:
     client = Client("postgresql://nobody@127.0.0.1:1/nowhere")
     for insert in (
-        lambda: client.insert({}, **options),
-        lambda: client.insert_many([{}], **options),
-        lambda: client.insert_many_copy([{}], **options),
+        lambda: client.insert({}, **{"kind": "k", **options}),
+        lambda: client.insert_many([{}], **{"kind": "k", **options}),
+        lambda: client.insert_many_copy([{}], **{"kind": "k", **options}),
     ):
         with pytest.raises(error, match=text):
             insert()
@@ -227,18 +249,19 @@ def test_options_out_of_range_are_refused_by_name_and_limits_before_anything_is_
     ],
 )
 def test_args_that_cannot_be_stored_are_refused_by_path(client: Client, args: Any, text: str) -> None:
+    kind = {"kind": "plain"} if isinstance(args, dict) else {}
     with pytest.raises(ValidationError, match=text):
-        client.insert(args)
+        client.insert(args, **kind)
     with pytest.raises(ValidationError, match=text):
-        client.insert_many([{"fine": 1}] * 3 + [args])
+        client.insert_many([SendEmail("a")] * 3 + [args], **kind)
     with client.transaction() as tx, pytest.raises(ValidationError, match=text):
-        tx.insert(args)
+        tx.insert(args, **kind)
     assert count(client) == 0
 
 
 def test_an_option_there_is_not_is_a_type_error(client: Client) -> None:
     with pytest.raises(TypeError, match="prioritty"):
-        client.insert({}, prioritty=1)  # type: ignore[call-arg]
+        client.insert({}, kind="plain", prioritty=1)  # type: ignore[call-arg]
     with pytest.raises(TypeError):
         client.insert({}, "kind")  # type: ignore[misc]
 
@@ -250,9 +273,9 @@ def test_one_job_that_cannot_be_stored_leaves_a_hundred_thousand_uninserted(clie
         yield {"n": {1, 2}}
 
     with pytest.raises(ValidationError, match=r"^jobs\[30000\]: args\.n is a set"):
-        client.insert_many(jobs())
+        client.insert_many(jobs(), kind="plain")
     with pytest.raises(ValidationError, match=r"^args\.n is a set"):
-        client.insert({"n": {1}})
+        client.insert({"n": {1}}, kind="plain")
     assert count(client) == 0
 
 
@@ -262,14 +285,14 @@ def test_what_the_callers_own_iterable_raises_stays_as_it_is(client: Client) -> 
         raise ValidationError("of the caller's")
 
     with pytest.raises(ValidationError, match="^of the caller's$"):
-        client.insert_many(jobs())
+        client.insert_many(jobs(), kind="plain")
 
 
 def test_bulk_insert_takes_any_iterable(client: Client) -> None:
     assert client.insert_many([]) == InsertedMany([], 0, 0)
     assert client.insert_many_copy([]) == []
     assert client.enqueue_many_copy(iter(())) == 0
-    many = client.insert_many({"n": n} for n in range(25_001))
+    many = client.insert_many(({"n": n} for n in range(25_001)), kind="plain")
     assert (many.inserted, many.skipped, len(set(many.ids))) == (25_001, 0, 25_001)
     with client.transaction() as tx:
         wrong = "select count(*) as n from unnest($1::bigint[]) with ordinality u(id, n) join awa.job_log using (id)"
@@ -279,10 +302,10 @@ def test_bulk_insert_takes_any_iterable(client: Client) -> None:
 
 def test_bulk_insert_takes_arguments_of_different_types(client: Client) -> None:
     client.task(SendEmail, queue="email")(print)
-    jobs = client.insert_many_copy([SendEmail("a"), {"n": 1}, Unregistered(3), SendEmail("b")])
+    jobs = client.insert_many_copy([SendEmail("a"), Plain(1), Unregistered(3), SendEmail("b")])
     assert [(job.kind, job.queue) for job in jobs] == [
         ("send_email", "email"),
-        ("dict", "default"),
+        ("plain", "default"),
         ("unregistered", "default"),
         ("send_email", "email"),
     ]
@@ -296,9 +319,9 @@ def test_bulk_insert_holds_a_part_of_the_jobs_in_memory(client: Client) -> None:
         for n in range(120_000):
             yield {"n": n, "text": "x" * 200}
 
-    client.insert_many([{}])
+    client.insert_many([{}], kind="plain")
     tracemalloc.start()
-    many = client.insert_many(jobs())
+    many = client.insert_many(jobs(), kind="plain")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert many.inserted == 120_000
@@ -308,7 +331,7 @@ def test_bulk_insert_holds_a_part_of_the_jobs_in_memory(client: Client) -> None:
 def test_the_servers_time_zone_changes_nothing(database: str, connection: psycopg.Connection[Any]) -> None:
     connection.execute("alter role current_user in database " + connection.info.dbname + " set timezone to 'NZ'")
     with Client(database) as client:
-        job = client.insert({}, run_at="2040-01-31T12:00:00Z")
+        job = client.insert({}, kind="plain", run_at="2040-01-31T12:00:00Z")
         assert job == client.get_job(job.id)
         assert (job.created_at.utcoffset(), job.run_at.utcoffset()) == (timedelta(0), timedelta(0))  # type: ignore[union-attr]
 

@@ -32,7 +32,7 @@ def with_password(dsn: str, password: str | None) -> str:
 def test_the_right_password_lets_in(guarded: str) -> None:
     with Client(guarded) as client:
         client.migrate()
-        assert client.insert({}).id
+        assert client.insert({}, kind="dict").id
 
 
 @pytest.mark.parametrize("password", ["not-the-one", None])
@@ -41,7 +41,7 @@ def test_a_wrong_or_missing_password_is_told_at_once(
 ) -> None:
     monkeypatch.setenv("PGPASSFILE", "/nonexistent")
     client = Client(with_password(guarded, password))
-    for use in (lambda: client.insert({}), client.list_jobs, client.migrate, client.work):
+    for use in (lambda: client.insert({}, kind="dict"), client.list_jobs, client.migrate, client.work):
         with pytest.raises(DatabaseError, match="Check the user and password in the database URL") as caught:
             use()
         assert urlsplit(guarded).hostname in str(caught.value)  # type: ignore[operator]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 from datetime import datetime, timezone
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
 
 from awa import Client, JobState, ValidationError
 from awa.backoff import constant
-from tests.client.kinds import SendEmail
+from tests.client.kinds import Colour, DataOrder, SendEmail
 from tests.client.test_work import make_due, soon
 
 
@@ -47,8 +48,9 @@ def test_attempts_left_out_are_those_of_the_task_here(client: Client) -> None:
 
 def test_jobs_of_several_kinds_in_one_bulk_have_each_their_own(client: Client) -> None:
     client.task(SendEmail, max_attempts=3)(print)
-    client.task(kind="dict", max_attempts=5)(print)
-    jobs = client.insert_many_copy([SendEmail("a"), {}, SendEmail("b"), {}], timeout=2)
+    client.task(DataOrder, max_attempts=5)(print)
+    order = DataOrder(uuid4(), datetime(2030, 1, 1, tzinfo=timezone.utc), Colour.RED)
+    jobs = client.insert_many_copy([SendEmail("a"), order, SendEmail("b"), order], timeout=2)
     assert [(job.max_attempts, job.timeout) for job in jobs] == [(3, 2), (5, 2), (3, 2), (5, 2)]
     assert [client.get_job(job.id) for job in jobs] == jobs
 
@@ -73,9 +75,9 @@ def test_a_jobs_own_time_limit_is_stored_and_shown(client: Client, given: float 
 def test_a_time_limit_that_means_nothing_is_refused_before_anything_is_sent(timeout: Any) -> None:
     client = Client("postgresql://nobody@127.0.0.1:1/nowhere")
     with pytest.raises(ValidationError, match="timeout is .*; it must be a number of seconds from 0 to"):
-        client.insert({}, timeout=timeout)
+        client.insert({}, kind="dict", timeout=timeout)
     with pytest.raises(ValidationError, match="timeout is"):
-        client.insert_many([{}], timeout=timeout)
+        client.insert_many([{}], kind="dict", timeout=timeout)
 
 
 def test_the_decorator_refuses_where_it_stands(client: Client) -> None:

@@ -10,7 +10,7 @@ from tests.fixtures.postgres import both_servers
 
 def test_a_queue_nobody_has_configured_has_the_defaults(client: Client) -> None:
     assert client.queue_policy("new") == QueuePolicy("new", 300, False, 60, None, None, None)
-    client.insert({}, queue="used")
+    client.insert({}, kind="dict", queue="used")
     client.queue_stats()  # which seals: from then on the queue has a row
     assert client.queue_policy("used") == QueuePolicy("used")
 

@@ -64,8 +64,8 @@ def callers(request: pytest.FixtureRequest, connect: Any) -> Connection:
 def test_it_joins_the_callers_transaction_and_never_commits(callers: Connection, connection: Connection) -> None:
     client = Client(callers)
     job = client.insert(SendEmail("a"), tags=["t"], metadata={"m": 1})
-    assert client.insert_many([{"n": 1}] * 3).inserted == 3
-    assert [each.kind for each in client.insert_many_copy([{}])] == ["dict"]
+    assert client.insert_many([{"n": 1}] * 3, kind="dict").inserted == 3
+    assert [each.kind for each in client.insert_many_copy([{}], kind="dict")] == ["dict"]
     assert client.get_job(job.id) == job
     assert len(client.list_jobs(kind="dict")) == 4
     client.close()
@@ -73,8 +73,8 @@ def test_it_joins_the_callers_transaction_and_never_commits(callers: Connection,
     callers.rollback()
     assert jobs_seen_by(connection) == 0
     client = Client(callers)
-    client.insert({})
-    client.insert_many([{}])
+    client.insert({}, kind="dict")
+    client.insert_many([{}], kind="dict")
     callers.commit()
     assert jobs_seen_by(connection) == 2
 
@@ -83,7 +83,7 @@ def test_a_bulk_insert_that_begins_the_callers_transaction_does_not_commit_it(
     connect: Any, connection: Connection
 ) -> None:
     callers = connect(autocommit=False)
-    Client(callers).insert_many([{}])
+    Client(callers).insert_many([{}], kind="dict")
     assert callers.info.transaction_status != IDLE
     assert jobs_seen_by(connection) == 0
     callers.commit()
@@ -93,9 +93,9 @@ def test_a_bulk_insert_that_begins_the_callers_transaction_does_not_commit_it(
 def test_a_refused_bulk_insert_leaves_the_callers_transaction_usable(connect: Any, connection: Connection) -> None:
     callers = connect(autocommit=False)
     client = Client(callers)
-    client.insert({})
+    client.insert({}, kind="dict")
     with pytest.raises(Exception, match="args"):
-        client.insert_many([*[{}] * 20_000, {"a": {1}}])
+        client.insert_many([*[{}] * 20_000, {"a": {1}}], kind="dict")
     callers.commit()
     assert jobs_seen_by(connection) == 1
 
@@ -103,9 +103,9 @@ def test_a_refused_bulk_insert_leaves_the_callers_transaction_usable(connect: An
 def test_on_an_autocommit_connection_each_call_stands_alone(connect: Any, connection: Connection) -> None:
     callers = connect(autocommit=True)
     client = Client(callers)
-    client.insert({})
+    client.insert({}, kind="dict")
     with pytest.raises(Exception, match="args"):
-        client.insert_many([*[{}] * 20_000, {"a": {1}}])
+        client.insert_many([*[{}] * 20_000, {"a": {1}}], kind="dict")
     assert (jobs_seen_by(connection), callers.info.transaction_status) == (1, IDLE)
 
 
@@ -114,9 +114,9 @@ def test_inside_the_callers_block_a_transaction_is_a_savepoint(connect: Any, con
     client = Client(callers)
     with callers.transaction():
         with client.transaction() as tx:
-            tx.insert({})
+            tx.insert({}, kind="dict")
         with client.transaction() as tx:
-            tx.insert({})
+            tx.insert({}, kind="dict")
             tx.rollback()
         assert jobs_seen_by(connection) == 0
     assert jobs_seen_by(connection) == 1
@@ -127,15 +127,15 @@ def test_a_failed_transaction_of_the_callers_says_to_roll_back(connect: Any) -> 
     with pytest.raises(psycopg.errors.UndefinedTable):
         callers.execute("select * from nowhere")
     with pytest.raises(DatabaseError, match="could not insert a job: the transaction has failed already; roll it back"):
-        Client(callers).insert({})
+        Client(callers).insert({}, kind="dict")
     callers.rollback()
-    assert Client(callers).insert({}).state is JobState.Available
+    assert Client(callers).insert({}, kind="dict").state is JobState.Available
 
 
 def test_steering_on_the_callers_connection(connect: Any, client: Client) -> None:
     callers = connect(autocommit=True, row_factory=dict_row)
     theirs = Client(callers)
-    job = theirs.insert({}, queue="q")
+    job = theirs.insert({}, kind="dict", queue="q")
     assert theirs.cancel(job.id).state is JobState.Cancelled
     assert theirs.retry(job.id).state is JobState.Available
     theirs.pause_queue("q", "me")
@@ -146,7 +146,7 @@ def test_steering_on_the_callers_connection(connect: Any, client: Client) -> Non
 
 def test_a_job_of_the_open_transaction_cannot_be_cancelled_there_and_the_error_says_why(connect: Any) -> None:
     theirs = Client(connect(autocommit=False))
-    job = theirs.insert({})
+    job = theirs.insert({}, kind="dict")
     with pytest.raises(StateConflict, match="not committed yet"):
         theirs.cancel(job.id)
 
@@ -155,7 +155,7 @@ def test_the_isolation_level_of_the_callers_connection_stays(connect: Any, clien
     for autocommit in (True, False):
         callers = connect(autocommit=autocommit)
         callers.isolation_level = psycopg.IsolationLevel.SERIALIZABLE
-        job = client.insert({})
+        job = client.insert({}, kind="dict")
         assert Client(callers).cancel(job.id).state is JobState.Cancelled
         if not autocommit:
             callers.rollback()
@@ -164,7 +164,7 @@ def test_the_isolation_level_of_the_callers_connection_stays(connect: Any, clien
 
 
 def test_cancel_joins_the_callers_transaction(connect: Any, client: Client) -> None:
-    job = client.insert({}, run_at="2040-01-01T00:00:00Z")
+    job = client.insert({}, kind="dict", run_at="2040-01-01T00:00:00Z")
     client.queue_stats()  # seals
     callers = connect(autocommit=False)
     assert Client(callers).cancel(job.id).state is JobState.Cancelled
@@ -176,7 +176,7 @@ def test_cancel_joins_the_callers_transaction(connect: Any, client: Client) -> N
 def test_an_unsealed_job_can_be_cancelled_over_a_connection_that_has_begun_nothing(
     connect: Any, client: Client
 ) -> None:
-    job = client.insert({})
+    job = client.insert({}, kind="dict")
     callers = connect(autocommit=False)
     assert Client(callers).cancel(job.id).state is JobState.Cancelled
     callers.commit()
@@ -199,15 +199,15 @@ def test_each_call_over_a_pool_commits_and_gives_the_connection_back(
 ) -> None:
     with Client(pool) as client:
         job = client.insert(SendEmail("a"))
-        client.insert_many([{}] * 3)
+        client.insert_many([{}] * 3, kind="dict")
         assert jobs_seen_by(connection) == 4
         assert client.cancel(job.id).state is JobState.Cancelled
         assert client.retry(job.id).args == {"to": "a", "subject": "Kia ora"}
         with client.transaction() as tx:
-            tx.insert({})
+            tx.insert({}, kind="dict")
             assert tx.fetch_one("select 1 as n") == {"n": 1}
         with suppress(ZeroDivisionError), client.transaction() as tx:
-            tx.insert({})
+            tx.insert({}, kind="dict")
             1 / 0  # noqa: B018
         assert jobs_seen_by(connection) == 5
     assert not pool.closed
@@ -218,7 +218,7 @@ def test_each_call_over_a_pool_commits_and_gives_the_connection_back(
 def test_a_closed_pool_is_a_database_error(database: str) -> None:
     client = Client(psycopg_pool.ConnectionPool(database, open=False))
     with pytest.raises(DatabaseError, match="could not insert a job: .*not open"):
-        client.insert({})
+        client.insert({}, kind="dict")
 
 
 def test_the_address_of_a_pool_includes_its_keywords(database: str) -> None:
@@ -234,7 +234,7 @@ def test_threads_share_a_client(database: str) -> None:
 
         def some(n: int) -> int:
             with client.transaction() as tx:
-                tx.insert({"n": n})
+                tx.insert({"n": n}, kind="dict")
                 return tx.connection.info.backend_pid
 
         with ThreadPoolExecutor(12) as threads:
@@ -247,13 +247,13 @@ def test_waiting_for_a_connection_in_vain_says_how_to_have_more(database: str, m
     monkeypatch.setattr(own_pool, "WAIT_S", 0.05)
     client = Client(database, max_connections=1)
     with client, client.transaction(), pytest.raises(DatabaseError, match="all 1 conn.* larger max_connections"):
-        client.insert({})
+        client.insert({}, kind="dict")
 
 
 def test_a_waiter_gets_the_connection_somebody_returns(database: str) -> None:
     with Client(database, max_connections=1) as client:
         transaction = client.transaction().__enter__()
-        waiter = threading.Thread(target=client.insert, args=({},))
+        waiter = threading.Thread(target=client.insert, args=({},), kwargs={"kind": "dict"})
         waiter.start()
         transaction.commit()
         waiter.join(10)
@@ -273,7 +273,7 @@ def test_connections_the_server_ended_are_replaced_unnoticed(
         ).fetchall()
         assert ended == [(True,)] * 3
         for _ in range(5):
-            client.insert({})
+            client.insert({}, kind="dict")
 
 
 def test_only_a_connection_that_was_not_in_use_a_moment_ago_is_looked_at(
@@ -354,6 +354,6 @@ def test_failing_to_connect_uses_no_place_up(database: str) -> None:
 
 @pytest.mark.parametrize("end", ["", "del client", "client.close()"])
 def test_a_process_that_ends_says_goodbye_whether_it_closed_its_client_or_not(database: str, end: str) -> None:
-    code = f"import awa; client = awa.Client({database!r}); client.insert({{}}); {end}"
+    code = f"import awa; client = awa.Client({database!r}); client.insert({{}}, kind='dict'); {end}"
     done = subprocess.run([sys.executable, "-X", "dev", "-c", code], check=False, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")

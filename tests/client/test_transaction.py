@@ -65,10 +65,10 @@ def test_an_exception_undoes_both_and_passes_through(orders: Client) -> None:
 
 def test_commit_and_rollback_end_it(orders: Client) -> None:
     with orders.transaction() as tx:
-        first = tx.insert({})
+        first = tx.insert({}, kind="dict")
         tx.commit()
     with orders.transaction() as tx:
-        second = tx.insert({})
+        second = tx.insert({}, kind="dict")
         tx.rollback()
     assert (exists(orders, first.id), exists(orders, second.id)) == (True, False)
 
@@ -93,8 +93,8 @@ def test_a_finished_transaction_refuses_everything(orders: Client, end: str) -> 
         lambda: tx.fetch_one("select 1"),
         lambda: tx.fetch_optional("select 1"),
         lambda: tx.fetch_all("select 1"),
-        lambda: tx.insert({}),
-        lambda: tx.insert_many([{}]),
+        lambda: tx.insert({}, kind="dict"),
+        lambda: tx.insert_many([{}], kind="dict"),
         lambda: tx.connection,
         tx.commit,
         tx.rollback,
@@ -109,7 +109,7 @@ def test_its_connection_comes_back_to_the_client(database: str) -> None:
     with Client(database, max_connections=1) as client:
         for _ in range(3):
             with client.transaction() as tx:
-                tx.insert({})
+                tx.insert({}, kind="dict")
             with pytest.raises(DatabaseError, match="syntax error"), client.transaction() as tx:
                 tx.execute("this is no sql")
         assert len(client.list_jobs()) == 3
@@ -190,11 +190,11 @@ def test_counts_and_missing_rows(orders: Client) -> None:
 
 def test_a_failed_statement_leaves_the_transaction_failed_and_commit_says_so(orders: Client) -> None:
     tx = orders.transaction()
-    tx.insert({})
+    tx.insert({}, kind="dict")
     with pytest.raises(UniqueConflict):
         tx.execute("insert into orders (item) values ('a'), ('a')")
     with pytest.raises(DatabaseError, match="the transaction has failed already; roll it back"):
-        tx.insert({})
+        tx.insert({}, kind="dict")
     with pytest.raises(DatabaseError, match="could not be committed: a statement in it had failed"):
         tx.commit()
     assert orders.list_jobs() == []
@@ -216,7 +216,7 @@ def test_its_connection_is_a_plain_psycopg_connection(orders: Client) -> None:
                 assert getattr_static(type(connection), name) is getattr_static(psycopg.Connection, name), name
         assert connection.execute("select '{\"a\": 1}'::jsonb, 1").fetchone() == ({"a": 1}, 1)
         with connection.transaction():
-            tx.insert({})
+            tx.insert({}, kind="dict")
             raise psycopg.Rollback
     assert orders.list_jobs() == []
 
@@ -224,9 +224,9 @@ def test_its_connection_is_a_plain_psycopg_connection(orders: Client) -> None:
 def test_a_lost_connection_is_told_and_replaced(orders: Client, connection: psycopg.Connection[Any]) -> None:
     def lose() -> None:
         with orders.transaction() as tx:
-            tx.insert({})
+            tx.insert({}, kind="dict")
             connection.execute("select pg_terminate_backend(%s, 5000)", [tx.connection.info.backend_pid])
-            tx.insert({})
+            tx.insert({}, kind="dict")
 
     with pytest.raises(DatabaseError):
         lose()
@@ -235,7 +235,7 @@ def test_a_lost_connection_is_told_and_replaced(orders: Client, connection: psyc
 
 def test_a_block_that_forks_is_ended_by_the_parent_alone(orders: Client) -> None:
     def in_child(tx: SyncTransaction) -> Iterator[bool]:
-        for use in (lambda: tx.insert({}), tx.commit, lambda: tx.connection):
+        for use in (lambda: tx.insert({}, kind="dict"), tx.commit, lambda: tx.connection):
             try:
                 use()
                 yield False
@@ -244,10 +244,10 @@ def test_a_block_that_forks_is_ended_by_the_parent_alone(orders: Client) -> None
         yield not tx.__exit__(None, None, None)
 
     with orders.transaction() as tx:
-        job = tx.insert({})
+        job = tx.insert({}, kind="dict")
         child = os.fork()
         if not child:
             os._exit(0 if all(list(in_child(tx))) else 1)
         assert os.waitpid(child, 0)[1] == 0
-        tx.insert({})
+        tx.insert({}, kind="dict")
     assert exists(orders, job.id)

@@ -7,10 +7,10 @@ from typing import Any
 from awa import Client
 
 client = Client()
-client.insert({"by": os.getpid(), "when": "preload"})
+client.insert({"by": os.getpid(), "when": "preload"}, kind="dict")
 
 
 def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    job = client.insert({"by": os.getpid(), "when": "request"})
+    job = client.insert({"by": os.getpid(), "when": "request"}, kind="dict")
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [f"{os.getpid()} {job.id}".encode()]

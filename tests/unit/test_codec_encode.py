@@ -227,7 +227,10 @@ def test_the_arguments_of_a_job_are_an_object(args: object) -> None:
 def test_the_kind_comes_from_the_type_unless_it_is_given() -> None:
     assert kind_of(Invoice(total=1)) == "invoice"
     assert kind_of(Invoice(total=1), "bill") == "bill"
-    assert kind_of({"kind": "ignored"}) == kind_of(OrderedDict()) == "dict"
+    for args in ({"kind": "ignored"}, OrderedDict()):
+        assert kind_of(args, "bill") == "bill"
+        with pytest.raises(ValidationError, match='args is a plain dict, which does not say which kind.*pass kind="…"'):
+            kind_of(args)
     with pytest.raises(ValidationError, match=r"args is the class Invoice itself; pass an instance"):
         kind_of(Invoice)
 
