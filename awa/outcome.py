@@ -9,10 +9,12 @@ would do it twice. The job is completed and the reason stands where the result w
 
 from __future__ import annotations
 
+import inspect
 import math
 import random
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from types import AsyncGeneratorType, GeneratorType
+from typing import Any, Final, NamedTuple
 
 from awa import backoff, codec
 from awa.anatomy import module, name
@@ -109,6 +111,9 @@ def decide_result(value: object, attempt: int, max_attempts: int, *, now_us: int
             return Verdict(
                 JobState.Cancelled, None, error_entry(f"cancelled: {reason}", "Cancel", attempt, now_us=now_us)
             )
+        case GeneratorType() | AsyncGeneratorType() if _has_run_nothing(value):
+            text = f"TypeError: the handler returned the generator {value.__qualname__}, of which nothing has run"
+            return Verdict(JobState.Failed, None, error_entry(text, "TypeError", attempt, terminal=True, now_us=now_us))
         case _:
             return Verdict(JobState.Completed, None, _encode_result(value))
 
@@ -147,6 +152,13 @@ def result_refusal(result: object) -> str | None:
     if isinstance(result, dict) and result.keys() == {RESULT_NOT_STORED}:
         return str(result[RESULT_NOT_STORED])
     return None
+
+
+def _has_run_nothing(value: GeneratorType[Any, Any, Any] | AsyncGeneratorType[Any, Any]) -> bool:
+    """Return True for a function that a decorator has hidden the `yield` of; an expression is a result, and no work."""
+    if isinstance(value, AsyncGeneratorType):
+        return value.ag_code.co_name != "<genexpr>"  # whether it has begun is known from Python 3.12 on
+    return value.gi_code.co_name != "<genexpr>" and inspect.getgeneratorstate(value) == inspect.GEN_CREATED
 
 
 def _delay(policy: Policy, attempt: int, uniform: float | None) -> tuple[int, str | None]:

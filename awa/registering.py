@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from awa.declared import check_args_type, located
 from awa.errors import ValidationError
 from awa.insert_options import DEFAULT_QUEUE
 from awa.policy import GRACE_S, check_policy
@@ -34,8 +35,11 @@ class Registrar:
         give_up_on: type[BaseException] | Iterable[type[BaseException]] | None = None,
         raise_on_cancel: bool = False,
         memory_limit_mb: int | None = None,
+        replace: bool = False,
     ) -> Callable[[Handler], Handler]:
         """Register the decorated function as the handler of a kind of job; return it unchanged.
+
+        The function takes one argument, the job. A kind has one handler.
 
         Args:
             args_type: what `job.args` will be: a dataclass, an attrs, msgspec or pydantic class, a TypedDict; left
@@ -52,12 +56,13 @@ class Registrar:
             give_up_on: exception classes that fail the job at once, whatever `retry_on` says.
             raise_on_cancel: raise `JobCancelled` in the handler of a job that is cancelled.
             memory_limit_mb: MiB that an attempt may take beyond what its worker had before.
+            replace: take the place of a handler that the kind has already.
 
         Raises:
-            ValidationError: an option is not what it must be, or JSON cannot be turned into `args_type`.
+            ValidationError: an option is not what it must be, JSON cannot be turned into `args_type`, the function
+                cannot be called with a job or would run nothing (a generator), or the kind has another handler. The
+                message begins with the line in question.
         """
-        if callable(args_type) and not isinstance(args_type, type) and hasattr(args_type, "__code__"):
-            raise ValidationError(f"@client.task on {args_type.__qualname__} lacks its parentheses: @client.task()")
 
         options = {
             "timeout": timeout,
@@ -69,10 +74,19 @@ class Registrar:
             "raise_on_cancel": raise_on_cancel,
             "memory_limit_mb": memory_limit_mb,
         }
-        check_policy(**options)  # where the decorator stands, not where it is applied
+        try:  # where the decorator stands, not where it is applied
+            if callable(args_type) and not isinstance(args_type, type) and hasattr(args_type, "__code__"):
+                raise ValidationError(f"@client.task on {args_type.__qualname__} lacks its parentheses: @client.task()")
+            check_args_type(args_type)
+            check_policy(**options)
+        except ValidationError as refusal:
+            raise located(refusal) from refusal.__cause__
 
         def register(handler: Handler) -> Handler:
-            self.registry.add(handler, args_type, kind, queue, **options)
+            try:
+                self.registry.add(handler, args_type, kind, queue, replace=replace, **options)
+            except ValidationError as refusal:
+                raise located(refusal) from refusal.__cause__
             return handler
 
         return register

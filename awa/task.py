@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from awa.codec import decoder_for
 from awa.codec.encoding import BYTES_MAX
+from awa.declared import Place, check_args_type, check_handler, defined, here, is_async, is_same
 from awa.errors import ValidationError
 from awa.kinds import derive_kind
 from awa.policy import Policy, check_policy
@@ -33,6 +34,8 @@ class Task:
     """From the stored JSON straight into `args_type`."""
     is_async: bool
     policy: Policy
+    declared: Place | None = None
+    """The line that registered it; None where no line of the application did."""
 
     @property
     def name(self) -> str:
@@ -62,24 +65,46 @@ class Registry:
         """What each worker process calls before its first job, in this order."""
         return self._starts if self._parent is None else self._starts + self._parent.starts
 
-    def add(self, handler: Callable[..., Any], args_type: Any, kind: str | None, queue: str, **options: Any) -> Task:
-        """Register `handler`; the last one registered for a kind wins. Raises ValidationError.
+    def add(
+        self,
+        handler: Callable[..., Any],
+        args_type: Any,
+        kind: str | None,
+        queue: str,
+        *,
+        replace: bool = False,
+        **options: Any,
+    ) -> Task:
+        """Register `handler`. Raises ValidationError for what cannot work, and for a second handler of a kind.
 
-        `options` are those of `client.task` from `timeout` on.
+        `replace`: it may take the place of another one. `options` are those of `client.task` from `timeout` on.
         """
-        if not callable(handler):
-            raise ValidationError(f"a task's handler must be a function, not {handler!r}")
+        check_handler(handler)
+        check_args_type(args_type)
         if kind is None:
-            kind = derive_kind(args_type.__name__ if _names_a_kind(args_type) else handler.__name__)
+            kind = _derived_kind(handler, args_type)
         check_name("kind", kind)
         check_name("queue", queue)
         try:
             decode = decoder_for(args_type)
         except TypeError as error:
             raise ValidationError(f"task {kind!r} cannot take its arguments: {error}") from error
-        is_async = inspect.iscoroutinefunction(handler)
-        self._tasks[kind] = task = Task(kind, queue, handler, args_type, decode, is_async, check_policy(**options))
+        policy, declared = check_policy(**options), here()
+        task = Task(kind, queue, handler, args_type, decode, is_async(handler), policy, declared)
+        if not replace:
+            self._refuse_second(task)
+        self._tasks[kind] = task
         return task
+
+    def _refuse_second(self, task: Task) -> None:
+        """Raise ValidationError when the kind has another handler, declared elsewhere."""
+        first = self._tasks.get(task.kind)
+        if first is None or is_same(task.handler, task.declared, first.handler, first.declared):
+            return
+        raise ValidationError(
+            f"kind {task.kind!r} has a handler already, {_described(first)}, and {_described(task)} would take its "
+            "place. Give one of them another kind=, or say replace=True"
+        )
 
     def add_around(self, make: Around) -> None:
         """Enter `make(job)` around each call of a handler, inside what was added before. Raises ValidationError."""
@@ -133,5 +158,17 @@ def _callable(what: str, function: Any) -> Any:
     return function
 
 
-def _names_a_kind(args_type: Any) -> bool:
-    return isinstance(args_type, type) and args_type is not dict
+def _derived_kind(handler: Any, args_type: Any) -> str:
+    """Return the kind by the name of the type of the arguments, else of the handler. Raises ValidationError."""
+    if args_type is not None and args_type is not dict:
+        return derive_kind(args_type.__name__)
+    name = getattr(handler, "__name__", "<lambda>")
+    if name == "<lambda>":
+        raise ValidationError(f"the handler {handler!r} has no name to call its jobs by: say kind=")
+    return derive_kind(name)
+
+
+def _described(task: Task) -> str:
+    """Return a handler's name and where it is written, "shop.tasks.send (/srv/shop/tasks.py:12)"."""
+    place = defined(task.handler) or task.declared
+    return f"{task.name} ({place})" if place else task.name

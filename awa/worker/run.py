@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Coroutine, Sequence
-from types import TracebackType
+from types import CoroutineType, TracebackType
 from typing import Any, Final
 
 from awa.engine.claim import Body
@@ -110,7 +110,7 @@ class Runner:
         try:
             interrupts.is_open = True
             value = task.handler(job)
-            if task.is_async:
+            if task.is_async or type(value) is CoroutineType:  # a decorator may hide an `async def`
                 value = self._finish(value)
         finally:
             interrupts.is_open = False

@@ -44,7 +44,7 @@ class TypedOrder(TypedDict):
 
 def run_one(client: Client, handler: Callable[[Any], Any], **options: Any) -> Job:
     """Insert a job, run everything that is due, and return the job."""
-    client.task(None, kind="one")(handler)
+    client.task(None, kind="one", replace=True)(handler)
     job = client.insert({}, kind="one", **options)
     client.work()
     return client.get_job(job.id)
@@ -242,6 +242,17 @@ def test_an_exception_whose_text_cannot_be_had_is_recorded_all_the_same(client: 
     assert "no message: __str__ raised RuntimeError" in run_one(client, handler).errors[0]["error"]
 
 
+def test_a_coroutine_that_a_decorator_hides_is_awaited(client: Client) -> None:
+    async def handler(job: Job) -> str:
+        await asyncio.sleep(0)
+        return "done"
+
+    def decorated(job: Job) -> Any:
+        return handler(job)
+
+    assert run_one(client, decorated).result == "done"
+
+
 def test_async_handlers_run_on_an_event_loop_that_lives_on(client: Client) -> None:
     loops: list[Any] = []
 
@@ -314,7 +325,7 @@ def test_ctrl_c_in_a_handler_ends_work_spends_one_attempt_and_hands_the_rest_bac
     assert after[20].state is JobState.Available  # the first interruption is retried at once
     assert {(job.state, job.attempt) for job in after[21:]} == {(JobState.Available, 0)}
     ran.clear()
-    client.task(kind="one")(lambda job: ran.append(job.args["n"]))
+    client.task(kind="one", replace=True)(lambda job: ran.append(job.args["n"]))
     assert client.work() == 40
     assert sorted(ran) == list(range(20, 60))
 
@@ -405,7 +416,7 @@ def test_jobs_nobody_here_can_run_stay_available(client: Client) -> None:
 
 
 def test_without_tasks_there_is_nothing_to_do(client: Client) -> None:
-    client.insert({})
+    client.insert({}, kind="dict")
     assert client.work() == 0
 
 

@@ -22,6 +22,7 @@ LAYERS = (
     "database",
     "engine",
     "features",
+    "declared",
     "task",
     "insert_options connected partitions",
     "producing inserted",

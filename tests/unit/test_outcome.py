@@ -243,3 +243,19 @@ def test_ctrl_c_in_a_backoff_is_no_part_of_it() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         decide_error(OSError("x"), 1, 25, Policy(backoff=interrupted))
+
+
+def test_a_generator_that_has_not_begun_is_no_success() -> None:
+    def work() -> Any:
+        yield 1
+
+    async def work_later() -> Any:
+        yield 1
+
+    for made in (work(), work_later()):
+        verdict = decide_result(made, 1, 3)
+        assert verdict.state is JobState.Failed
+        entry = json.loads(verdict.payload or b"")
+        assert "the handler returned the generator" in entry["error"]
+        assert entry["terminal"] is True
+    assert decide_result((n for n in range(3)), 1, 3).state is JobState.Completed

@@ -132,7 +132,7 @@ class App:
 
     def run(self, handler: Handler, *, jobs: int = 1, max_attempts: int = 1) -> Job:
         """Insert jobs of this handler, work until they are done, and return the last one."""
-        self.client.task(kind="job")(handler)
+        self.client.task(kind="job", replace=True)(handler)
         ids = self.client.insert_many([{}] * jobs, kind="job", max_attempts=max_attempts).ids
         end = telemetry.subscribe(lambda event, fields: self.events.append((event, fields)))
         try:
