@@ -87,7 +87,8 @@ class AwaBackend(framework("backends.base").BaseTaskBackend):  # type: ignore[mi
             yield Error(f"{entry}: {problem}", id="awa.E004")
         if not self.queues and not conf("QUEUES"):
             yield Warning(
-                f"{entry} takes tasks for any queue, so workers cannot know which queues to look in.",
+                f"{entry} takes tasks for any queue, so workers cannot know which queues to look in, and look in "
+                "'default' only.",
                 hint='Name them: "QUEUES" there, or AWA = {"QUEUES": […]}.',
                 id="awa.W002",
             )

@@ -102,7 +102,15 @@ def task_error(error: BaseException) -> Any:
 
 def _errors(job: Job) -> Iterator[Any]:
     for error in job.errors:
-        yield framework("base").TaskError(exception_class_path=_class_path(error), traceback=error["error"])
+        yield framework("base").TaskError(
+            exception_class_path=_class_path(error), traceback=_as_traceback(error["error"])
+        )
+
+
+def _as_traceback(text: str) -> str:
+    """Return an error as Python prints one: what was raised stands last. Awa keeps it first."""
+    said, frame, rest = text.partition('\n  File "')
+    return f"Traceback (most recent call last):{frame}{rest}\n{said}\n" if frame else f"{text}\n"
 
 
 def _class_path(error: Mapping[str, Any]) -> str:

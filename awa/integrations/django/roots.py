@@ -9,7 +9,8 @@ from typing import Any, Final
 from django.conf import settings
 
 KIND: Final = "django.tasks"
-"""All of the framework's tasks are jobs of this kind."""
+"""All of the framework's tasks are jobs of this kind: a worker runs any that it can import, and need not have heard of
+it before."""
 BACKEND: Final = "awa.integrations.django.backend.AwaBackend"
 
 
@@ -41,8 +42,8 @@ def backends() -> dict[str, dict[str, Any]]:
 
 
 def queues_of_backends() -> set[str]:
-    """Return the queues that tasks for Awa's backends may be in."""
-    return {queue for given in backends().values() for queue in given.get("QUEUES", ["default"])}
+    """Return the queues that tasks for Awa's backends may be in; of one that takes any queue, the default one."""
+    return {queue for given in backends().values() for queue in given.get("QUEUES") or ["default"]}
 
 
 def _is_awas(path: Any) -> bool:

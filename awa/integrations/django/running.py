@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Final
 
 from awa import codec
 from awa.client import Client
@@ -13,7 +14,11 @@ from awa.errors import TerminalError
 from awa.integrations.django.results import running, task_error
 from awa.integrations.django.roots import KIND, framework, normalized
 from awa.job import Job
-from awa.outcome import RESULT_BYTES_MAX
+from awa.outcome import RESULT_BYTES_MAX, Snooze
+
+UNKNOWN_TASK_S: Final = 30.0
+"""How long a task is put aside that this worker does not know: one with newer code may look for it meanwhile."""
+logger = logging.getLogger("awa.django")
 
 
 def register(client: Client) -> None:
@@ -22,8 +27,23 @@ def register(client: Client) -> None:
 
 
 def run_task(job: Job) -> Any:
-    """Import the task of a job and call it, telling who listens to the framework's signals."""
-    result = running(job, f"{socket.gethostname()}:{os.getpid()}")
+    """Import the task of a job and call it, telling who listens to the framework's signals.
+
+    A task that cannot be imported is no failure of its own: while a release is rolled out, workers with the older code
+    meet those of the newer. Such a job is put aside as if it had not been started.
+    """
+    try:
+        result = running(job, f"{socket.gethostname()}:{os.getpid()}")
+    except ImportError as error:
+        logger.warning(
+            "job %s is a task that this worker cannot import (%s: %s); it is put aside for %.0f s. Restart the workers "
+            "with the code that has it, or cancel the job",
+            job.id,
+            job.args["task"],
+            error,
+            UNKNOWN_TASK_S,
+        )
+        return Snooze(UNKNOWN_TASK_S)
     sender = type(result.task.get_backend())
     framework("signals").task_started.send(sender, task_result=result)
     try:

@@ -40,6 +40,11 @@ def leave():
     raise SystemExit(3)
 
 
+@task
+def lacks():
+    import_module("no_such_module")
+
+
 @task(takes_context=True)
 def attempt(context, until=1):
     if context.attempt < until:

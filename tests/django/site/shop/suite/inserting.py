@@ -141,11 +141,14 @@ class InOneTransaction(TestCase):
         with self.assertRaisesRegex(awa.AwaError, "atomic"):
             client.transaction().__enter__()
 
-    def test_work_inside_a_test_leaves_its_transaction_alone(self):
-        order = Order.objects.create(customer="Hine")
-        client.work(["email"])
+    def test_work_inside_a_test_is_refused_with_what_to_use(self):
+        job = client.insert(SendReceipt(1))
+        with self.assertRaisesRegex(
+            awa.AwaError, "inside a transaction on the database 'default'.*TransactionTestCase"
+        ):
+            client.work(["email"])
         assert connection.in_atomic_block
-        assert Order.objects.filter(pk=order.pk).exists()
+        assert str(client.get_job(job.id).state) == "available"
 
     async def test_in_async_code_django_says_to_go_to_a_thread(self):
         from asgiref.sync import sync_to_async

@@ -150,10 +150,33 @@ class Results(TransactionTestCase):
         assert (result.status, result.attempts) == ("FAILED", 1)
         (error,) = result.errors
         assert error.exception_class is ValueError
-        assert "it broke" in error.traceback
+        assert error.traceback.startswith("Traceback (most recent call last):\n  File ")
         assert "in fail" in error.traceback
+        assert error.traceback.endswith("\nValueError: it broke\n")
         with self.assertRaisesMessage(ValueError, "failed"):
             _ = result.return_value
+
+    def test_a_task_of_newer_code_is_put_aside_and_not_spent(self):
+        result = here.add.enqueue(1)
+        known = here.add
+        del here.add
+        try:
+            with self.assertLogs("awa.django", "WARNING") as logs:
+                assert client.work() == 1
+        finally:
+            here.add = known
+        (said,) = logs.output
+        assert f"job {result.id} is a task that this worker cannot import" in said
+        assert "django_tasks_here.add" in said
+        job = client.get_job(int(result.id))
+        assert (str(job.state), job.attempt, job.errors) == ("scheduled", 0, [])
+        assert 0 < (job.run_at - datetime.now(timezone.utc)).total_seconds() < 60
+        result.refresh()
+        assert (result.status, result.attempts) == ("READY", 0)
+
+    def test_a_task_that_lacks_a_module_it_needs_itself_fails(self):
+        result = done(here.lacks.enqueue())
+        assert (result.status, result.errors[0].exception_class) == ("FAILED", ModuleNotFoundError)
 
     def test_errors_of_other_classes(self):
         assert done(here.fail_ours.enqueue()).errors[0].exception_class is here.OurError
