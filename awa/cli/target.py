@@ -22,13 +22,25 @@ from awa.embedded.url import SCHEME, parse
 Command = TypeVar("Command", bound=Callable[..., Any])
 _CHOSEN = f"{__name__}.chosen"
 _DEFAULT = f"{__name__}.default"
+_SOURCE = f"{__name__}.source"
 """Keys in `click.Context.meta`, which a command shares with all groups around it, whosever they are."""
+
+
+class _DatabaseUrl(click.Option):
+    """The option `--database-url`. Its help says what is taken when it is left out, of whosever command this is."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return the option's names and its help."""
+        record = super().get_help_record(ctx)
+        source = ctx.meta.get(_SOURCE)
+        return (record[0], record[1].replace(f"${DSN_VARIABLE}", source)) if record and source else record
 
 
 def database_url_option(command: Command) -> Command:
     """Give a command (or the group) the option `--database-url`; `target` tells what was chosen."""
     option = click.option(
         "--database-url",
+        cls=_DatabaseUrl,
         metavar="URL",
         expose_value=False,
         callback=_remember,
@@ -44,7 +56,9 @@ def target(*, may_make: bool = False) -> str:
     """
     url = chosen() or click.get_current_context().meta.get(_DEFAULT) or os.environ.get(DSN_VARIABLE)
     if not url:
-        raise Refused(f"no database is named: give --database-url, or set {DSN_VARIABLE}")
+        source = click.get_current_context().meta.get(_SOURCE)
+        other = f"see {source}" if source else f"set {DSN_VARIABLE}"
+        raise Refused(f"no database is named: give --database-url, or {other}")
     if not may_make:
         _refuse_missing_server(str(url))
     return str(url)
@@ -54,6 +68,11 @@ def chosen() -> str | None:
     """Return what `--database-url` says, if anything."""
     url: str | None = click.get_current_context().meta.get(_CHOSEN)
     return url
+
+
+def name_source(context: click.Context, source: str) -> None:
+    """Let the help of the commands within a context say where the address comes from when none is chosen."""
+    context.meta[_SOURCE] = source
 
 
 def default_to(url: str | None) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from psycopg.conninfo import conninfo_to_dict
+
 from tests.django.conftest import TASKS, MakeSite
 
 BACKEND = "awa.integrations.django.backend.AwaBackend"
@@ -24,6 +26,11 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "backend's option": ({"TASKS": {"default": {"BACKEND": BACKEND, "OPTIONS": {"retries": 1}}}}, "(awa.E004)"),
     "backend's value": ({"TASKS": {"default": {"BACKEND": BACKEND, "OPTIONS": {"max_attempts": 0}}}}, "(awa.E004)"),
 }
+
+
+def django_settings(dsn: str) -> dict[str, Any]:
+    names = {"dbname": "NAME", "user": "USER", "host": "HOST", "port": "PORT"}
+    return {names[name]: value for name, value in conninfo_to_dict(dsn).items() if name in names}
 
 
 CHECK_EACH = """
@@ -60,6 +67,12 @@ def test_a_backend_for_any_queue_is_a_warning(site: MakeSite) -> None:
     assert "no issues" in named.manage("check")
 
 
+def test_of_a_backend_for_any_queue_workers_take_the_default_one(site: MakeSite) -> None:
+    anything = {"default": {"BACKEND": BACKEND, "QUEUES": []}}
+    show = "from awa.integrations.django import client; print(client.registry.queues)"
+    assert "'default'" in site(APPS=["django_tasks"], TASKS=anything, AWA={"TASK_MODULES": []}).run(show)
+
+
 def test_nothing_is_wrong(site: MakeSite) -> None:
     everything = {
         "DATABASE": "default",
@@ -75,3 +88,14 @@ def test_the_database_is_looked_at_only_when_asked(site: MakeSite) -> None:
     assert "no issues" in site().manage("check")
     assert "(awa.W004) The database 'default' has no Awa schema" in site().manage("check", "--database", "default")
     assert "no issues" in site().manage("check", "--database", "lite")
+    assert "Run `manage.py migrate`." in site().manage("check", "--database", "default")
+
+
+def test_the_hint_names_the_database_where_it_is_not_the_default(site: MakeSite) -> None:
+    project = site()
+    jobs = {"ENGINE": "django.db.backends.postgresql", **django_settings(project.dsn)}
+    named = site(DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}, "jobs": jobs})
+    named.settings["AWA"] = {"DATABASE": "jobs"}
+    assert "Run `manage.py migrate --database jobs`." in named.manage("check", "--database", "jobs")
+    assert "awa.W004" not in named.manage("migrate", "--database", "jobs")
+    assert "no issues" in named.manage("check", "--database", "jobs")

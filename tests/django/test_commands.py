@@ -57,6 +57,10 @@ def test_help_says_what_there_is(site: MakeSite) -> None:
         printed = site().manage(*arguments)
         assert "Look after the jobs of a database" in printed
         assert "dlq" in printed
+    for arguments in (["awa", "--help"], ["awa", "job", "list", "--help"]):
+        printed = " ".join(site().manage(*arguments).split())
+        assert "Left out: the database 'default' of the project's DATABASES." in printed
+        assert "DATABASE_URL" not in printed
     printed = site().manage("awa_supervisor", "--help")
     assert "--processes N" in printed
     assert "--database-url" not in printed

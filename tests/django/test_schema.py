@@ -22,6 +22,7 @@ def test_migrate_installs_it(site: MakeSite, connect: Connect) -> None:
     project = site()
     printed = project.manage("migrate")
     assert "Applying awa.0001_initial... OK" in printed
+    assert "awa.W004" not in printed, "migrate is what installs it"
     assert version(connect, project.dsn) == schema.VERSION
     assert "(awa.W004)" not in project.manage("check", "--database", "default")
 
@@ -49,7 +50,9 @@ def test_migrate_refuses_one_of_a_newer_release(site: MakeSite, connect: Connect
     project.manage("migrate")
     connect(project.dsn).execute("insert into awa.schema_version (version) values (%s)", [schema.VERSION + 1])
     assert "Upgrade the package awa-supervisor" in project.manage("check", "--database", "default")
-    assert "SchemaTooNew" in project.manage("migrate", code=1)
+    refused = project.manage("migrate", code=1)
+    assert "SchemaTooNew" in refused
+    assert "Upgrade the package awa-supervisor" in refused
 
 
 def test_an_error_installs_nothing(site: MakeSite, connect: Connect) -> None:

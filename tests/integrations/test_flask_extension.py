@@ -255,6 +255,9 @@ def test_flask_awa_is_awa_on_the_applications_database(make: Make, monkeypatch: 
     job = awa.insert({}, kind="note")
     runner = app.test_cli_runner()
     assert runner.invoke(args=["awa", "migrate"]).output.startswith("Nothing to do: the schema is at version")
+    for arguments in (["awa", "--help"], ["awa", "job", "list", "--help"]):
+        printed = " ".join(runner.invoke(args=arguments).output.split())
+        assert "Left out: AWA_DATABASE_URL or SQLALCHEMY_DATABASE_URI of the application's configuration" in printed
     assert '"note"' in runner.invoke(args=["awa", "job", "show", str(job.id), "--json"]).output
     assert runner.invoke(args=["awa", "job", "show", "99"]).output == "error: job not found: 99\n"
     elsewhere = runner.invoke(args=["awa", "job", "list", "--database-url", "host=/nowhere"])

@@ -137,6 +137,18 @@ def test_a_savepoint_takes_its_jobs_with_it(shop: Shop) -> None:
     assert shop.stored() == (1, 1)
 
 
+def test_work_is_refused_before_the_commit(shop: Shop) -> None:
+    with shop.app.app_context():
+        shop.add_order()
+        shop.jobs.insert({}, kind="note")
+        with pytest.raises(AwaError, match=r"work\(\) cannot see jobs .*commit the session first"):
+            shop.jobs.work()
+        shop.db.session.commit()
+        assert shop.jobs.work() == 1
+        shop.jobs.insert({}, kind="note")
+        assert shop.jobs.work(limit=1) == 1
+
+
 def test_outside_of_a_transaction_a_job_is_there_at_once(shop: Shop) -> None:
     shop.jobs.insert({}, kind="note")
     with shop.app.app_context():

@@ -13,15 +13,16 @@ awa.W004  the schema is missing or has another version than this release needs (
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, Warning
-from django.db import connections, router
+from django.db import DEFAULT_DB_ALIAS, connections, router
 
 from awa.database import schema
 from awa.integrations.django.conf import DEFAULTS, alias, conf, problems, unknown_keys
-from awa.integrations.django.schema import APP, version
+from awa.integrations.django.schema import APP, is_ours, version
 
 
 def check_settings(**_: Any) -> list[CheckMessage]:
@@ -30,17 +31,18 @@ def check_settings(**_: Any) -> list[CheckMessage]:
 
 
 def check_database(databases: Any = None, **_: Any) -> list[CheckMessage]:
-    """Look whether the schema is there. Only a warning: `migrate`, which installs it, runs this check first."""
+    """Look whether the schema is there. `migrate`, which installs it, runs this check first, and gets no warning."""
     if alias() not in (databases or ()) or connections[alias()].vendor != "postgresql":
         return []
     have = version(alias())
-    if have == schema.VERSION:
+    is_newer = have is not None and have > schema.VERSION
+    if have == schema.VERSION or (not is_newer and is_ours(alias()) and sys.argv[1:2] == ["migrate"]):
         return []
     found = "no Awa schema" if have is None else f"version {have} of the Awa schema"
     return [
         Warning(
             f"The database {alias()!r} has {found}; this release works with version {schema.VERSION}.",
-            hint=_remedy(have),
+            hint=_remedy(is_newer),
             id="awa.W004",
         )
     ]
@@ -80,7 +82,10 @@ def _database() -> Iterator[CheckMessage]:
         )
 
 
-def _remedy(have: int | None) -> str:
-    if have is not None and have > schema.VERSION:
+def _remedy(is_newer: bool) -> str:
+    if is_newer:
         return "Upgrade the package awa-supervisor."
-    return "Run `manage.py migrate`." if conf("MANAGE_SCHEMA") else "Run `manage.py awa_migrate`."
+    if not is_ours(alias()):
+        return "Run `manage.py awa_migrate`."
+    where = "" if alias() == DEFAULT_DB_ALIAS else f" --database {alias()}"
+    return f"Run `manage.py migrate{where}`."

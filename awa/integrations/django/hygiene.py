@@ -28,10 +28,7 @@ def begin_worker() -> None:
 
 @contextmanager
 def clean_connections(job: Any) -> Iterator[None]:
-    """Do around a job what Django does around a request.
-
-    Inside a transaction of the caller's, as in a TestCase that calls `client.work()`, its connection is left alone.
-    """
+    """Do around a job what Django does around a request."""
     if _is_worker:
         reset_queries()
     close_old_connections()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from django.db import connections
 
 from awa.client import Client
-from awa.integrations.django.conf import conf
+from awa.errors import AwaError
+from awa.integrations.django.conf import alias, conf
 from awa.integrations.django.joining import django_translated
 from awa.integrations.django.roots import queues_of_backends
 from awa.integrations.django.source import DjangoConnections
@@ -37,6 +39,19 @@ class ProjectClient(Client):
         self._source = DjangoConnections()
         self._is_checked = True  # by the system checks
         self.registry = ProjectRegistry()
+
+    def work(self, queues: Sequence[str] | None = None, *, until_idle: bool = True, limit: int | None = None) -> int:
+        """Run jobs in this process: `Client.work`, over a connection of its own.
+
+        Raises AwaError inside a transaction, `TestCase` included: its jobs are invisible to every other connection.
+        """
+        if connections[alias()].in_atomic_block:
+            raise AwaError(
+                f"work() was called inside a transaction on the database {alias()!r}, whose jobs no other connection "
+                "sees before it commits. In a test, use django.test.TransactionTestCase in place of TestCase, or call "
+                "the handler; elsewhere, call work() after transaction.atomic() has ended"
+            )
+        return super().work(queues, until_idle=until_idle, limit=limit)
 
     @contextmanager
     def _using(self, doing: str) -> Iterator[psycopg.Connection[Any]]:

@@ -13,7 +13,7 @@ from flask.cli import ScriptInfo, with_appcontext
 from awa.cli import main
 from awa.cli.failures import Commands, Refused
 from awa.cli.supervise import option
-from awa.cli.target import chosen, database_url_option, default_to
+from awa.cli.target import chosen, database_url_option, default_to, name_source
 from awa.database.dsn import DSN_VARIABLE
 from awa.integrations.flask.config import supervisor_variables
 from awa.integrations.flask.extension import NAME
@@ -21,6 +21,7 @@ from awa.integrations.flask.loading import APP_VARIABLE, HIDDEN_VARIABLE, LOADER
 from awa.settings import SETTINGS
 from awa.version import __version__
 
+SOURCE: Final = f"AWA_DATABASE_URL or SQLALCHEMY_DATABASE_URI of the application's configuration, else ${DSN_VARIABLE}"
 _OPTIONS: Final = tuple(setting for setting in SETTINGS if setting.name not in ("app", "database_url"))
 
 
@@ -32,6 +33,13 @@ def group() -> None:
     """Look after the jobs of this application's database, and run its supervisor."""
     app = current_app._get_current_object()  # type: ignore[attr-defined]
     default_to(app.extensions[NAME].client_of(app).dsn)
+
+
+def context(name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any) -> click.Context:
+    """Make the context of `flask awa …`, in which help names the application's configuration as the source."""
+    outer = parent or click.Context(group)
+    name_source(outer, SOURCE)
+    return group.make_context(name, args, parent=outer, **extra)
 
 
 def _supervise(**flags: str | None) -> NoReturn:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 from weakref import WeakSet
 
@@ -146,6 +146,13 @@ class Awa:
         note_joined(session, done.inserted)
         return done
 
+    def work(self, queues: Sequence[str] | None = None, **options: Any) -> int:
+        """Run jobs in this process: `Client.work`. Raises AwaError while a session has jobs it has not committed."""
+        app = self._app()
+        sessions: OpenSessions = app.extensions[_OPEN_SESSIONS]
+        sessions.refuse_uncommitted(app)
+        return self.client.work(queues, **options)
+
     def _to_join(self, outside_transaction: bool, options: dict[str, Any]) -> Any:
         """Return the open session that jobs become part of; None where the options say otherwise or none is open."""
         is_named = options.get("connection") is not None or options.get("session") is not None
@@ -203,6 +210,6 @@ class _Commands(click.Command):
     """`flask awa`: loaded when somebody calls it, for a web process does without all that it needs."""
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
-        from awa.integrations.flask.commands import group
+        from awa.integrations.flask.commands import context
 
-        return group.make_context(*args, **extra)
+        return context(*args, **extra)

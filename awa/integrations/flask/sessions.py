@@ -57,6 +57,14 @@ class OpenSessions:
             )
         return found[0] if found else None
 
+    def refuse_uncommitted(self, app: Flask) -> None:
+        """Raise AwaError while a session's open transaction has jobs, which no other connection can see."""
+        if waiting := sum(session.info.get(_JOINED, 0) for session in self._begun(app)):
+            raise AwaError(
+                f"work() cannot see jobs that were inserted in the open transaction of an SQLAlchemy session (there: "
+                f"{waiting}); commit the session first"
+            )
+
     def _begun(self, app: Flask) -> Iterable[Any]:
         """Yield the sessions that there are, and in which a transaction has been begun."""
         extension = app.extensions.get("sqlalchemy")

@@ -9,7 +9,7 @@ import click
 from django.core.management.base import BaseCommand, CommandError, handle_default_options
 
 from awa.cli import main
-from awa.cli.target import default_to
+from awa.cli.target import default_to, name_source
 from awa.integrations.django.address import dsn_of
 from awa.integrations.django.conf import alias
 
@@ -41,6 +41,7 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django has no types
 
 def _run(args: list[str], program: str, **options: Any) -> None:
     with click.Context(click.Command(program), info_name=program) as outer:
+        name_source(outer, f"the database {alias()!r} of the project's DATABASES")
         default_to(dsn_of(alias()))
         main.main(args, prog_name="awa", parent=outer, **options)
 
