@@ -513,9 +513,9 @@ revoke execute on function awa.extend_log, awa.drop_segment from public;
 -- transaction. At most p_max, the longest waiting transactions first. due: could run now;
 -- since: from when on. The mirror of what the sealer reads (seal/seal.sql), with the same
 -- snapshot for ledger, log and batches, so that a job is here or routed and never both. A
--- function, so that the scan is kept on job_log_xid whatever the statistics say, and that
--- who may only read need not read the ledger. Jobs restored from another cluster are not
--- among them.
+-- function, so that the scan is kept on job_log_xid whatever the statistics say, and that who
+-- may only read need not read the ledger. "xid is not null" lets it use that index, which
+-- leaves such rows out. Jobs restored from another cluster are not among them.
 create function awa.unsealed(p_max integer)
 returns table (id bigint, queue text, kind text, priority smallint, due boolean, since timestamptz)
 language sql stable security definer
@@ -533,7 +533,7 @@ set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmap
   from (
     (select j.xid, j.id, j.queue, j.kind, j.priority, j.run_at, j.created_at
      from awa.job_log j
-     where j.id >= (select floor from head) and j.id > (select foreign_id from head)
+     where j.xid is not null and j.id >= (select floor from head) and j.id > (select foreign_id from head)
        and (j.xid, j.id) >= ((select pg_snapshot_xmax(snap) from head), 0)
        and not coalesce((j.xid, j.id) <= ((select cur_xid from head), (select cur_id from head))
                         and pg_visible_in_snapshot(j.xid, (select target from head)), false)
@@ -544,7 +544,7 @@ set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmap
      cross join lateral (
        select j.xid, j.id, j.queue, j.kind, j.priority, j.run_at, j.created_at
        from awa.job_log j
-       where j.id >= head.floor and j.id > head.foreign_id
+       where j.xid is not null and j.id >= head.floor and j.id > head.foreign_id
          and (j.xid, j.id) >= (xip, 0) and (j.xid, j.id) <= (xip, 9223372036854775807)
          and not coalesce((j.xid, j.id) <= (head.cur_xid, head.cur_id)
                           and pg_visible_in_snapshot(j.xid, head.target), false)

@@ -176,7 +176,7 @@ def test_pages_meet_each_job_once(connection: psycopg.Connection[Any], state: st
     assert found == sorted(expected, reverse=True)
 
 
-@pytest.mark.parametrize("before_id", [0, -1, 2**63])
+@pytest.mark.parametrize("before_id", [-(2**63) - 1, 2**63])
 def test_a_page_begins_behind_a_job(connection: psycopg.Connection[Any], before_id: int) -> None:
     with pytest.raises(ValidationError, match=f"before_id is {before_id}; no job has such an id"):
         Client(connection).list_jobs(before_id=before_id)
@@ -191,10 +191,16 @@ def test_looking_for_jobs_that_are_not_sealed_does_not_read_the_log(
     if analyzed:
         connection.execute("analyze awa.job_log")
     Client(connection).insert({}, kind="a")
-    with connection.transaction():
-        assert connection.execute("select count(*) from awa.unsealed(100)").fetchone() == (1,)
-        row = connection.execute(
-            "select sum(seq_tup_read + idx_tup_fetch)::int from pg_stat_xact_user_tables where relname like 'job_log%'"
-        ).fetchone()
+    before = rows_read(connection)
+    assert connection.execute("select count(*) from awa.unsealed(100)").fetchone() == (1,)
+    assert rows_read(connection) - before < 10
+
+
+def rows_read(connection: psycopg.Connection[Any]) -> int:
+    """Rows of the log that have been read so far."""
+    connection.execute("select pg_stat_force_next_flush()")
+    row = connection.execute(
+        "select sum(seq_tup_read + idx_tup_fetch)::int from pg_stat_user_tables where relname like 'job_log%'"
+    ).fetchone()
     assert row is not None
-    assert row[0] < 10
+    return int(row[0])
