@@ -558,7 +558,11 @@ revoke execute on function awa.unsealed from public;
 -- ------------------------------------------------------------------ lead
 
 -- One row a supervisor; its heartbeat stands for all its workers. kinds: what it
--- has handlers for; queues: the ones it works on (null: all).
+-- has handlers for; queues: the ones it works on (null: all). beat: how many
+-- heartbeats there were. Other nodes see by their own clocks for how long it has
+-- not changed: a clock that is set, the server's included, makes nobody look dead.
+-- heartbeat_at is for people. backend: the server process of a node that lives no
+-- longer than one connection; null where that says nothing.
 create table awa.node (
   id           integer generated always as identity primary key,
   name         text        not null,
@@ -567,7 +571,9 @@ create table awa.node (
   kinds        text[]      not null default '{}',
   queues       text[],
   started_at   timestamptz not null default now(),
-  heartbeat_at timestamptz not null default now()
+  heartbeat_at timestamptz not null default now(),
+  beat         bigint      not null default 0,
+  backend      integer
 ) with (fillfactor = 50);
 
 -- One row a worker process; its id is the owner of leases.
@@ -584,13 +590,16 @@ create table awa.idle (
   node_id integer primary key references awa.node on delete cascade
 );
 
--- Who may run the leader's duties, until when. A lease in a row, not a session
--- lock, so that transaction poolers do not break it.
+-- Who may run the leader's duties. A lease in a row, not a session lock, so that
+-- transaction poolers do not break it. confirmed rises each time the holder confirms
+-- it; a candidate that has seen it unchanged for long enough, by its own clock, may
+-- take the lease. backend: the holder's server process; null behind a pooler.
 create table awa.leader (
-  only_row boolean primary key default true check (only_row),
-  node_id  integer,
-  term     bigint      not null default 0,
-  until    timestamptz not null default '-infinity'
+  only_row  boolean primary key default true check (only_row),
+  node_id   integer,
+  term      bigint not null default 0,
+  confirmed bigint not null default 0,
+  backend   integer
 );
 insert into awa.leader default values;
 

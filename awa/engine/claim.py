@@ -86,6 +86,8 @@ class Claimed(NamedTuple):
     """How many workers there are, on all nodes."""
     since: str
     """When the leases were made, as the server wrote it."""
+    clock_us: int
+    """The server's time as it answered, microseconds since the epoch."""
     passed: Mapping[int, str] = MappingProxyType({})
     """Where to claim from in these lanes, for some time: what stands before is locked by other transactions."""
 
@@ -150,9 +152,9 @@ def send_claim(
 def read_claim(answer: Said) -> Claimed:
     """Read the answer to `send_claim`."""
     rows = answer.fetchall()
-    seen, ahead, registered, workers, since = rows[0][:5]
-    leases = [Lease(*row[5:]) for row in rows if row[5] is not None]
-    return Claimed(leases, seen or [], registered, ahead or [], workers, since)
+    seen, ahead, registered, workers, since, clock_us = rows[0][:6]
+    leases = [Lease(*row[6:]) for row in rows if row[6] is not None]
+    return Claimed(leases, seen or [], registered, ahead or [], workers, since, clock_us)
 
 
 def claim(

@@ -19,6 +19,7 @@ _UPDATE_NODE = statement("lead/update_node")
 _REGISTER_WORKER = statement("lead/register_worker")
 _PROCESS = statement("lead/process")
 _HEARTBEAT = statement("lead/heartbeat")
+_BEATS = statement("lead/beats")
 _LEAVE_NODE = statement("lead/leave_node")
 _IDLE = statement("lead/idle")
 _BUSY = statement("lead/busy")
@@ -75,9 +76,24 @@ def workers_of(connection: psycopg.Connection[Any], node: int, pid: int) -> list
     return [int(row[0]) for row in connection.execute(_PROCESS, {"node": node, "pid": pid})]
 
 
-def heartbeat(connection: psycopg.Connection[Any], node: int) -> bool:
-    """Say that `node` lives. False: it has been declared dead and must sign in anew."""
-    return connection.execute(_HEARTBEAT, {"node": node}).rowcount == 1
+class Heard(NamedTuple):
+    """The answer to a heartbeat."""
+
+    clock_us: int
+    """The server's time, microseconds since the epoch."""
+    beats: dict[int, int]
+    """How many heartbeats there were of each node."""
+
+
+def heartbeat(connection: psycopg.Connection[Any], node: int) -> Heard | None:
+    """Say that `node` lives. None: it has been declared dead and must sign in anew."""
+    row = connection.execute(_HEARTBEAT, {"node": node}).fetchone()
+    return None if row is None else Heard(row[0], dict(zip(row[1], row[2], strict=True)))
+
+
+def beats(connection: psycopg.Connection[Any]) -> dict[int, int]:
+    """Return how many heartbeats there were of each node."""
+    return dict(connection.execute(_BEATS).fetchall())
 
 
 def leave_node(connection: psycopg.Connection[Any], node: int) -> None:
@@ -110,10 +126,29 @@ def unclaimed(connection: psycopg.Connection[Any]) -> list[Unclaimed]:
     return [Unclaimed(*row) for row in connection.execute(_UNCLAIMED)]
 
 
-def elect(connection: psycopg.Connection[Any], node: int, trust_s: float) -> int | None:
-    """Take or extend the leadership for `trust_s` seconds; return the term, None when another node leads."""
-    row = connection.execute(_ELECT, {"node": node, "trust_s": trust_s}).fetchone()
-    return None if row is None else int(row[0])
+class Election(NamedTuple):
+    """The outcome of an election."""
+
+    term: int | None
+    """The term, when this node leads."""
+    confirmed: int
+    """How often the leadership has been confirmed, by whichever node leads."""
+
+
+def elect(
+    connection: psycopg.Connection[Any], node: int, lapsed: int | None = None, *, pooled: bool = False
+) -> Election:
+    """Take or confirm the leadership, if it is free, this node's, or lapsed.
+
+    Args:
+        connection: as everywhere.
+        node: who stands for election.
+        lapsed: a value of `confirmed` that has not changed for as long as a leader is trusted.
+        pooled: the connection leads through a transaction pooler.
+    """
+    row = connection.execute(_ELECT, {"node": node, "lapsed": lapsed, "pooled": pooled}).fetchone()
+    assert row is not None, "awa.leader has one row"
+    return Election(*row)
 
 
 def resign(connection: psycopg.Connection[Any], node: int) -> None:

@@ -27,7 +27,6 @@ HEARTBEAT_STALE: Final = "heartbeat stale: node presumed dead"
 
 _LOCK = statement("settle/lock")
 _RESCUE = statement("rescue/rescue")
-_STALE = statement("rescue/stale")
 _STALE_NODE = statement("rescue/stale_node")
 _ORPHANS = statement("rescue/orphans")
 _STRAYED = statement("rescue/strayed")
@@ -163,12 +162,14 @@ def _forms(death: Death) -> Iterator[tuple[str, Death]]:
 
 def rescue_stale(
     connection: psycopg.Connection[Any],
-    stale_s: float,
+    silent: Mapping[int, int],
     *,
-    but: int | None = None,
     still: Callable[[], bool] = lambda: True,
 ) -> list[str]:
-    """Rescue every node whose heartbeat is older than `stale_s` seconds, except node `but`; return their names.
+    """Rescue nodes that have been silent for too long; return their names.
+
+    `silent` holds, by node, how many heartbeats there were of it when its silence began. Who judges that does so by a
+    clock of its own: the server's may be set.
 
     Also leases whose owner is not registered at all: a claim that was under way when its worker was taken apart. No job
     of such a lease was ever begun by anybody, so none has spent an attempt.
@@ -176,15 +177,13 @@ def rescue_stale(
     Each node is a transaction of its own. One whose lease somebody keeps locked for longer than the connection's
     lock_timeout does not keep the others waiting; then `psycopg.errors.LockNotAvailable` is raised at the end.
 
-    `still()` is asked when the answer that a node is stale has come; if it says no, that node is left alone.
+    `still()` is asked when the answer that a node is still silent has come; if it says no, that node is left alone.
     """
     names: list[str] = []
-    seen = [] if but is None else [but]
     locked: pg.LockNotAvailable | None = None
-    while (node := _next_stale(connection, stale_s, seen)) is not None:
-        seen.append(node)
+    for node, beat in silent.items():
         try:
-            names += _rescue_node(connection, stale_s, node, still)
+            names += _rescue_node(connection, node, beat, still)
         except pg.LockNotAvailable as error:
             locked = error
     for (owner,) in connection.execute(_ORPHANS).fetchall():
@@ -228,18 +227,10 @@ def _ends(death: Death) -> dict[int, dict[str, Any]]:
     return {death.running: how} if death.running else {}
 
 
-def _next_stale(connection: psycopg.Connection[Any], stale_s: float, seen: list[int]) -> int | None:
-    """Return a stale node that has not been looked at yet."""
-    row = connection.execute(_STALE, {"stale_s": stale_s, "seen": seen}).fetchone()
-    return None if row is None else int(row[0])
-
-
-def _rescue_node(
-    connection: psycopg.Connection[Any], stale_s: float, node: int, still: Callable[[], bool]
-) -> list[str]:
+def _rescue_node(connection: psycopg.Connection[Any], node: int, beat: int, still: Callable[[], bool]) -> list[str]:
     """Take a node apart; return its name, or nothing when it is alive after all or somebody else is at it."""
     with connection.transaction():
-        row = connection.execute(_STALE_NODE, {"stale_s": stale_s, "node": node}).fetchone()
+        row = connection.execute(_STALE_NODE, {"node": node, "beat": beat}).fetchone()
         if row is None or not still():
             return []
         name, workers = row

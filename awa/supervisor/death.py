@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from signal import Signals
-from time import time_ns
 from typing import Any, Final, NamedTuple
 
 from awa.engine.rescue import RETRIED_AT_ONCE, Death
 from awa.processes.checks import BoardDamage
-from awa.processes.clock import monotonic_us
+from awa.processes.clock import ServerClock
 from awa.processes.exitcodes import ExitCode
 from awa.processes.forkserver import Exited
 from awa.processes.slot import Flag, Interrupt, Running
@@ -67,11 +66,13 @@ def damaged(damage: BoardDamage) -> Doom:
     return Doom(f"it has written nonsense on the board: {damage}", BOARD_DAMAGED, attempts_at_once=0)
 
 
-def of(event: Exited, running: Running | None, doom: Doom | None = None, *, is_known: bool = True) -> Death:
+def of(
+    event: Exited, running: Running | None, clock: ServerClock, doom: Doom | None = None, *, is_known: bool = True
+) -> Death:
     """Return what to store with the job the worker died in. `is_known`: whether the board can be believed in that."""
     started_us = None
     if running is not None:
-        started_us = time_ns() // 1000 - (monotonic_us() - running.started_us)
+        started_us = running.started_us + clock.ahead_us
     return Death(
         f"worker {describe(event, running, doom)}",
         (running.job_id if running else 0) if is_known else None,

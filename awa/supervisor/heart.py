@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Any, Final
 
 import psycopg
 
 from awa import telemetry
 from awa.engine import lead
+from awa.processes.clock import monotonic_us
 from awa.supervisor.node import Node
 from awa.supervisor.service import Service
 
@@ -40,8 +42,12 @@ class Heart(Service):
     def step(self, connection: psycopg.Connection[Any]) -> float:
         """Beat once."""
         node = self._node
-        if not lead.heartbeat(connection, node.id):
+        asked, asked_us = monotonic(), monotonic_us()
+        if (heard := lead.heartbeat(connection, node.id)) is None:
             self._sign_in_anew(connection)
+        else:
+            node.clock.learn(heard.clock_us, asked_us, monotonic_us())
+            node.peers.note(heard.beats, asked, monotonic())
         node.note_beat()
         offer = (node.kinds, node.queues)
         if offer != self._told:

@@ -11,13 +11,14 @@ from psycopg.errors import LockNotAvailable
 
 from awa import telemetry
 from awa.database.bounded import patience
+from awa.database.connections import is_pooled
 from awa.engine import lead
 from awa.supervisor.duties import Duty
 from awa.supervisor.node import Node
 from awa.supervisor.service import Service
 
 TRUST_ELECTIONS: Final = 2
-"""The leadership lasts for this many election intervals without being confirmed."""
+"""The leadership is trusted for this many election intervals without being confirmed."""
 
 
 class Leader(Service):
@@ -30,6 +31,10 @@ class Leader(Service):
         self._duties = duties
         self._due = dict.fromkeys((duty.name for duty in duties), 0.0)
         self._elect_at = 0.0
+        self._confirmed = -1
+        """How often the leadership of another node had been confirmed …"""
+        self._unchanged_since = 0.0
+        """… and since when we know of no more, monotonic seconds."""
         self.leads = False
 
     @property
@@ -42,14 +47,27 @@ class Leader(Service):
         now = monotonic()
         interval_s = self._node.settings.leader_interval_s
         if now >= self._elect_at:
-            term = lead.elect(connection, self._node.id, interval_s * TRUST_ELECTIONS)
-            self._note(term)
+            self._note(self._stand(connection, interval_s * TRUST_ELECTIONS))
             self._elect_at = now + interval_s
         if self.leads:
             for duty in self._duties:
                 self._do(connection, duty)
         next_at = min(self._elect_at, *self._due.values()) if self.leads else self._elect_at
         return max(0.0, next_at - monotonic())
+
+    def _stand(self, connection: psycopg.Connection[Any], trust_s: float) -> int | None:
+        """Stand for election; return the term, None when another node leads.
+
+        Another node's leadership has lapsed when its confirmations have not been counted on for `trust_s` seconds of
+        our own monotonic clock.
+        """
+        asked, pooled = monotonic(), is_pooled(connection)
+        election = lead.elect(connection, self._node.id, pooled=pooled)
+        if election.term is None and election.confirmed != self._confirmed:
+            self._confirmed, self._unchanged_since = election.confirmed, monotonic()
+        elif election.term is None and asked - self._unchanged_since >= trust_s:
+            election = lead.elect(connection, self._node.id, self._confirmed, pooled=pooled)
+        return election.term
 
     def _do(self, connection: psycopg.Connection[Any], duty: Duty) -> None:
         """Do a duty if it is due. One that fails must not keep the others from being done."""

@@ -9,10 +9,12 @@ from typing import Final
 
 from awa.database.bounded import ANSWER_S
 from awa.processes.board import Board
+from awa.processes.clock import ServerClock
 from awa.processes.wakes import Wakes
 from awa.settings import Settings
 from awa.supervisor.occupants import Occupants
 from awa.supervisor.outage import Outage
+from awa.supervisor.peers import Peers
 
 LATE: Final = 1.5
 """A heartbeat that is answered so many intervals after the last one is late."""
@@ -34,6 +36,8 @@ class Node:
     answer_s: float = ANSWER_S
     """How long its services and workers wait for an answer of the server, in seconds."""
     outage: Outage = field(default_factory=Outage)
+    peers: Peers = field(default_factory=Peers)
+    clock: ServerClock = field(default_factory=ServerClock)
     beat_at: float = field(default_factory=monotonic)
     """When the last heartbeat was answered, monotonic seconds."""
     steady_since: float = field(default_factory=monotonic)

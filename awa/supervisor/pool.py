@@ -179,7 +179,7 @@ class Pool:
             worker.doom = death.interrupted(running, why)
         self._say_ended(worker, event, running)
         is_known = damage is None and slot.worker_id != 0 and not slot.is_between()
-        how = death.of(event, running, worker.doom, is_known=is_known)
+        how = death.of(event, running, self._node.clock, worker.doom, is_known=is_known)
         self._proxy.bury(Burial(occupant.worker, how, remains.finished, slot.worker_id, worker.node, event.pid))
         self._judge(worker, event, came_to_something=damage is not None or slot.jobs_done() > 0 or running is not None)
         if event.code == ExitCode.RECYCLED:

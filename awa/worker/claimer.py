@@ -16,7 +16,7 @@ from awa.database.pipeline import one_trip
 from awa.engine import claim, seal, settle
 from awa.engine.claim import Claimed, Want
 from awa.engine.seal import Sealed
-from awa.processes.clock import monotonic_us
+from awa.processes.clock import ServerClock, monotonic_us
 from awa.processes.slot import Slot
 from awa.worker.lanes import Lanes
 from awa.worker.pace import LEASE_JOBS_MAX, Pace
@@ -45,8 +45,9 @@ LOCKED_AGAIN_S: Final = 60.0
 class Claimer:
     """Claims for one worker."""
 
-    def __init__(self, slot: Slot, lanes: Lanes, pace: Pace, pending: Pending) -> None:
+    def __init__(self, slot: Slot, lanes: Lanes, pace: Pace, pending: Pending, clock: ServerClock) -> None:
         self._slot = slot
+        self._clock = clock
         self._lanes = lanes
         self._pace = pace
         self._pending = pending
@@ -147,6 +148,7 @@ class Claimer:
             return self._claim(connection)
         wants = self._lanes.wants(self._pace, self._jobs_max)
         worker = self._pending.worker
+        asked_us = monotonic_us()
         try:
             with one_trip(connection) as trip:
                 settled = settle.send_settle(trip, worker, outstanding, since=self._pending.since)
@@ -156,19 +158,24 @@ class Claimer:
                 raise
             self._pending.settle(connection)  # finds the outcome that is refused, and settles the others
             return self._claim(connection)
+        claimed = self._learn(claim.read_claim(answer), asked_us)
         accepted = settle.read_settle(settled)
         settle.note_costs(connection, worker, outstanding, accepted)
         self._pending.settled(outstanding, accepted)
-        claimed = claim.read_claim(answer)
         if claimed.seen and not claimed.leases:
             return claim.claim_past(connection, worker, wants, claimed, **self._limits(wants))
         return claimed
 
     def _claim(self, connection: psycopg.Connection[Any]) -> Claimed:
         wants = self._lanes.wants(self._pace, self._jobs_max)
-        began = monotonic()
-        claimed = claim.claim(connection, self._pending.worker, wants, **self._limits(wants))
-        self._lanes.note_took(monotonic() - began)
+        asked_us = monotonic_us()
+        claimed = self._learn(claim.claim(connection, self._pending.worker, wants, **self._limits(wants)), asked_us)
+        self._lanes.note_took((monotonic_us() - asked_us) / 1e6)
+        return claimed
+
+    def _learn(self, claimed: Claimed, asked_us: int) -> Claimed:
+        """Note what the server's clock shows."""
+        self._clock.learn(claimed.clock_us, asked_us, monotonic_us())
         return claimed
 
     def _limits(self, wants: Sequence[Want]) -> dict[str, Any]:

@@ -15,7 +15,6 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from time import time_ns
 from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
@@ -32,7 +31,7 @@ from awa.errors import AwaError, LeaseLost, NotCommitted, ValidationError
 from awa.job import Job, JobState
 from awa.outcome import COMPLETED, Settlement, Verdict, decide_error, decide_result
 from awa.policy import Policy
-from awa.processes.clock import monotonic_us
+from awa.processes.clock import ServerClock, monotonic_us
 from awa.processes.slot import Slot
 from awa.task import Registry
 from awa.transaction import SyncTransaction
@@ -80,12 +79,18 @@ class Completions:
     """What the handlers of one worker complete in transactions of their own."""
 
     def __init__(
-        self, slot: Slot, registry: Registry, meter: Meter, connection: Callable[[], psycopg.Connection[Any]]
+        self,
+        slot: Slot,
+        registry: Registry,
+        meter: Meter,
+        clock: ServerClock,
+        connection: Callable[[], psycopg.Connection[Any]],
     ) -> None:
         """`connection` returns the worker's own, over which no handler's statement ever goes."""
         self._slot = slot
         self._registry = registry
         self._meter = meter
+        self._clock = clock
         self._connection = connection
         self._pid = os.getpid()
         self._own: OwnConnections | None = None
@@ -145,7 +150,7 @@ class Completions:
         self._turn += 1
         if self._begun and (ends := self._roll_back_begun()):
             if verdict.state is JobState.Completed:
-                verdict = decide_error(_never_ended(), attempt, body.max_attempts, policy)
+                verdict = decide_error(_never_ended(), attempt, body.max_attempts, policy, now_us=self._clock.now_us())
             if not all(ends):
                 return verdict, Way.OPEN
         if asked is None or asked.job_id != body.id:
@@ -155,7 +160,9 @@ class Completions:
             return COMPLETED, Way.DONE
         left_open = found.status == "in progress" and is_open(asked.raw)
         if verdict.state is JobState.Completed and not asked.has_failed:
-            verdict = decide_error(_not_committed(left_open), attempt, body.max_attempts, policy)
+            verdict = decide_error(
+                _not_committed(left_open), attempt, body.max_attempts, policy, now_us=self._clock.now_us()
+            )
         if left_open:
             return verdict, Way.OPEN
         return verdict, Way.SETTLE if found.status == "aborted" else Way.DOUBT
@@ -189,7 +196,7 @@ class Completions:
             raise ValidationError(f"{result!r} is no result of a completed job; return it from the handler instead")
         cpu_us, peak_kb = self._meter.so_far()
         running = self._slot.running()
-        now_us = time_ns() // 1000
+        now_us = self._clock.now_us()
         took_us = monotonic_us() - running.started_us if running is not None else 0
         return Settlement(job.id, JobState.Completed, now_us - took_us, now_us, cpu_us, peak_kb, -1, verdict.payload)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from time import time_ns
 from typing import Any, Final
 
 import msgspec
@@ -14,7 +13,7 @@ from awa.engine import claim, insert, seal, settle
 from awa.engine.claim import Body
 from awa.job import JobState
 from awa.outcome import Settlement, Verdict
-from awa.processes.clock import monotonic_us
+from awa.processes.clock import ServerClock, monotonic_us
 from awa.processes.journal import JournalWriter
 from awa.processes.slot import Remains, Slot, Stop, WorkerState
 from awa.task import Registry
@@ -67,16 +66,17 @@ class Loop:
         self._registry = registry
         self._pace = Pace()
         self._meter = meter or Meter()
-        self._completions = Completions(slot, registry, self._meter, lambda: self.connection)
+        self._clock = ServerClock()
+        self._completions = Completions(slot, registry, self._meter, self._clock, lambda: self.connection)
         self._runner = Runner(
-            slot, self._completions, interrupts, around_jobs=registry.around, interruptible=interruptible
+            slot, self._completions, interrupts, self._clock, around_jobs=registry.around, interruptible=interruptible
         )
         self._may_claim = may_claim
         self._show = show
         self._lifetime = lifetime or Lifetime()
         self._lanes = Lanes(registry.kinds, queues, exhaustive=exhaustive)
-        self._vetting = Vetting(worker, self._lanes, registry)
-        self._claimer = Claimer(slot, self._lanes, self._pace, self.pending)
+        self._vetting = Vetting(worker, self._lanes, registry, self._clock)
+        self._claimer = Claimer(slot, self._lanes, self._pace, self.pending, self._clock)
 
     def step(self, jobs_max: int = LEASE_JOBS_MAX) -> int:
         """Settle what is pending, claim work and run up to `jobs_max` jobs of it; return how many ran.
@@ -165,7 +165,7 @@ class Loop:
         body = item.body
         if body.ordering_key is not None:
             self._claimer.note_ordered()
-        if body.expires_at is not None and item.has_expired(now_us := time_ns() // 1000):
+        if body.expires_at is not None and item.has_expired(now_us := self._clock.now_us()):
             if not self.pending.add(expired(body, now_us), monotonic_us(), is_awaited=_is_awaited(body)):
                 self._settle_now()
             telemetry.emit(telemetry.CONTROL_EXPIRED, jobs=[body.id])
@@ -180,7 +180,8 @@ class Loop:
     def _run_one(self, position: int, item: Item) -> None:
         body, timeout_us = item.body, item.limits.timeout_us
         used_us = self._meter.begin()
-        started_wall, started = time_ns() // 1000, monotonic_us()
+        started = monotonic_us()
+        started_wall = started + self._clock.ahead_us
         self._slot.begin_job(position, body.id, item.attempt, started, item.limits, used_us)
         verdict = self._runner.run(item.task, body, item.attempt, started_wall + timeout_us if timeout_us else 0)
         ended = monotonic_us()

@@ -12,6 +12,7 @@ from awa.engine.claim import Body
 from awa.errors import JobCancelled, JobTimeout
 from awa.job_log import CURRENT
 from awa.outcome import Verdict, decide_error, decide_result
+from awa.processes.clock import ServerClock
 from awa.processes.generation import generation
 from awa.processes.memory import Capped, lift
 from awa.processes.slot import Slot
@@ -34,6 +35,7 @@ class Runner:
         slot: Slot,
         completions: Completions,
         interrupts: Interrupts,
+        clock: ServerClock,
         *,
         around_jobs: Sequence[Around] = (),
         interruptible: bool = False,
@@ -43,6 +45,7 @@ class Runner:
         self._slot = slot
         self._completions = completions
         self._interrupts = interrupts
+        self._clock = clock
         self._around_jobs = around_jobs
         self._interruptible = interruptible
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -51,22 +54,25 @@ class Runner:
     def run(self, task: Task, body: Body, attempt: int, deadline_us: int = 0) -> Verdict:
         """Run attempt number `attempt` (from 1) of a job. What the handler raises is its outcome, and not raised.
 
-        `deadline_us` (since the epoch; 0: none) is what the handler is told; the supervisor enforces it.
+        `deadline_us` (of the server's clock, since the epoch; 0: none) is what the handler is told; the supervisor
+        enforces it.
         """
         try:
             args = task.decode(body.args)
         except Exception as misfit:  # noqa: BLE001 - becomes the job's outcome; another attempt would fail the same way
-            return decide_error(_from_the_handler(misfit), attempt, body.max_attempts, terminal=True)
+            now_us = self._clock.now_us()
+            return decide_error(_from_the_handler(misfit), attempt, body.max_attempts, terminal=True, now_us=now_us)
         job = CURRENT.job = RunningJob(body, attempt, args, self._slot, self._completions, deadline_us)
         try:
             value = self._call_inside(task, job) if self._around_jobs else self._call_capped(task, job)
-            return decide_result(value, attempt, body.max_attempts)
+            return decide_result(value, attempt, body.max_attempts, now_us=self._clock.now_us())
         except BaseException as error:  # a handler's sys.exit() ends its job, not the worker
             self._interrupts.is_open = False  # if an interrupt came just when the handler was done
             self._end_stray_child(error)
             if self._interruptible and isinstance(error, KeyboardInterrupt) and not isinstance(error, INTERRUPTS):
                 raise
-            return decide_error(_from_the_handler(error), attempt, body.max_attempts, task.policy)
+            now_us = self._clock.now_us()
+            return decide_error(_from_the_handler(error), attempt, body.max_attempts, task.policy, now_us=now_us)
         finally:
             lift()
             CURRENT.job = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import datetime, timezone
-from time import time_ns
 from typing import Any, Final, NamedTuple
 
 import psycopg
@@ -16,6 +15,7 @@ from awa.engine.expire import ERROR
 from awa.failure import error_entry
 from awa.job import JobState
 from awa.outcome import Settlement
+from awa.processes.clock import ServerClock
 from awa.processes.slot import Limits
 from awa.task import Registry, Task
 from awa.worker.lanes import Lanes
@@ -54,7 +54,8 @@ class Item(NamedTuple):
 class Vetting:
     """Vets what one worker claims."""
 
-    def __init__(self, worker: int, lanes: Lanes, registry: Registry) -> None:
+    def __init__(self, worker: int, lanes: Lanes, registry: Registry, clock: ServerClock) -> None:
+        self._clock = clock
         self._worker = worker
         self._lanes = lanes
         self._registry = registry
@@ -113,7 +114,7 @@ class Vetting:
 
     def _without_postponed(self, connection: psycopg.Connection[Any], items: list[Item]) -> list[Item]:
         """Put jobs aside that were sealed as due, and have been replaced by such as are not."""
-        now = datetime.now(timezone.utc)
+        now = datetime.fromtimestamp(self._clock.now_us() / 1e6, timezone.utc)
         later = {
             item.body.id: round((item.body.run_at - now).total_seconds() * 1e6)
             for item in items
@@ -123,7 +124,7 @@ class Vetting:
         return [item for item in items if item.body.id not in later]
 
     def _put_aside(self, connection: psycopg.Connection[Any], delays_us: Mapping[int, int], started: int) -> None:
-        now = time_ns() // 1000
+        now = self._clock.now_us()
         narrow.settle(
             connection,
             self._worker,
@@ -132,8 +133,9 @@ class Vetting:
 
     def _write_off(self, connection: psycopg.Connection[Any], ids: Sequence[int]) -> None:
         """End jobs whose rows somebody has deleted: nobody can run them, and every worker would stumble over them."""
-        now = time_ns() // 1000
-        gone = error_entry("the job's row is gone from awa.job_log: somebody has deleted it", "JobNotFound", 0)
+        now = self._clock.now_us()
+        said = "the job's row is gone from awa.job_log: somebody has deleted it"
+        gone = error_entry(said, "JobNotFound", 0, now_us=now)
         narrow.settle(
             connection, self._worker, [Settlement(job, JobState.Failed, now, now, 0, 0, -1, gone) for job in ids]
         )

@@ -58,6 +58,7 @@ select (select array_agg(id order by order_key, id) from near) as seen,
         from (select * from front order by order_key, id limit %(ahead)s) next) as ahead,
        exists (select from awa.worker w where w.id = %(worker)s) as registered,
        (select count(*)::int from awa.worker) as workers, now()::text as since,
+       (extract(epoch from clock_timestamp()) * 1e6)::bigint as clock_us,
        t.lane, t.order_key::text, t.round, t.ids[: t.take] as ids, t.attempts[: t.take] as attempts, t.jobs - t.take as left
 from (select 1) one left join taken t on true
 order by t.pos;

@@ -55,7 +55,7 @@ def clock_skew(scene: Scene, draw: random.Random) -> Hit:
 def two_leaders(scene: Scene, draw: random.Random) -> Hit:
     """The leader's row is reset: another node is elected while the old one still trusts its own election."""
     with connected(scene) as connection:
-        connection.execute("update awa.leader set node_id = null, until = '-infinity'")
+        connection.execute("update awa.leader set node_id = null")
     return Hit()
 
 

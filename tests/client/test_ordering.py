@@ -232,7 +232,7 @@ def test_a_cancelled_job_that_is_being_run_keeps_a_serial_line_until_it_has_stop
             rescue(connection, worker, Death("killed", first))
         case "signed out":
             connection.execute("delete from awa.worker")
-            assert rescue_stale(connection, 60) == []
+            assert rescue_stale(connection, {}) == []
     assert startable(connection, sign_in(connection)) == [second]
     assert client.retry(first).state == JobState.Available
 
@@ -276,7 +276,7 @@ def test_another_worker_that_stops_lets_no_line_go(client: Client, connection: C
     client.cancel(first)
     settle.release(connection, other)
     settle.settle(connection, other, [outcome(first)])
-    assert rescue_stale(connection, 60) == []
+    assert rescue_stale(connection, {}) == []
     assert startable(connection, other) == []
 
 

@@ -2,6 +2,7 @@
 
 import os
 
+import psycopg
 import pytest
 
 from awa.engine import lead
@@ -9,15 +10,12 @@ from awa.engine.settle import release
 from awa.version import __version__
 from tests.engine.helpers import Connection, add_sealed, all_in, ids_of, take
 from tests.fixtures.postgres import both_servers
+from tests.fixtures.waiting import until
 
 
 @pytest.fixture
 def nodes(db: Connection) -> tuple[int, int]:
     return lead.register_node(db, "a"), lead.register_node(db, "b")
-
-
-def lapse(db: Connection) -> None:
-    db.execute("update awa.leader set until = clock_timestamp() - interval '1 millisecond'")
 
 
 def test_a_node_says_who_it_is(db: Connection) -> None:
@@ -42,7 +40,10 @@ def test_ids_of_workers_are_never_used_again(db: Connection, nodes: tuple[int, i
 
 def test_heartbeats_are_written_and_answered(db: Connection, nodes: tuple[int, int]) -> None:
     db.execute("update awa.node set heartbeat_at = '2000-01-01'")
-    assert lead.heartbeat(db, nodes[0])
+    heard = lead.heartbeat(db, nodes[0])
+    assert heard is not None
+    assert heard.beats == {nodes[0]: 0, nodes[1]: 0}
+    assert lead.beats(db) == {nodes[0]: 1, nodes[1]: 0}
     fresh = db.execute("select id from awa.node where heartbeat_at > now() - interval '1 minute'").fetchall()
     assert fresh == [(nodes[0],)]
     assert not lead.heartbeat(db, 77)
@@ -65,29 +66,40 @@ def test_a_node_that_left_is_idle_no_more(db: Connection, nodes: tuple[int, int]
 
 
 @both_servers
-def test_one_leads_until_its_time_is_up(db: Connection, nodes: tuple[int, int]) -> None:
+def test_one_leads_until_it_has_lapsed(db: Connection, nodes: tuple[int, int]) -> None:
     a, b = nodes
-    assert lead.elect(db, a, 60) == 1
-    assert lead.elect(db, b, 60) is None
-    assert lead.elect(db, a, 60) == 1, "extending is no new term"
-    lapse(db)
-    assert lead.elect(db, b, 60) == 2
-    assert lead.elect(db, a, 60) is None
+    first = lead.elect(db, a)
+    assert first.term == 1
+    assert lead.elect(db, b) == (None, first.confirmed)
+    again = lead.elect(db, a)
+    assert again.term == 1, "confirming is no new term"
+    assert lead.elect(db, b, first.confirmed).term is None, "it has been confirmed since"
+    assert lead.elect(db, b, again.confirmed).term == 2
+    assert lead.elect(db, a).term is None
 
 
-def test_a_holder_that_was_late_extends_if_nobody_else_came(db: Connection, nodes: tuple[int, int]) -> None:
-    lead.elect(db, nodes[0], 60)
-    lapse(db)
-    assert lead.elect(db, nodes[0], 60) == 1
+def test_a_leader_that_is_gone_is_followed_at_once(db: Connection, nodes: tuple[int, int]) -> None:
+    """Its node was declared dead; or its server process has ended."""
+    a, b = nodes
+    lead.elect(db, a, pooled=True)
+    assert lead.elect(db, b).term is None
+    lead.leave_node(db, a)
+    with psycopg.connect(db.info.dsn, autocommit=True) as other:
+        assert lead.elect(other, b).term == 2
+        third = lead.register_node(db, "c")
+        assert lead.elect(db, third).term is None
+        pid = other.info.backend_pid
+    until(lambda: db.execute("select from pg_stat_get_activity(%s)", [pid]).fetchone() is None)
+    assert lead.elect(db, third).term == 3
 
 
 def test_resigning_lets_the_next_one_in_at_once(db: Connection, nodes: tuple[int, int]) -> None:
     a, b = nodes
-    lead.elect(db, a, 60)
+    lead.elect(db, a)
     lead.resign(db, b)
-    assert lead.elect(db, b, 60) is None, "only the leader can resign"
+    assert lead.elect(db, b).term is None, "only the leader can resign"
     lead.resign(db, a)
-    assert lead.elect(db, b, 60) == 2
+    assert lead.elect(db, b).term == 2
 
 
 def test_a_node_whose_worker_still_holds_a_lease_does_not_leave(db: Connection) -> None:

@@ -178,9 +178,9 @@ def test_other_workers_leases_are_not_touched(db: Connection, worker: int) -> No
 # -------------------------------------------------------------- stale nodes
 
 
-def grow_stale(db: Connection, *names: str, seconds: int = 60) -> None:
-    db.execute("update awa.node set heartbeat_at = now() - make_interval(secs => %s) where name = any(%s)",
-               [seconds, list(names)])  # fmt: skip
+def silent(db: Connection, *names: str) -> dict[int, int]:
+    """What somebody holds against nodes that have said nothing since now."""
+    return dict(db.execute("select id, beat from awa.node where name = any(%s)", [list(names)]).fetchall())
 
 
 @both_servers
@@ -190,29 +190,27 @@ def test_a_silent_node_is_rescued_with_all_its_workers(db: Connection) -> None:
     living = sign_in(db, "living")
     add_sealed(db, 9)
     ids = [ids_of(take(db, each or 0, 3)) for each in (*pair, living)]
-    assert rescue_stale(db, 30) == []
-    grow_stale(db, "silent")
-    assert rescue_stale(db, 30) == ["silent"]
+    assert rescue_stale(db, {}) == []
+    assert rescue_stale(db, held := silent(db, "silent")) == ["silent"]
     assert all_in(db, "ready", ids[0] + ids[1])
     assert all_in(db, "leased", ids[2])
     assert workers(db) == [living]
     assert not lead.heartbeat(db, node)
     assert [errors(db, each[0])[0]["error"] for each in ids[:2]] == [HEARTBEAT_STALE] * 2
     assert [control.attempts(db, job) for each in ids[:2] for job in each[1:]] == [[]] * 4
-    assert rescue_stale(db, 30) == []
+    assert rescue_stale(db, held) == []
 
 
 def test_a_heartbeat_keeps_a_node_alive(db: Connection) -> None:
     node = lead.register_node(db, "n")
-    grow_stale(db, "n")
+    held = silent(db, "n")
     assert lead.heartbeat(db, node)
-    assert rescue_stale(db, 30) == []
+    assert rescue_stale(db, held) == []
 
 
 def test_a_worker_cannot_enter_through_a_dead_node(db: Connection) -> None:
     node = lead.register_node(db, "n")
-    grow_stale(db, "n")
-    rescue_stale(db, 30)
+    rescue_stale(db, silent(db, "n"))
     assert lead.register_worker(db, node) is None
 
 
@@ -222,7 +220,7 @@ def test_leases_of_nobody_are_rescued_too(db: Connection) -> None:
     ids = leased(db, sign_in(db, "gone"), 4)
     db.execute("delete from awa.node where name = 'gone'")
     assert all_in(db, "leased", ids)
-    rescue_stale(db, 30)
+    rescue_stale(db, {})
     assert all_in(db, "ready", ids)
     assert all(control.attempts(db, job) == [] for job in ids)
 
@@ -232,17 +230,17 @@ def test_a_lease_that_somebody_keeps_locked_does_not_keep_other_nodes_waiting(
 ) -> None:
     first, second = sign_in(db, "first"), sign_in(db, "second")
     locked_ids, free_ids = leased(db, first, 2), leased(db, second, 2)
-    db.execute("update awa.node set heartbeat_at = now() - interval '1 hour'")
+    held = silent(db, "first", "second")
     other = session("other")
     other.run("begin")
     other.run("select from awa.batch where owner = %s for update", [first])
     db.execute("set lock_timeout = '20ms'")
     with pytest.raises(psycopg.errors.LockNotAvailable):
-        rescue_stale(db, 30)
+        rescue_stale(db, held)
     assert all_in(db, "ready", free_ids)
     assert all_in(db, "leased", locked_ids)
     other.run("commit")
-    assert rescue_stale(db, 30) == ["first"]
+    assert rescue_stale(db, held) == ["first"]
     assert all_in(db, "ready", locked_ids)
 
 

@@ -78,7 +78,7 @@ idle:
   /* awa/supervisor/proxy.py: the process has ended. */
   :: atomic { dead[0] && signed_in[0] -> owner = NUMBER(0); why = own }
   :: atomic { dead[1] && signed_in[1] -> owner = NUMBER(1); why = own }
-  /* sql/rescue/stale.sql, sql/rescue/stale_node.sql: nothing heard of it. */
+  /* awa/supervisor/peers.py, sql/rescue/stale_node.sql: nothing heard of it. */
   :: atomic { dead[0] && signed_in[0] -> owner = NUMBER(0); why = silent }
   :: atomic { dead[1] && signed_in[1] -> owner = NUMBER(1); why = silent }
   :: atomic { faults && !dead[0] && signed_in[0] -> faults--; owner = NUMBER(0); why = silent }

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from awa.database.statements import statement
-from awa.engine import claim, rescue, seal, settle
+from awa.engine import claim, lead, rescue, seal, settle
 from awa.job import JobState
 from awa.outcome import Settlement
 from tests.properties.model import ModelJob, Place
@@ -202,16 +202,16 @@ class Working(World):
     def node_is_lost(self, number: int, orphan: bool) -> None:
         """A node's heartbeat stops; or a worker is signed out while its claim was under way."""
         victim = pick(self.workers, number)
+        silent: dict[int, int] = {}
         if orphan:
             self.engine.execute("delete from awa.worker where id = %s", [victim.id])
             lost = [victim]
         else:
-            stale = "update awa.node set heartbeat_at = now() - interval '1 hour' where id = %s"
-            self.engine.execute(stale, [victim.node])
+            silent = {victim.node: lead.beats(self.engine)[victim.node]}
             lost = [worker for worker in self.workers if worker.node == victim.node]
             del self.nodes[victim.node]
         leases = {worker.id: self.leased_by(worker) for worker in lost}
-        assert len(rescue.rescue_stale(self.engine, 600)) == (0 if orphan else 1)
+        assert len(rescue.rescue_stale(self.engine, silent)) == (0 if orphan else 1)
         for worker in lost:
             # Of a lease whose owner was signed out while it claimed, no job was ever begun.
             suspect = None if orphan else self._suspect_of(leases[worker.id])

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 
 from awa.database.connections import connect
-from awa.engine import control, rescue, retire
+from awa.engine import control, lead, rescue, retire
 from awa.engine.claim import bodies
 from awa.engine.filing import JOBS_MIN
 from awa.engine.promote import promote
@@ -43,7 +43,6 @@ def populate(dsn: str) -> Jobs:
         assert seal(db, jobs_max=4).more
         jobs["unsealed"] = add(db, 4) + add(db, 2, run_at=soon())
         jobs["filed"] = add(db, JOBS_MIN, kind="other")
-        db.execute("update awa.node set heartbeat_at = now() - interval '1 hour'")
     return jobs
 
 
@@ -104,7 +103,7 @@ def run_all(db: Connection) -> Counter[int]:
     """Let every job that has not ended run, whatever it waits for; return how often each one ran."""
     ran: Counter[int] = Counter()
     seal_all(db)
-    rescue.rescue_stale(db, 600)
+    rescue.rescue_stale(db, lead.beats(db))
     worker = sign_in(db, "the new node")
     for _ in range(ROUNDS_MAX):
         db.execute("update awa.deferred set run_at = now() where run_at > now()")

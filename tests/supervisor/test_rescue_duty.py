@@ -1,4 +1,4 @@
-"""Who is taken for dead, and who is not: after an outage of the database every heartbeat is old."""
+"""Who is taken for dead, and who is not: after an outage of the database every heartbeat is missing."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from awa.supervisor.duties.rescue import Rescue
 from awa.supervisor.heart import Heart
 from awa.supervisor.leader import Leader
 from awa.supervisor.node import LATE, Node
+from awa.supervisor.peers import Peers
 from awa.supervisor.service import retry_s
 
 pytestmark = pytest.mark.postgres
@@ -29,9 +30,10 @@ def node(database: str) -> Node:
     """A node whose heartbeats have been answered in time for long, next to another one. Both are silent."""
     with connect(database, role="test") as connection:
         own, _ = (lead.register_node(connection, name) for name in ("own", "other"))
-        connection.execute("update awa.node set heartbeat_at = now() - interval '1 minute'")
+        beats = lead.beats(connection)
     node = Node(Settings(app="a:b"), database, Board.create(1), Wakes.create(1), [], [], own)
     node.steady_since = monotonic() - LONG_S
+    node.peers.note(beats, monotonic() - LONG_S, monotonic() - LONG_S)
     return node
 
 
@@ -80,6 +82,37 @@ def test_a_silence_while_it_asks_who_is_silent(node: Node) -> None:
     with Hanging.connect(node.dsn, autocommit=True) as connection:
         Rescue(node).run_once(connection)
         assert survivors(connection) == ["other", "own"]
+
+
+@pytest.mark.parametrize("step", ["1 hour", "-1 hour"])
+def test_a_step_of_the_servers_clock_makes_nobody_look_dead_or_alive(node: Node, step: str) -> None:
+    """What the server's clock shows does not count: neither an old date nor one that is to come."""
+    duty = Rescue(node)
+    with connect(node.dsn, role="test") as connection:
+        live = lead.register_node(connection, "live")
+        duty.run_once(connection)
+        assert survivors(connection) == ["live", "own"]
+        node.peers.note(lead.beats(connection), monotonic() - 1, monotonic() - 1)
+        connection.execute("update awa.node set heartbeat_at = heartbeat_at - %s::interval", [step])
+        duty.run_once(connection)
+        assert survivors(connection) == ["live", "own"]
+        node.peers.note(lead.beats(connection), monotonic() + LONG_S, monotonic() + LONG_S)
+        duty.run_once(connection)
+        assert survivors(connection) == ["own"]
+        assert lead.heartbeat(connection, live) is None
+
+
+def test_the_silence_of_a_peer_is_measured_from_answer_to_question() -> None:
+    peers = Peers()
+    peers.note({1: 5, 2: 7}, asked=0.0, answered=10.0)
+    peers.note({1: 5, 2: 8}, asked=24.0, answered=40.0)
+    assert peers.silent(15.0, but=9) == {}
+    assert peers.silent(14.0, but=9) == {1: 5}
+    assert peers.silent(14.0, but=1) == {}
+    peers.note({1: 4, 2: 8}, asked=1.0, answered=2.0)  # an older answer, overtaken by the others
+    assert peers.silent(14.0, but=9) == {1: 5}
+    peers.note({1: 6}, asked=41.0, answered=41.0)
+    assert peers.silent(0.1, but=9) == {}
 
 
 @pytest.mark.parametrize("heartbeat_s", [0.1, 1.0, 5.0, 60.0])

@@ -40,7 +40,7 @@ def claim(lanes: Lanes, took_s: float) -> str:
     """Claim; return where in the lane that began."""
     (want,) = lanes.wants(Pace())
     lanes.note_took(took_s)
-    lanes.note(Claimed([Lease(1, LATER, 0, [1], None, 0)], [1], True, [], 1, LATER))
+    lanes.note(Claimed([Lease(1, LATER, 0, [1], None, 0)], [1], True, [], 1, LATER, 0))
     return want.start
 
 

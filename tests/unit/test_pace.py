@@ -13,7 +13,7 @@ JOB_US = 10_000.0
 def claimed(taken: int, left: int, *, batches_behind: int = 0, workers: int = 2) -> Claimed:
     """One lease of `taken` jobs, whose batch has `left` more, in front of other batches."""
     lease = Lease(1, "2026-01-01", 0, list(range(taken)), None, left)
-    return Claimed([lease], list(range(1 + batches_behind)), True, [], workers, "2026-01-01")
+    return Claimed([lease], list(range(1 + batches_behind)), True, [], workers, "2026-01-01", 0)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_short_jobs_need_many_more_to_make_a_long_lease(pace: Pace) -> None:
 
 def test_leases_are_short_again_when_nothing_was_found(pace: Pace) -> None:
     pace.note_claim(claimed(10, 500, batches_behind=16), JOB_US)
-    pace.note_claim(Claimed([], [], True, [], 2, "2026-01-01"), 0.0)
+    pace.note_claim(Claimed([], [], True, [], 2, "2026-01-01", 0), 0.0)
     assert pace.lease_us == LEASE_US
 
 

@@ -12,6 +12,7 @@ from awa.database.connections import connect
 from awa.engine import control
 from awa.engine.seal import seal
 from awa.processes.board import Board
+from awa.processes.clock import ServerClock
 from awa.worker import claimer
 from awa.worker.claimer import Claimer
 from awa.worker.lanes import Lanes
@@ -54,7 +55,7 @@ def test_open_cancels_hold_up_none_but_their_own_and_are_named(
         for job in ids[:20]:
             operator.run(control.cancel, job)
         worker = sign_in(db)
-        made = Claimer(board[0], Lanes([KIND], None), Pace(), Pending(worker, board[0].take(worker)))
+        made = Claimer(board[0], Lanes([KIND], None), Pace(), Pending(worker, board[0].take(worker)), ServerClock())
         ran = []
         while claimed := made.next(db, 1):
             ran += ids_of(claimed)

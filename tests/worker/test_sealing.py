@@ -10,7 +10,7 @@ import pytest
 from awa.database.connections import connect
 from awa.engine.seal import STEP_JOBS_MAX, seal
 from awa.processes.board import Board
-from awa.processes.clock import monotonic_us
+from awa.processes.clock import ServerClock, monotonic_us
 from awa.processes.slot import SEALED
 from awa.worker.claimer import SEAL_EVERY_US, Claimer
 from awa.worker.lanes import Lanes
@@ -37,7 +37,7 @@ def connections(database: str) -> Iterator[list[Connection]]:
 def claimer(connection: Connection, board: Board, index: int) -> Claimer:
     """One that has claimed a first job, of many, and is busy."""
     slot, worker = board[index], sign_in(connection, f"node {index}")
-    made = Claimer(slot, Lanes([KIND], None), Pace(), Pending(worker, slot.take(worker)))
+    made = Claimer(slot, Lanes([KIND], None), Pace(), Pending(worker, slot.take(worker)), ServerClock())
     assert made.next(connection, 1) is not None
     return made
 

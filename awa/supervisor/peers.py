@@ -1,0 +1,49 @@
+"""Peers: for how long the other nodes have said nothing, by this process's own clock.
+
+Heartbeats are counted, not dated. A node is silent from the moment at which its count was first seen, to the last
+moment at which it was asked for and had not changed. So a clock that is set, of the server or of any node, makes no
+node look dead or alive; and an answer that was long on its way counts as old.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class _Seen(NamedTuple):
+    beat: int
+    since: float
+    """When the answer came that had this count first, monotonic seconds."""
+    until: float
+    """When the question was asked whose answer had it last."""
+
+
+class Peers:
+    """The nodes that this one knows of. From any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seen: dict[int, _Seen] = {}
+
+    def note(self, beats: Mapping[int, int], asked: float, answered: float) -> None:
+        """Note the heartbeats of all nodes; `asked` and `answered` are monotonic seconds."""
+        with self._lock:
+            self._seen = {node: _seen(self._seen.get(node), beat, asked, answered) for node, beat in beats.items()}
+
+    def silent(self, for_s: float, *, but: int) -> dict[int, int]:
+        """Return the nodes, except node `but`, that have said nothing for `for_s` seconds, with the count of their
+        heartbeats."""
+        with self._lock:
+            return {
+                node: seen.beat for node, seen in self._seen.items() if node != but and seen.until - seen.since >= for_s
+            }
+
+
+def _seen(known: _Seen | None, beat: int, asked: float, answered: float) -> _Seen:
+    if known is None or beat > known.beat:
+        return _Seen(beat, answered, asked)
+    if beat < known.beat:  # an older answer, overtaken by that of another thread
+        return known
+    return known._replace(until=max(known.until, asked))

@@ -1,0 +1,2 @@
+-- How many heartbeats there were of each node.
+select id, beat from awa.node;
