@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from awa.errors import LeaseLost as LeaseLost
     from awa.errors import LiveRuntimesRequireExclusiveWindow as LiveRuntimesRequireExclusiveWindow
     from awa.errors import NotCommitted as NotCommitted
+    from awa.errors import OutcomeUnknown as OutcomeUnknown
     from awa.errors import RuntimeVersionFloorNotMet as RuntimeVersionFloorNotMet
     from awa.errors import SchemaNotMigrated as SchemaNotMigrated
     from awa.errors import SchemaTooNew as SchemaTooNew
@@ -64,7 +65,8 @@ _HOMES = {
     "awa.engine.control": "QueueStat WorkerDeaths",
     "awa.errors": (
         "AppLoadError AwaError CallbackNotFound DatabaseError EmbeddedError JobCancelled JobNotFound JobTimeout "
-        "LeaseLost LiveRuntimesRequireExclusiveWindow NotCommitted RuntimeVersionFloorNotMet SchemaNotMigrated "
+        "LeaseLost LiveRuntimesRequireExclusiveWindow NotCommitted OutcomeUnknown RuntimeVersionFloorNotMet "
+        "SchemaNotMigrated "
         "SchemaTooNew SerializationError StateConflict StorageNotFinalized TerminalError UniqueConflict UnknownJobKind "
         "ValidationError"
     ),

@@ -144,6 +144,11 @@ class Client(Registrar, Copier, Jobs, Queues, DeadLetters):
             self._check_schema(connection)
             yield connection
 
+    def _commits(self, connection: psycopg.Connection[Any]) -> bool:
+        if not self._source.is_callers:
+            return True
+        return connection.autocommit and connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+
     @contextmanager
     def _lend_plain(self) -> Iterator[psycopg.Connection[Any]]:
         self._refuse_closed()

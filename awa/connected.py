@@ -12,6 +12,10 @@ import psycopg
 class Connected(ABC):
     """Does what it does over whatever connection its subclass provides."""
 
+    def _commits(self, connection: psycopg.Connection[Any]) -> bool:
+        """Return True if what is done next over a connection that was lent is committed with it."""
+        return False
+
     @abstractmethod
     def _using(self, doing: str) -> AbstractContextManager[psycopg.Connection[Any]]:
         """Lend a connection for what is done ("insert a job"), and raise what the driver raises as AwaErrors."""

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from awa.database.borrowed import as_one
 from awa.engine import bulk
 from awa.insert_options import DEFAULT_PRIORITY, JobOpts
 from awa.inserted import added_job
@@ -52,12 +51,16 @@ class Copier(Inserter):
             "ordering_key": ordering_key,
         }
         given = list(new_jobs(self.registry, jobs, shared, opts))
-        with self._using("insert jobs") as connection, as_one(connection):
-            done = bulk.insert_many(connection, given)
-            reported(done)
-            added = bulk.added(connection, done)
-        new = (job for job, job_id in zip(given, done.ids, strict=True) if job_id is not None)
-        return [added_job(job, each) for job, each in zip(new, added, strict=True)]
+        with self._using("insert jobs") as connection:
+
+            def insert() -> list[Job]:
+                done = bulk.insert_many(connection, given)
+                reported(done)
+                added = bulk.added(connection, done)
+                new = (job for job, job_id in zip(given, done.ids, strict=True) if job_id is not None)
+                return [added_job(job, each) for job, each in zip(new, added, strict=True)]
+
+            return self._as_one(connection, insert)
 
     def enqueue_many_copy(
         self,

@@ -85,6 +85,19 @@ class DatabaseError(AwaError):
     """Postgres refused a statement or could not be reached. The driver's exception is the `__cause__`."""
 
 
+class OutcomeUnknown(AwaError):
+    """The connection broke at a commit, so the server may or may not have committed. The text says how to find out.
+    It is no `DatabaseError`, so that what catches that to try again does not insert jobs twice."""
+
+    def __init__(self, message: str, job_ids: list[int] | tuple[()] = ()) -> None:
+        super().__init__(message)
+        self.job_ids = list(job_ids)
+        """The ids of the jobs that are there if it was committed, where they are known: of `insert_many`."""
+
+    def __reduce__(self) -> tuple[type["OutcomeUnknown"], tuple[str, list[int]]]:
+        return OutcomeUnknown, (str(self), self.job_ids)
+
+
 class SchemaNotMigrated(AwaError):
     """The database has no Awa schema, or one older than this release needs. `awa migrate` brings it up to date."""
 

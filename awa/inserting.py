@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
+
+import psycopg
 
 from awa import telemetry
 from awa.connected import Connected
 from awa.database.borrowed import as_one
-from awa.database.errors import translated_foreign
+from awa.database.errors import is_lost, translated_foreign
 from awa.database.foreign import foreign
 from awa.engine import bulk
 from awa.engine import insert as engine
 from awa.engine.bulk import Bulk
 from awa.engine.insert import Execute, Inserted, NewJob
-from awa.errors import UniqueConflict, ValidationError
+from awa.errors import OutcomeUnknown, UniqueConflict, ValidationError
 from awa.insert_options import DEFAULT_PRIORITY, JobOpts, check_options
 from awa.inserted import inserted_job
 from awa.job import Job
 from awa.producing import InsertedMany, new_job, new_jobs
 from awa.task import Registry
+
+Many = TypeVar("Many", bound="InsertedMany | list[Job]")
 
 
 class Inserter(Connected):
@@ -86,7 +90,8 @@ class Inserter(Connected):
             UniqueConflict: another job holds the unique key: `job_id` of the exception. Nothing was inserted, and a
                 transaction of the caller's can go on.
             TypeError: `connection` is none that is known here.
-            DatabaseError: the database could not be reached or refused.
+            DatabaseError: the database could not be reached or refused; nothing was inserted.
+            OutcomeUnknown: the connection broke before the server had answered; the text says how to find out.
         """
         options = check_options(
             kind=kind,
@@ -109,7 +114,13 @@ class Inserter(Connected):
             inserted = insert_over(self._over(theirs), job, replace=replace)
         else:
             with self._using("insert a job") as ours:
-                inserted = engine.insert(ours, job, replace=replace)
+                commits = self._commits(ours)
+                try:
+                    inserted = engine.insert(ours, job, replace=replace)
+                except psycopg.OperationalError as error:
+                    if commits and is_lost(ours, error):
+                        raise unknown_insert(job, error) from error
+                    raise
         if inserted.outcome == "inserted":
             telemetry.emit(telemetry.INSERT_JOBS, jobs=1)
         return inserted_job(job, inserted, options.unique)
@@ -165,8 +176,20 @@ class Inserter(Connected):
             execute = self._over(theirs)
             with translated_foreign("insert jobs"):
                 return reported(bulk.insert_many_by(execute, given))
-        with self._using("insert jobs") as ours, as_one(ours):
-            return reported(bulk.insert_many(ours, given, ahead=self._may_read_ahead))
+        with self._using("insert jobs") as ours:
+            return self._as_one(ours, lambda: reported(bulk.insert_many(ours, given, ahead=self._may_read_ahead)))
+
+    def _as_one(self, connection: psycopg.Connection[Any], insert: Callable[[], Many]) -> Many:
+        """Insert many jobs in one transaction. Raises OutcomeUnknown when the connection breaks at its commit."""
+        commits, done = self._commits(connection), None
+        try:
+            with as_one(connection):
+                done = insert()
+        except psycopg.OperationalError as error:
+            if commits and done and is_lost(connection, error):
+                raise unknown_inserts(done, error) from error
+            raise
+        return done
 
 
 def insert_over(execute: Execute, job: NewJob, *, replace: bool) -> Inserted:
@@ -174,6 +197,37 @@ def insert_over(execute: Execute, job: NewJob, *, replace: bool) -> Inserted:
     with translated_foreign("insert a job"):
         (row,) = execute(engine.INSERT, engine.parameters(job, replace=replace))
     return Inserted(*row)
+
+
+def unknown_insert(job: NewJob, error: Exception) -> OutcomeUnknown:
+    """Return the error for a single insert whose answer was lost."""
+    kind = job.envelope.kind
+    if job.unique is None:
+        way = (
+            f"Look for it, with list_jobs(kind={kind!r}) for example, before you insert it again; with unique_opts it "
+            "could be inserted again without harm"
+        )
+    else:
+        way = "Insert it again with the same unique_opts: while the first one holds its key, there is no second one"
+    return OutcomeUnknown(
+        f"it is not known whether the job of kind {kind!r} was inserted: the connection broke when it had been sent, "
+        f"and before the server's answer came. {way} ({_first_line(error)})"
+    )
+
+
+def unknown_inserts(done: InsertedMany | Sequence[Job], error: Exception) -> OutcomeUnknown:
+    """Return the error for a bulk insert that broke at its commit."""
+    ids = done.ids if isinstance(done, InsertedMany) else [job.id for job in done]
+    return OutcomeUnknown(
+        f"it is not known whether {len(ids)} jobs were inserted, all of them or none: the connection broke at the "
+        "commit. get_job finds the first of this exception's job_ids if they were, and raises JobNotFound if not "
+        f"({_first_line(error)})",
+        ids,
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def one_of(connection: Any, session: Any) -> Any:

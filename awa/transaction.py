@@ -18,8 +18,8 @@ from psycopg.types.json import Jsonb
 
 from awa import codec
 from awa.database.borrowed import borrowed
-from awa.database.errors import translated
-from awa.errors import AwaError, DatabaseError
+from awa.database.errors import is_lost, translated
+from awa.errors import AwaError, DatabaseError, OutcomeUnknown
 from awa.inserting import Inserter
 from awa.task import Registry
 
@@ -62,6 +62,7 @@ class SyncTransaction(Inserter):
         self._open: ExitStack | None = None
         self._connection: psycopg.Connection[Any] | None = None
         self._end = ""
+        self._commits_at_end = False
 
     @property
     def connection(self) -> psycopg.Connection[Any]:
@@ -93,10 +94,23 @@ class SyncTransaction(Inserter):
             return [_jsonable_row(row) for row in cursor.fetchall()]
 
     def commit(self) -> None:
-        """Make everything done here durable, and end the transaction. Raises DatabaseError if it had failed."""
+        """Make everything done here durable, and end the transaction.
+
+        Raises DatabaseError if it had failed, OutcomeUnknown when the connection breaks before the server has answered.
+        """
         self._refuse_ended()
+        connection = self._connection
         with translated("commit the transaction"):
-            self._finish("committed", None)
+            try:
+                self._finish("committed", None)
+            except psycopg.OperationalError as error:
+                if self._commits_at_end and connection is not None and is_lost(connection, error):
+                    raise OutcomeUnknown(
+                        "it is not known whether the transaction was committed: the connection broke when the commit "
+                        "had been sent, and before the server's answer came. Look for what it has written: a job of "
+                        f"it is found by get_job if it was, and only then ({error})"
+                    ) from error
+                raise
 
     def rollback(self) -> None:
         """Undo everything done here, and end the transaction."""
@@ -132,6 +146,7 @@ class SyncTransaction(Inserter):
     def _begin(self) -> psycopg.Connection[Any]:
         with translated("begin a transaction"), ExitStack() as opening:
             connection = opening.enter_context(self._lend())
+            self._commits_at_end = connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
             opening.enter_context(self._block(connection))
             self._connection, self._open = connection, opening.pop_all()
         return connection

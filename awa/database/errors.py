@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 
@@ -32,6 +32,8 @@ _OURS: Final[dict[str, re.Pattern[str]]] = {
 }
 _UNIQUE_VIOLATION: Final = "23505"
 _FAILED_TRANSACTION: Final = "25P02"
+_ENDED: Final = "57P0"
+"""The server ends connections: it is shut down, or has crashed, or an administrator ends them."""
 _LIBRARIES: Final = frozenset({"psycopg", "psycopg2", "sqlalchemy", "django", "asyncpg"})
 _BROKEN: Final = frozenset({"PendingRollbackError", "TransactionManagementError"})
 """What SQLAlchemy and Django say by themselves of a transaction in which a statement has failed."""
@@ -91,6 +93,11 @@ def translate(error: Exception, doing: str) -> AwaError:
             f"could not {doing}: the transaction has failed already; roll it back, then try again ({text})"
         )
     return DatabaseError(f"could not {doing}: {text}")
+
+
+def is_lost(connection: psycopg.Connection[Any], error: psycopg.Error) -> bool:
+    """Return True if the connection broke, or was ended by the server, so that a commit sent may have been done."""
+    return connection.closed or (error.sqlstate or "").startswith(_ENDED)
 
 
 def _drivers(error: Exception) -> Exception:
