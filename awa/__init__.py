@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from awa.database.schema import current_migration_version as current_migration_version
     from awa.database.schema import migrations as migrations
     from awa.database.schema import migrations_range as migrations_range
+    from awa.engine.control import KnownNames as KnownNames
     from awa.engine.control import QueueStat as QueueStat
     from awa.engine.control import WorkerDeaths as WorkerDeaths
+    from awa.engine.waiting import WaitingReason as WaitingReason
     from awa.errors import AppLoadError as AppLoadError
     from awa.errors import AwaError as AwaError
     from awa.errors import CallbackNotFound as CallbackNotFound
@@ -62,7 +64,8 @@ _HOMES = {
     "awa.async_transaction": "Transaction",
     "awa.client": "Client",
     "awa.database.schema": "current_migration_version migrations migrations_range",
-    "awa.engine.control": "QueueStat WorkerDeaths",
+    "awa.engine.control": "KnownNames QueueStat WorkerDeaths",
+    "awa.engine.waiting": "WaitingReason",
     "awa.errors": (
         "AppLoadError AwaError CallbackNotFound DatabaseError EmbeddedError JobCancelled JobNotFound JobTimeout "
         "LeaseLost LiveRuntimesRequireExclusiveWindow NotCommitted OutcomeUnknown RuntimeVersionFloorNotMet "

@@ -19,6 +19,7 @@ from awa.database.roles import grant
 from awa.database.source import Source, required, source_of
 from awa.dead_letters import DeadLetters
 from awa.engine.seal import seal_all
+from awa.environment import warn_of_unknown_variables
 from awa.errors import DatabaseError
 from awa.jobs import Jobs
 from awa.policy import check_whole
@@ -69,6 +70,7 @@ class Client(Registrar, Copier, Jobs, Queues, DeadLetters):
         Raises:
             ValidationError: it is none of these.
         """
+        warn_of_unknown_variables()
         self._source = self._source_of(database_url, max_connections)
         self.registry = Registry(payload_bytes_max=check_whole("payload_bytes_max", payload_bytes_max, PAYLOAD_BYTES))
         self._is_checked = self._source.is_callers

@@ -13,6 +13,7 @@ from awa.asking import can_be_id, check_id, check_list_limit
 from awa.connected import Connected
 from awa.engine import control
 from awa.engine.control import WorkerDeaths
+from awa.engine.waiting import WaitingReason, waiting_reasons
 from awa.errors import SerializationError, ValidationError
 from awa.job import Job, JobState
 from awa.outcome import result_refusal
@@ -50,6 +51,7 @@ class Jobs(Connected):
         state: JobState | str | None = None,
         kind: str | None = None,
         queue: str | None = None,
+        tag: str | None = None,
         limit: int = 100,
         before_id: int | None = None,
     ) -> list[Job]:
@@ -68,8 +70,19 @@ class Jobs(Connected):
             if name is not None:
                 check_name(what, name)
         with self._using("list jobs") as connection:
-            rows = control.listing(connection, state=wanted, kind=kind, queue=queue, limit=limit, before_id=before_id)
+            rows = control.listing(
+                connection, state=wanted, kind=kind, queue=queue, tag=tag, before_id=before_id, limit=limit
+            )
             return [job_of(row) for row in rows]
+
+    def waiting_reasons(self, job_id: int) -> list[WaitingReason]:
+        """Return why a job waits, the most decisive reason first; an empty list for one that is being run or has ended.
+
+        Raises JobNotFound.
+        """
+        check_id(job_id)
+        with self._using(f"see why job {job_id} waits") as connection:
+            return waiting_reasons(connection, job_id)
 
     def attempts(self, job_id: int) -> list[dict[str, Any]]:
         """Return the executions of a job, oldest first: rows of `awa.attempts`. Raises JobNotFound."""
@@ -137,6 +150,16 @@ class Jobs(Connected):
         with self._using(f"cancel job {job_id}") as connection:
             self._seal_before_callers_transaction(connection)
             control.cancel(connection, job_id)
+            return job_of(control.get(connection, job_id))
+
+    def run_now(self, job_id: int) -> Job:
+        """Have a scheduled or retryable job run at once, as soon as a worker is free; its attempts stay counted.
+
+        Raises JobNotFound, or StateConflict when it is in another state.
+        """
+        check_id(job_id)
+        with self._using(f"bring job {job_id} forward") as connection:
+            control.run_now(connection, job_id)
             return job_of(control.get(connection, job_id))
 
     def retry(self, job_id: int) -> Job:

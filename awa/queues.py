@@ -6,7 +6,7 @@ from typing import Literal
 
 from awa.connected import Connected
 from awa.engine import control, queues
-from awa.engine.control import QueueStat
+from awa.engine.control import KnownNames, QueueStat
 from awa.queue_policy import QueuePolicy, check_changes
 from awa.task import check_name
 
@@ -20,6 +20,11 @@ class Queues(Connected):
         """Return how every queue stands, by name."""
         with self._using("read queue statistics") as connection:
             return control.queue_stats(connection)
+
+    def known_names(self) -> KnownNames:
+        """Return the queues and kinds that something knows: a job that was inserted, a live node, a configuration."""
+        with self._using("read the names of queues and kinds") as connection:
+            return control.known_names(connection)
 
     def pause_queue(self, queue: str, paused_by: str | None = None) -> None:
         """Let nobody take jobs from a queue; inserting goes on, running jobs finish. `paused_by` says who did it."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from awa.errors import ValidationError
+from awa.unknown import unknown
 
 Kind = Literal["text", "names", "integer", "number", "choice"]
 
@@ -270,8 +271,9 @@ class Settings:
         Raises ValidationError that names the setting, where its value came from, and what is allowed; TypeError for a
         flag that no setting has.
         """
-        if unknown := flags.keys() - {setting.name for setting in SETTINGS}:
-            raise TypeError(f"no such setting: {', '.join(sorted(unknown))}")
+        if strange := flags.keys() - {setting.name for setting in SETTINGS}:
+            names = [setting.name for setting in SETTINGS]
+            raise TypeError("; ".join(unknown("setting", name, names) for name in sorted(strange)))
         return cls(**{setting.name: _resolve(setting, flags, env) for setting in SETTINGS})
 
 

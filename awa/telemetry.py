@@ -47,6 +47,9 @@ CONTROL_CANCELLED = "control.cancelled"
 CONTROL_EXPIRED = "control.expired"
 CONTROL_RETRIED = "control.retried"
 CONTROL_DISCARDED = "control.discarded"
+CONTROL_HASTENED = "control.hastened"
+CONTROL_PAUSED = "control.paused"
+CONTROL_RESUMED = "control.resumed"
 # dlq
 DLQ_MOVED = "dlq.moved"
 DLQ_RETRIED = "dlq.retried"
@@ -54,6 +57,8 @@ DLQ_PURGED = "dlq.purged"
 # lead
 LEAD_ELECTED = "lead.elected"
 LEAD_LOST = "lead.lost"
+LEAD_QUEUE_PAUSED = "lead.queue_paused"
+LEAD_QUEUE_RESUMED = "lead.queue_resumed"
 LEAD_UNKNOWN_KIND = "lead.unknown_kind"
 # database
 DATABASE_CONNECTED = "database.connected"

@@ -35,7 +35,7 @@ grant execute on function awa.contract_version, awa.insert_job, awa.insert_jobs 
 
 -- read: the views, and what lists, depths and statistics are made from
 grant select on awa.jobs, awa.attempts, awa.deaths, awa.body, awa.job_log, awa.attempt_log, awa.batch, awa.deferred,
-  awa.line, awa.lane, awa.queue, awa.tally, awa.dlq to awa_reader, awa_worker, awa_admin;
+  awa.line, awa.lane, awa.queue, awa.tally, awa.dlq, awa.node, awa.worker to awa_reader, awa_worker, awa_admin;
 grant execute on function awa.unsealed to awa_reader, awa_worker, awa_admin;
 
 -- seal, claim, settle, promote, rescue: all that moves an id. A body is locked,
@@ -66,6 +66,6 @@ grant select, insert, delete on awa.idle to awa_worker, awa_admin;
 grant select, update on awa.leader to awa_worker, awa_admin;
 
 -- control: queues, and jobs that run again
-grant insert, update on awa.queue to awa_admin;
+grant insert, update, delete on awa.queue to awa_admin;
 grant insert on awa.unique_claim to awa_admin;
 grant insert, update on awa.rerouted to awa_admin;

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any, TypeVar
 
 import click
 
 from awa.cli.failures import Refused
+from awa.cli.names import MEANT, force_option, refuse_unknown
 from awa.cli.output import json_option, say, show_fields, show_json, show_table, text
 from awa.cli.target import client, database_url_option
+from awa.client import Client
+from awa.errors import ValidationError
 from awa.job import DlqEntry
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -52,7 +56,10 @@ def dlq() -> None:
 def list_dlq(limit: int, as_json: bool, **scope: Any) -> None:
     """List dead letters, newest first."""
     with client() as chosen:
-        found = chosen.list_dlq(limit=limit, **scope)
+        with _flag("before_dlq_at"):
+            found = chosen.list_dlq(limit=limit, **scope)
+        if not found:
+            _refuse_unknown(chosen, scope)
     if as_json:
         show_json(found)
         return
@@ -84,6 +91,8 @@ def depth(queue: str | None, as_json: bool) -> None:
     """Show how many dead letters each queue has, the fullest first."""
     with client() as chosen:
         found = [(name, jobs) for name, jobs in chosen.dlq_depth_by_queue() if queue in (None, name)]
+        if not found:
+            refuse_unknown(chosen, queue=queue)
     total = sum(jobs for _, jobs in found)
     if as_json:
         show_json({"total": total, "by_queue": [{"queue": name, "jobs": jobs} for name, jobs in found]})
@@ -98,11 +107,15 @@ def depth(queue: str | None, as_json: bool) -> None:
 @click.option("--run-at", metavar="TIME", help="Not before this.")
 @click.option("--priority", type=click.IntRange(1, 4), help="From now on. Left out: as it was.")
 @click.option("--queue", help="Where it goes. Left out: where it was.")
+@force_option("Send it to a queue that nothing knows yet.")
 @json_option
-def retry(job_id: int, run_at: str | None, priority: int | None, queue: str | None, as_json: bool) -> None:
+def retry(job_id: int, run_at: str | None, priority: int | None, queue: str | None, force: bool, as_json: bool) -> None:
     """Run a dead letter again, counting its attempts from 0."""
     with client() as chosen:
-        changed = _there(chosen.retry_from_dlq(job_id, run_at=run_at, priority=priority, queue=queue), job_id)
+        if queue is not None and not force:
+            refuse_unknown(chosen, queue=queue, way_out=MEANT)
+        with _flag("run_at"):
+            changed = _there(chosen.retry_from_dlq(job_id, run_at=run_at, priority=priority, queue=queue), job_id)
     if as_json:
         show_json(changed)
     else:
@@ -119,7 +132,7 @@ def retry(job_id: int, run_at: str | None, priority: int | None, queue: str | No
 def retry_bulk(as_json: bool, **scope: Any) -> None:
     """Run dead letters again, the oldest first."""
     with client() as chosen:
-        _count("Retried", chosen.bulk_retry_from_dlq(**_named(scope)), as_json)
+        _count("Retried", _known(chosen, scope, chosen.bulk_retry_from_dlq(**_named(scope))), as_json)
 
 
 @dlq.command()
@@ -134,7 +147,8 @@ def move(job_id: int | None, reason: str, as_json: bool, **scope: Any) -> None:
     """Make a failed job, or all of a kind or queue, dead letters."""
     with client() as chosen:
         if job_id is None:
-            _count("Moved", chosen.bulk_move_failed_to_dlq(reason=reason, **_named(scope)), as_json)
+            moved_jobs = chosen.bulk_move_failed_to_dlq(reason=reason, **_named(scope))
+            _count("Moved", _known(chosen, scope, moved_jobs), as_json)
             return
         _refuse_both(scope)
         moved = chosen.move_failed_to_dlq(job_id, reason)
@@ -162,7 +176,9 @@ def purge(job_id: int | None, as_json: bool, **scope: Any) -> None:
     """Forget a dead letter, or many: the jobs, their arguments and all their attempts, for good."""
     with client() as chosen:
         if job_id is None:
-            _count("Purged", chosen.purge_dlq(**_named(scope)), as_json)
+            with _flag("before_dlq_at"):
+                purged = chosen.purge_dlq(**_named(scope))
+            _count("Purged", _known(chosen, scope, purged), as_json)
             return
         _refuse_both(scope)
         _there(chosen.purge_dlq_job(job_id) or None, job_id)
@@ -197,6 +213,27 @@ def _is_given(scope: dict[str, Any]) -> bool:
 def _refuse_both(scope: dict[str, Any]) -> None:
     if _is_given(scope):
         raise click.UsageError("name one job by its ID, or many by options, not both")
+
+
+def _known(chosen: Client, scope: dict[str, Any], jobs: int) -> int:
+    """Return how many jobs there were; where there was none, raise Refused if nothing knows the queue or kind."""
+    if not jobs:
+        _refuse_unknown(chosen, scope)
+    return jobs
+
+
+def _refuse_unknown(chosen: Client, scope: dict[str, Any]) -> None:
+    refuse_unknown(chosen, queue=scope.get("queue"), kind=scope.get("kind"))
+
+
+@contextmanager
+def _flag(parameter: str) -> Iterator[None]:
+    """Let what is said of a parameter be said of the flag it was given as."""
+    try:
+        yield
+    except ValidationError as refusal:
+        flag = f"--{parameter.replace('_', '-')}"
+        raise ValidationError(str(refusal).replace(parameter, flag, 1)) from refusal
 
 
 def _count(what: str, jobs: int, as_json: bool) -> None:

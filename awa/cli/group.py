@@ -8,7 +8,7 @@ from awa.cli.dev import dev
 from awa.cli.dlq import dlq
 from awa.cli.failures import Commands
 from awa.cli.jobs import job
-from awa.cli.queues import queue
+from awa.cli.queues import queue, stats
 from awa.cli.schema import migrate
 from awa.cli.target import database_url_option
 from awa.version import __version__
@@ -26,3 +26,4 @@ def main() -> None:
 
 for command in COMMANDS:
     main.add_command(command)
+main.add_command(stats, "queue-stats")

@@ -1,43 +1,72 @@
-"""`awa job`: list, show, cancel, retry and discard jobs."""
+"""`awa job`: list and show jobs; `job_changes` has what changes them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
-from typing import Any
+from datetime import datetime, timezone
+from typing import Any, TypeVar
 
 import click
 
+from awa.cli.job_changes import COMMANDS
+from awa.cli.names import refuse_unknown
 from awa.cli.output import json_option, jsonable, say, show_fields, show_json, show_table, text
+from awa.cli.scope import listed, scope_options
 from awa.cli.target import client, database_url_option
 from awa.job import Job, JobState
 
-COLUMNS = (("ID", 8), ("KIND", 25), ("QUEUE", 10), ("STATE", 10), ("ATT", -5), ("MAX", -5))
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+COLUMNS = (
+    ("ID", 8),
+    ("KIND", 25),
+    ("QUEUE", 10),
+    ("STATE", 10),
+    ("ATT", -5),
+    ("MAX", -5),
+    ("AGE", -6),
+    ("TAGS", 4),
+    ("ERROR", 5),
+)
+ERROR_LENGTH_MAX = 60
 
 job_id_argument = click.argument("job_id", metavar="ID", type=int)
 
 
 @click.group()
 def job() -> None:
-    """List, show, cancel, retry and discard jobs."""
+    """List, show, insert, cancel, retry and discard jobs."""
 
 
 @job.command("list")
 @database_url_option
-@click.option("--state", type=click.Choice([str(state) for state in JobState]), help="Only jobs in this state.")
-@click.option("--kind", help="Only jobs of this kind.")
-@click.option("--queue", help="Only jobs of this queue.")
+@scope_options
+@click.option("--before-id", type=int, metavar="ID", help="Only jobs with an id below this: the next page.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many.")
 @json_option
-def list_jobs(state: str | None, kind: str | None, queue: str | None, limit: int, as_json: bool) -> None:
-    """List jobs, newest first."""
+def list_jobs(
+    state: tuple[str, ...],
+    kind: str | None,
+    queue: str | None,
+    tag: str | None,
+    before_id: int | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List jobs, newest first. AGE is how long ago a job was inserted, ERROR how its last attempt went wrong."""
     with client() as chosen:
-        found = chosen.list_jobs(state=state, kind=kind, queue=queue, limit=limit)
+        found = listed(chosen, state, kind=kind, queue=queue, tag=tag, before_id=before_id, limit=limit)
+        if not found:
+            refuse_unknown(chosen, queue=queue, kind=kind)
     if as_json:
         show_json(found)
         return
-    show_table(COLUMNS, ((j.id, j.kind, j.queue, j.state, j.attempt, j.max_attempts) for j in found))
+    now = datetime.now(timezone.utc)
+    show_table(COLUMNS, (_row(each, now) for each in found))
     say(f"{len(found)} jobs listed.")
+    if len(found) == limit:
+        say(f"Next page: --before-id {found[-1].id}")
 
 
 @job.command()
@@ -45,13 +74,14 @@ def list_jobs(state: str | None, kind: str | None, queue: str | None, limit: int
 @job_id_argument
 @json_option
 def show(job_id: int, as_json: bool) -> None:
-    """Show a job with all its attempts."""
+    """Show a job with all its attempts, and why it waits if it does."""
     with client() as chosen:
         found, attempts = chosen.get_job(job_id), chosen.attempts(job_id)
+        waiting = chosen.waiting_reasons(job_id)
     if as_json:
-        show_json({**jsonable(found), "attempts": attempts})
+        show_json({**jsonable(found), "attempts": attempts, "waiting": waiting})
         return
-    show_fields(_attributes(found))
+    show_fields([*_attributes(found), *(("waits because", reason.text) for reason in waiting)])
     for attempt in attempts:
         say()
         show_fields(_attempt(attempt))
@@ -61,62 +91,28 @@ def show(job_id: int, as_json: bool) -> None:
             show_fields(sorted(error.items()))
 
 
-@job.command()
-@database_url_option
-@job_id_argument
-@json_option
-def cancel(job_id: int, as_json: bool) -> None:
-    """Cancel a job that has not ended."""
-    with client() as chosen:
-        _done("Cancelled", chosen.cancel(job_id), as_json)
+def _row(found: Job, now: datetime) -> Sequence[object]:
+    error = found.errors[-1]["error"].partition("\n")[0] if found.errors else "-"
+    short = error if len(error) <= ERROR_LENGTH_MAX else f"{error[: ERROR_LENGTH_MAX - 1]}…"
+    return (
+        found.id,
+        found.kind,
+        found.queue,
+        found.state,
+        found.attempt,
+        found.max_attempts,
+        "-" if found.created_at is None else _age((now - found.created_at).total_seconds()),
+        ",".join(found.tags) or "-",
+        short if found.state is not JobState.Completed else "-",
+    )
 
 
-@job.command()
-@database_url_option
-@job_id_argument
-@json_option
-def retry(job_id: int, as_json: bool) -> None:
-    """Run a failed or cancelled job again, counting its attempts from 0."""
-    with client() as chosen:
-        _done("Retried", chosen.retry(job_id), as_json)
-
-
-@job.command("retry-failed")
-@database_url_option
-@click.option("--kind", help="All failed jobs of this kind.")
-@click.option("--queue", help="All failed jobs of this queue.")
-@json_option
-def retry_failed(kind: str | None, queue: str | None, as_json: bool) -> None:
-    """Run all failed jobs of a kind, or of a queue, again. Dead letters stay: `awa dlq retry-bulk` is for those."""
-    if (kind is None) == (queue is None):
-        raise click.UsageError("give --kind or --queue, one of them and not both")
-    with client() as chosen:
-        found = chosen.retry_failed(kind=kind, queue=queue)
-    if as_json:
-        show_json(found)
-    else:
-        say(f"Retried {found.matched} jobs")
-
-
-@job.command()
-@database_url_option
-@click.option("--kind", required=True, help="All failed jobs of this kind.")
-@json_option
-def discard(kind: str, as_json: bool) -> None:
-    """Forget all failed jobs of a kind, with their attempts, for good. Dead letters stay."""
-    with client() as chosen:
-        count = chosen.discard_failed(kind)
-    if as_json:
-        show_json({"count": count})
-    else:
-        say(f"Discarded {count} jobs")
-
-
-def _done(what: str, changed: Job, as_json: bool) -> None:
-    if as_json:
-        show_json(changed)
-    else:
-        say(f"{what} job {changed.id}")
+def _age(seconds: float) -> str:
+    """Return a length of time in its largest whole unit: 90 s is 1m. Never below 0: clocks of machines differ."""
+    for unit, length in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if seconds >= length:
+            return f"{int(seconds // length)}{unit}"
+    return f"{max(0, int(seconds))}s"
 
 
 def _attributes(found: Job) -> Iterator[tuple[str, Any]]:
@@ -140,3 +136,7 @@ def _attempt(row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         yield "  error", error.get("error")
     for name in sorted(error.keys() - {"error", "attempt", "at"}):
         yield f"  {name}", text(error[name])
+
+
+for _command in COMMANDS:
+    job.add_command(_command)

@@ -8,10 +8,13 @@ from typing import Any, Literal, TypeVar
 
 import click
 
+from awa.cli.names import MEANT, force_option, refuse_unknown
 from awa.cli.output import json_option, say, show_fields, show_json, show_table, text
 from awa.cli.target import client, database_url_option
+from awa.client import Client
 from awa.engine.control import QueueStat
 from awa.queue_policy import AGEING_S, DEADLINE_S, DEFAULT, RETENTION_H_MAX, QueuePolicy
+from awa.task import check_name
 
 COLUMNS = (
     ("QUEUE", 20),
@@ -25,6 +28,7 @@ COLUMNS = (
     ("DONE/H", -9),
     ("LAG", -8),
     ("PAUSED", 6),
+    ("BY", 2),
 )
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -84,10 +88,12 @@ def deaths(as_json: bool) -> None:
 @queue.command()
 @database_url_option
 @queue_argument
-@click.option("--by", metavar="WHO", help="Who pauses it, for those who wonder.")
-def pause(name: str, by: str | None) -> None:
-    """Let nobody take jobs from a queue. Running jobs finish; inserting goes on."""
+@click.option("--by", metavar="WHO", help="Record who paused the queue.")
+@force_option("Pause a queue that nothing knows yet.")
+def pause(name: str, by: str | None, force: bool) -> None:
+    """Stop workers from taking jobs of a queue. Running jobs finish; inserting goes on."""
     with client() as chosen:
+        _refuse_unknown(chosen, name, force)
         chosen.pause_queue(name, by)
     say(f"Paused queue '{name}'")
 
@@ -95,9 +101,11 @@ def pause(name: str, by: str | None) -> None:
 @queue.command()
 @database_url_option
 @queue_argument
-def resume(name: str) -> None:
-    """Let jobs of a paused queue be taken again."""
+@force_option("Do not look whether the queue is known.")
+def resume(name: str, force: bool) -> None:
+    """Let workers take jobs of a paused queue again."""
     with client() as chosen:
+        _refuse_unknown(chosen, name, force)
         chosen.resume_queue(name)
     say(f"Resumed queue '{name}'")
 
@@ -105,10 +113,12 @@ def resume(name: str) -> None:
 @queue.command()
 @database_url_option
 @queue_argument
+@force_option("Show what holds for a queue that nothing knows yet.")
 @json_option
-def policy(name: str, as_json: bool) -> None:
+def policy(name: str, force: bool, as_json: bool) -> None:
     """Show how the jobs of a queue are treated."""
     with client() as chosen:
+        _refuse_unknown(chosen, name, force)
         _show(chosen.queue_policy(name), as_json)
 
 
@@ -139,6 +149,7 @@ def policy(name: str, as_json: bool) -> None:
     default=None,
     help="Whether jobs behind one that waits for another try, with the same ordering key, wait until it has ended.",
 )
+@force_option("Configure a new queue although its name is like that of another one.")
 @json_option
 def configure(
     name: str,
@@ -147,11 +158,13 @@ def configure(
     ageing_s: int | Literal["default"] | None,
     serial: bool | None,
     retry_holds_line: bool | None,
+    force: bool,
     as_json: bool,
     **hours: float | Literal["default"] | None,
 ) -> None:
     """Set how the jobs of a queue are treated, and show it. Only what is given changes, within about a second."""
     with client() as chosen:
+        _refuse_unknown(chosen, name, force, may_be_new=True)
         changed = chosen.configure_queue(
             name,
             deadline=deadline_s,
@@ -162,6 +175,12 @@ def configure(
             **hours,
         )
         _show(changed, as_json)
+
+
+def _refuse_unknown(chosen: Client, name: str, force: bool, may_be_new: bool = False) -> None:
+    check_name("queue", name)
+    if not force:
+        refuse_unknown(chosen, queue=name, way_out=MEANT, may_be_new=may_be_new)
 
 
 def _show(found: QueuePolicy, as_json: bool) -> None:
@@ -179,4 +198,4 @@ def _attributes(found: QueuePolicy) -> Iterator[tuple[str, Any]]:
 
 def _row(stat: QueueStat) -> tuple[object, ...]:
     lag = "-" if stat.lag_seconds is None else f"{stat.lag_seconds:.1f}s"
-    return (*stat[:9], lag, "yes" if stat.paused else "no")
+    return (*stat[:9], lag, "yes" if stat.paused else "no", text(stat.paused_by))

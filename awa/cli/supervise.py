@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from awa.cli.failures import Refused
+from awa.environment import refuse_unknown_variables
 from awa.errors import ValidationError
 from awa.settings import SETTINGS, Setting, Settings
 from awa.version import __version__
@@ -26,6 +27,7 @@ application anew; TTIN and TTOU add and remove a worker. A flag wins over its en
 def supervise(environment: Mapping[str, str], /, **flags: str | None) -> None:
     """Run a supervisor until it ends, and exit as it did."""
     try:
+        refuse_unknown_variables(environment)
         settings = Settings.from_sources(flags, environment)
         if settings.app is None:
             raise ValidationError("no application is named: give --app package.module:client, or set AWA_APP")

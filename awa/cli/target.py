@@ -18,6 +18,7 @@ from awa.database.dsn import DSN_VARIABLE
 from awa.embedded import default_path
 from awa.embedded.home import Home
 from awa.embedded.url import SCHEME, parse
+from awa.environment import refuse_unknown_variables
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _CHOSEN = f"{__name__}.chosen"
@@ -52,8 +53,10 @@ def database_url_option(command: Command) -> Command:
 def target(*, may_make: bool = False) -> str:
     """Return the chosen database.
 
-    Raises Refused when none is named, or when it is an embedded server that is not there and none may be made.
+    Raises ValidationError for a variable AWA_… that nothing reads; Refused when none is named, or when it is an
+    embedded server that is not there and none may be made.
     """
+    refuse_unknown_variables(os.environ)
     url = chosen() or click.get_current_context().meta.get(_DEFAULT) or os.environ.get(DSN_VARIABLE)
     if not url:
         source = click.get_current_context().meta.get(_SOURCE)

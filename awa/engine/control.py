@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 from awa import telemetry
 from awa.database.borrowed import as_one
 from awa.database.statements import statement
-from awa.engine import ended
+from awa.engine import ended, queues
 from awa.engine.arrays import numbers
 from awa.engine.insert import wake
 from awa.engine.seal import may_seal, seal_all, wait_for_sealer
@@ -44,6 +44,10 @@ _QUEUE_STATS = statement("control/queue_stats")
 _ATTEMPTS = statement("control/attempts")
 _DEATHS = statement("control/deaths")
 _HOLDER = statement("control/holder")
+_PAUSED = statement("control/paused")
+_RUN_NOW = statement("control/run_now")
+_KNOWN_NAMES = statement("control/known_names")
+_IS_DEFERRED = statement("control/is_deferred")
 _STOPPING = statement("control/stopping")
 
 
@@ -63,6 +67,25 @@ class QueueStat(NamedTuple):
     """For how long the oldest job could have been run, whatever kept it from that: it waits in the queue, it has been
     committed and not sealed, or it was put aside until a time that has passed. None when there is none."""
     paused: bool
+    paused_at: datetime | None = None
+    """Since when it is paused."""
+    paused_by: str | None = None
+    """Who paused it, where that was said."""
+
+
+class Paused(NamedTuple):
+    """A queue that workers take no jobs from."""
+
+    queue: str
+    paused_at: datetime
+    paused_by: str | None
+
+
+class KnownNames(NamedTuple):
+    """The names that something knows: a job that was inserted, a live node, or a queue's configuration."""
+
+    queues: list[str]
+    kinds: list[str]
 
 
 class WorkerDeaths(NamedTuple):
@@ -76,6 +99,13 @@ class WorkerDeaths(NamedTuple):
     last_week: int
     last_at: datetime
     """The minute of the last one."""
+
+
+def known_names(connection: psycopg.Connection[Any]) -> KnownNames:
+    """Return the queues and kinds that something knows, each by name."""
+    _seal_if_free(connection)
+    rows = sorted(connection.execute(_KNOWN_NAMES))
+    return KnownNames([name for what, name in rows if what == "queue"], [name for what, name in rows if what == "kind"])
 
 
 def worker_deaths(connection: psycopg.Connection[Any]) -> list[WorkerDeaths]:
@@ -102,11 +132,13 @@ def listing(
     state: JobState | None = None,
     kind: str | None = None,
     queue: str | None = None,
+    tag: str | None = None,
     limit: int = 100,
     before_id: int | None = None,
 ) -> list[dict[str, Any]]:
     """Return rows of `awa.jobs`, newest first, at most `limit` (1 to 1000), of jobs with ids below `before_id`."""
-    wanted = {"kind": kind, "queue": queue, "jobs_max": max(1, min(limit, LIST_MAX)), "before": before_id}
+    jobs_max = max(1, min(limit, LIST_MAX))
+    wanted = {"kind": kind, "queue": queue, "tag": tag, "jobs_max": jobs_max, "before": before_id}
     unsealed = {**wanted, "unsealed_max": UNSEALED_MAX}
     if state in (JobState.Available, JobState.Scheduled):
         _seal_if_free(connection)
@@ -127,7 +159,19 @@ def listing(
 def queue_stats(connection: psycopg.Connection[Any]) -> list[QueueStat]:
     """Return how every queue stands, by name."""
     _seal_if_free(connection)
-    return [QueueStat(*row) for row in connection.execute(_QUEUE_STATS, {"unsealed_max": UNSEALED_MAX})]
+    stats = [QueueStat(*row) for row in connection.execute(_QUEUE_STATS, {"unsealed_max": UNSEALED_MAX})]
+    since = {each.queue: each for each in paused(connection)}
+    return [
+        stat._replace(paused_at=since[stat.queue].paused_at, paused_by=since[stat.queue].paused_by)
+        if stat.paused and stat.queue in since
+        else stat
+        for stat in stats
+    ]
+
+
+def paused(connection: psycopg.Connection[Any]) -> list[Paused]:
+    """Return the paused queues, by name."""
+    return [Paused(*row) for row in connection.execute(_PAUSED)]
 
 
 def cancel(connection: psycopg.Connection[Any], job_id: int, reason: str = "cancelled by admin") -> bool:
@@ -192,8 +236,26 @@ def retry(connection: psycopg.Connection[Any], job_id: int) -> None:
             raise UniqueConflict(
                 f"job {job_id} cannot be retried: job {holder[0]} holds its unique key now", int(holder[0])
             )
-        raise StateConflict(f"job {job_id} cannot be retried: it is {state}; only failed and cancelled jobs can")
+        way_out = f"; awa job run-now {job_id} has it run at once" if state in ("scheduled", "retryable") else ""
+        raise StateConflict(
+            f"job {job_id} cannot be retried: it is {state}; only failed and cancelled jobs can{way_out}"
+        )
     telemetry.emit(telemetry.CONTROL_RETRIED, job=job_id)
+
+
+def run_now(connection: psycopg.Connection[Any], job_id: int) -> None:
+    """Make a scheduled or retryable job due at once. Raises `JobNotFound`, or `StateConflict` in another state."""
+    _seal_if_free(connection)  # one that was just inserted is not put aside before that
+    if connection.execute(_RUN_NOW, {"id": job_id}).fetchone() is None:
+        row = get(connection, job_id)
+        state = JobState.parse(row["state"])
+        if state not in (JobState.Scheduled, JobState.Retryable):
+            raise StateConflict(
+                f"job {job_id} cannot be brought forward: it is {state}; only scheduled and retryable jobs can"
+            )
+        if connection.execute(_IS_DEFERRED, {"id": job_id}).fetchone() is None:
+            raise StateConflict(f"job {job_id} cannot be brought forward yet: it has just been inserted; try again")
+    telemetry.emit(telemetry.CONTROL_HASTENED, job=job_id)
 
 
 def retry_failed(
@@ -225,11 +287,14 @@ def discard_failed(connection: psycopg.Connection[Any], kind: str) -> int:
 def pause(connection: psycopg.Connection[Any], queue: str, paused_by: str | None = None) -> None:
     """Stop claims from a queue, from the next claim on. Running jobs finish, inserts go on."""
     connection.execute(_PAUSE, {"queue": queue, "paused_by": paused_by})
+    telemetry.emit(telemetry.CONTROL_PAUSED, queue=queue, by=paused_by)
 
 
 def resume(connection: psycopg.Connection[Any], queue: str) -> None:
     """Let a paused queue go on; nothing happens to one that is not paused."""
     connection.execute(_RESUME, {"queue": queue})
+    queues.forget(connection, queue)
+    telemetry.emit(telemetry.CONTROL_RESUMED, queue=queue)
 
 
 def _cancel_where_it_is(connection: psycopg.Connection[Any], job_id: int, error: bytes) -> bool | None:

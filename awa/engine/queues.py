@@ -12,6 +12,7 @@ from awa.queue_policy import QueuePolicy, with_defaults
 
 _POLICY = statement("queues/policy")
 _CONFIGURE = statement("queues/configure")
+_FORGET = statement("queues/forget")
 
 
 def policy(connection: psycopg.Connection[Any], queue: str) -> QueuePolicy:
@@ -24,3 +25,9 @@ def policy(connection: psycopg.Connection[Any], queue: str) -> QueuePolicy:
 def configure(connection: psycopg.Connection[Any], queue: str, changes: dict[str, Any]) -> None:
     """Change the policy of a queue: `changes` has fields of `QueuePolicy`, whose values have been checked."""
     connection.execute(_CONFIGURE, {"queue": queue, "given": list(changes), **with_defaults(changes)})
+    forget(connection, queue)
+
+
+def forget(connection: psycopg.Connection[Any], queue: str) -> None:
+    """Forget a queue that is not paused and has nothing set but defaults; it stays known as long as jobs have it."""
+    connection.execute(_FORGET, {"queue": queue, **with_defaults({})})

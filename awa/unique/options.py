@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 from awa.codec.refusal import INT_MAX, INT_MIN
 from awa.errors import ValidationError
 from awa.job import JobState
+from awa.unknown import hint
 
 OnConflict = Literal["error", "skip", "replace"]
 
@@ -166,11 +167,7 @@ def _checked_on_conflict(value: Any) -> OnConflict | None:
 
 
 def _unknown(key: object) -> str:
-    from difflib import get_close_matches  # only a mistake needs it
-
-    near = get_close_matches(str(key), UniqueOptions._fields, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return f"unique_opts has the unknown key {_shown(key)}; there are {_KNOWN}{hint}"
+    return f"unique_opts has the unknown key {_shown(key)}; {hint(str(key), UniqueOptions._fields)}"
 
 
 def _shown(value: object) -> str:

@@ -22,7 +22,11 @@ Exceptions have [a page of their own](errors.md).
 CHAPTERS = (
     ("The client", "Client SyncTransaction"),
     ("The client for asynchronous code", "AsyncClient Transaction"),
-    ("Jobs", "Job JobState InsertedMany QueueStat QueuePolicy DlqEntry RetryFailedResult WorkerDeaths"),
+    (
+        "Jobs",
+        "Job JobState InsertedMany WaitingReason QueueStat KnownNames QueuePolicy DlqEntry RetryFailedResult "
+        "WorkerDeaths",
+    ),
     ("What a handler may return", "RetryAfter Snooze Cancel"),
     ("Keys and partitions", "unique_key PartitionedQueue"),
     ("Logs", "JobLogFilter"),

@@ -13,6 +13,8 @@ from awa.database.statements import script
 from awa.engine.seal import seal_all
 from tests.cli.conftest import Run
 
+AGE = re.compile(r"\d+s")
+
 
 def fail(job: Any) -> None:
     raise LookupError(f"no customer {job.args['n']}\nsecond line")
@@ -66,19 +68,19 @@ def test_options_of_migrate_that_do_not_fit_are_refused(
 
 
 def test_job_list_is_a_table(awa: Run, client: Client) -> None:
-    client.insert({}, kind="a_kind_whose_name_is_longer_than_its_column", queue="email")
-    client.insert({}, kind="dict", run_at="2040-01-01T00:00:00Z", max_attempts=1000)
+    client.insert({}, kind="a_kind_whose_name_is_longer_than_its_column", queue="email", tags=["a", "b"])
+    client.insert({}, kind="later", run_at="2040-01-01T00:00:00Z", max_attempts=1000)
     lines = awa("job", "list").stdout.splitlines()
-    assert [line.split() for line in lines] == [
-        ["ID", "KIND", "QUEUE", "STATE", "ATT", "MAX"],
-        ["2", "dict", "default", "scheduled", "0", "1000"],
-        ["1", "a_kind_whose_name_is_longer_than_its_column", "email", "available", "0", "25"],
+    assert [[AGE if AGE.fullmatch(cell) else cell for cell in line.split()] for line in lines] == [
+        ["ID", "KIND", "QUEUE", "STATE", "ATT", "MAX", "AGE", "TAGS", "ERROR"],
+        ["2", "later", "default", "scheduled", "0", "1000", AGE, "-", "-"],
+        ["1", "a_kind_whose_name_is_longer_than_its_column", "email", "available", "0", "25", AGE, "a,b", "-"],
         ["2", "jobs", "listed."],
     ]
     assert lines[0].index("QUEUE") == lines[1].index("default") == lines[2].index("email")
     assert awa("job", "list", "--state", "scheduled").stdout.splitlines()[-1] == "1 jobs listed."
-    assert awa("job", "list", "--kind", "dict", "--queue", "email").stdout.splitlines()[-1] == "0 jobs listed."
-    assert awa("job", "list", "--limit", "1").stdout.splitlines()[-1] == "1 jobs listed."
+    assert awa("job", "list", "--kind", "later", "--queue", "email").stdout.splitlines()[-1] == "0 jobs listed."
+    assert awa("job", "list", "--limit", "1").stdout.splitlines()[-2:] == ["1 jobs listed.", "Next page: --before-id 2"]
     assert awa("job", "list", "--limit", "0", code=2).stderr
     newest, _ = json.loads(awa("job", "list", "--json").stdout)
     assert (newest["id"], newest["state"], newest["run_at"]) == (2, "scheduled", "2040-01-01T00:00:00+00:00")
@@ -188,11 +190,12 @@ def test_queues_are_shown_paused_and_resumed(awa: Run, client: Client) -> None:
     client.insert_many([{}] * 3, kind="dict", queue="email")
     header, row = awa("queue", "stats").stdout.splitlines()
     assert header.split() == (
-        "QUEUE QUEUED SCHEDULED AVAILABLE RETRYABLE RUNNING FAILED WAITING DONE/H LAG PAUSED".split()
+        "QUEUE QUEUED SCHEDULED AVAILABLE RETRYABLE RUNNING FAILED WAITING DONE/H LAG PAUSED BY".split()
     )
-    assert (row.split()[:4], row.split()[-1]) == (["email", "3", "0", "3"], "no")
+    assert (row.split()[:4], row.split()[-2]) == (["email", "3", "0", "3"], "no")
     assert awa("queue", "pause", "email", "--by", "hine").stdout == "Paused queue 'email'\n"
     assert json.loads(awa("queue", "stats", "--json").stdout)[0]["paused"] is True
+    assert awa("queue-stats").stdout.splitlines()[1].split()[-2:] == ["yes", "hine"]
     assert awa("queue", "resume", "email").stdout == "Resumed queue 'email'\n"
     assert json.loads(awa("queue", "stats", "--json").stdout)[0]["paused"] is False
     assert "is not a name" in awa("queue", "pause", "", code=1).stderr

@@ -59,10 +59,15 @@ def test_one_is_shown(awa: Run, bury: Callable[..., list[int]]) -> None:
     )
 
 
-def test_depths_are_counted(awa: Run, bury: Callable[..., list[int]]) -> None:
+def test_depths_are_counted(awa: Run, bury: Callable[..., list[int]], client: Client) -> None:
     bury(3)
     assert awa("dlq", "depth").output.splitlines()[1:] == ["mail                          3", "3 dead letters."]
+    client.insert({}, kind="good", queue="else")
     assert json.loads(awa("dlq", "depth", "--json", "--queue", "else").output) == {"total": 0, "by_queue": []}
+    assert (
+        awa("dlq", "depth", "--queue", "mial", code=1).stderr
+        == "error: no queue is called 'mial'; did you mean mail?\n"
+    )
 
 
 def test_one_runs_again(awa: Run, bury: Callable[..., list[int]], client: Client) -> None:
@@ -70,7 +75,8 @@ def test_one_runs_again(awa: Run, bury: Callable[..., list[int]], client: Client
     assert awa("dlq", "retry", first).output == f"Retried job {first}\n"
     assert "is no dead letter" in awa("dlq", "retry", first, code=1).output
     options = ("--queue", "night", "--priority", 4, "--run-at", "2040-01-01T00:00:00Z")
-    changed = json.loads(awa("dlq", "retry", second, *options, "--json").output)
+    assert "there is only mail; if you mean it, add --force" in awa("dlq", "retry", second, *options, code=1).stderr
+    changed = json.loads(awa("dlq", "retry", second, *options, "--force", "--json").output)
     assert (changed["queue"], changed["priority"], changed["state"]) == ("night", 4, "scheduled")
     assert client.dlq_depth() == 0
 
@@ -82,7 +88,7 @@ def test_many_are_moved_retried_and_purged(awa: Run, bury: Callable[..., list[in
     assert "was not moved" in refusal
     assert f"awa job show {first} says what it is" in refusal
     assert json.loads(awa("dlq", "move", second, "--json").output)["reason"] == "manual"
-    assert awa("dlq", "move", "--kind", "worse").output == "Moved 0 jobs\n"
+    assert awa("dlq", "move", "--kind", "bda", code=1).stderr == "error: no kind is called 'bda'; there is only bad\n"
     assert json.loads(awa("dlq", "move", "--queue", "mail", "--json").output) == {"count": 2}
     assert awa("dlq", "purge", first).output == f"Purged job {first}\n"
     assert json.loads(awa("dlq", "purge", second, "--json").output) == {"count": 1}

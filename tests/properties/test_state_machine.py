@@ -1,6 +1,6 @@
 """Random steps by several producers, sealers, workers and a leader, on a real server, checked after each step.
 
-`AWA_HYPOTHESIS_PROFILE=long` runs many more and longer ones. A failure prints the steps that lead to it, shrunk, and a
+`AWA_TEST_PROFILE=long` runs many more and longer ones. A failure prints the steps that lead to it, shrunk, and a
 `@reproduce_failure` line.
 """
 
@@ -33,6 +33,6 @@ PROFILES = {
 @pytest.mark.slow
 def test_every_job_is_in_one_place_and_ends_once(server: embedded.Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("awa.engine.filing.JOBS_MIN", FILED_JOBS)
-    profile = PROFILES[os.environ.get("AWA_HYPOTHESIS_PROFILE", "default")]
+    profile = PROFILES[os.environ.get("AWA_TEST_PROFILE", "default")]
     machine = type("Machine", (Machine,), {"server": server})
     run_state_machine_as_test(machine, settings=profile)

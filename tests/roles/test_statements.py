@@ -43,7 +43,7 @@ READER = {
 WRITES = re.compile(r"\b(insert into|update|delete from) awa\.")
 COPY = {"insert/claim_keys", "insert/copy", "insert/copy_filed"}
 """Bulk inserts of the schema's owner; everybody else calls awa.insert_jobs."""
-ADMIN = {"control/pause", "control/resume", "ended/retry", "queues/configure"}
+ADMIN = {"control/pause", "control/resume", "ended/retry", "queues/configure", "queues/forget"}
 
 
 def may(connection: psycopg.Connection[Any], name: str) -> bool:

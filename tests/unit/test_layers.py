@@ -16,7 +16,7 @@ ROOT = Path(awa.__file__).parent
 LAYERS = (
     (
         "errors version kinds job backoff policy queue_policy codec anatomy failure outcome "
-        "settings telemetry logs crontab unique ordering moments printable job_log"
+        "settings telemetry logs crontab unique ordering moments printable job_log unknown environment"
     ),
     "processes",
     "database",

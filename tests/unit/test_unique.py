@@ -210,8 +210,8 @@ def test_a_period_goes_by_the_clock_of_this_machine() -> None:
     [
         (["by_args"], "unique_opts is of type list; it must be a dict with any of the keys by_queue, by_args"),
         (True, "unique_opts is of type bool; it must be a dict"),
-        ({"by_arg": True}, "unknown key 'by_arg'; there are by_queue, .*, on_conflict; did you mean by_args\\?$"),
-        ({"state": 1}, "unknown key 'state'; .* did you mean states\\?$"),
+        ({"by_arg": True}, "unknown key 'by_arg'; did you mean by_args\\?$"),
+        ({"state": 1}, "unknown key 'state'; did you mean states\\?$"),
         ({"xyzzy": 1}, "unknown key 'xyzzy'; there are by_queue, by_args, by_period, states, on_conflict$"),
         ({1: 1}, "unknown key 1; there are"),
         ({"by_queue": "email"}, "by_queue is 'email'; it must be True or False"),

@@ -23,6 +23,7 @@ from django.db import DEFAULT_DB_ALIAS, connections, router
 from awa.database import schema
 from awa.integrations.django.conf import DEFAULTS, alias, conf, problems, unknown_keys
 from awa.integrations.django.schema import APP, is_ours, version
+from awa.unknown import hint
 
 
 def check_settings(**_: Any) -> list[CheckMessage]:
@@ -52,7 +53,7 @@ def _keys() -> Iterator[CheckMessage]:
     for key in unknown_keys():
         yield Warning(
             f"The setting AWA has the key {key!r}, which means nothing.",
-            hint=f"The keys are {', '.join(DEFAULTS)}.",
+            hint=_sentence(hint(key, DEFAULTS)),
             id="awa.W001",
         )
     for problem in problems():
@@ -89,3 +90,7 @@ def _remedy(is_newer: bool) -> str:
         return "Run `manage.py awa_migrate`."
     where = "" if alias() == DEFAULT_DB_ALIAS else f" --database {alias()}"
     return f"Run `manage.py migrate{where}`."
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]

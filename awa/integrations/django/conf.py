@@ -10,6 +10,7 @@ from django.conf import settings
 from awa.errors import ValidationError
 from awa.settings import SETTINGS
 from awa.task import check_name
+from awa.unknown import hint
 
 DEFAULTS: Final[dict[str, Any]] = {
     "DATABASE": "default",
@@ -100,7 +101,7 @@ def _wrong_options(options: Any) -> Iterator[str]:
     known = {setting.name: setting for setting in SETTINGS if setting.name not in FROM_DJANGO}
     for name, value in options.items():
         if name not in known:
-            yield f'AWA["SUPERVISOR"] has {name!r}, which is none of {", ".join(known)}'
+            yield f'AWA["SUPERVISOR"] has {name!r}, which is no setting; {hint(str(name), known)}'
             continue
         try:
             known[name].read(value, f'AWA["SUPERVISOR"][{name!r}]')

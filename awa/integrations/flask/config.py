@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any, Final
 
 from awa.errors import ValidationError
 from awa.settings import SETTINGS
+from awa.unknown import hint
 
 OPTIONS: Final = {"AWA_DATABASE_URL": "database_url", "AWA_MAX_CONNECTIONS": "max_connections"}
 """Which option of a client a key is."""
@@ -64,6 +64,4 @@ def _as_text(value: Any) -> str:
 def _refuse_unknown(config: Mapping[str, Any]) -> None:
     known = OPTIONS.keys() | SUPERVISOR
     for key in sorted(key for key in config if key.startswith("AWA_") and key not in known):
-        similar = get_close_matches(key, known, n=1)
-        hint = f"did you mean {similar[0]}?" if similar else f"there are {', '.join(sorted(known))}"
-        raise ValidationError(f"the configuration has {key}, which nothing of Awa's reads; {hint}")
+        raise ValidationError(f"the configuration has {key}, which nothing of Awa's reads; {hint(key, sorted(known))}")

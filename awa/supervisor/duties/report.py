@@ -1,17 +1,18 @@
-"""Report: jobs that nobody can run."""
+"""Report: jobs that no node can run, and queues that are paused."""
 
 from __future__ import annotations
 
+from datetime import timezone
 from typing import Any
 
 import psycopg
 
 from awa import telemetry
-from awa.engine import lead
+from awa.engine import control, lead
 
 
 class Report:
-    """Says which jobs wait for a node that is not there, when that changes."""
+    """Says which jobs wait for a node that is not there, and which queues are paused, when that changes."""
 
     name = "report"
     patience = 10.0  # it counts all that waits
@@ -19,6 +20,7 @@ class Report:
 
     def __init__(self) -> None:
         self._said: set[tuple[str, str]] = set()
+        self._paused: set[str] = set()
 
     def run_once(self, connection: psycopg.Connection[Any]) -> None:
         """Say it once for each kind and queue, and again after it had been cured."""
@@ -29,6 +31,17 @@ class Report:
                     telemetry.LEAD_UNKNOWN_KIND, kind=each.kind, queue=each.queue, jobs=each.jobs, hint=_hint(each)
                 )
         self._said = {(each.kind, each.queue) for each in found}
+        self._report_pauses(control.paused(connection))
+
+    def _report_pauses(self, found: list[control.Paused]) -> None:
+        for each in found:
+            if each.queue not in self._paused:
+                since = each.paused_at.astimezone(timezone.utc).isoformat(timespec="seconds")
+                telemetry.emit(telemetry.LEAD_QUEUE_PAUSED, queue=each.queue, by=each.paused_by, since=since)
+        now = {each.queue for each in found}
+        for queue in sorted(self._paused - now):
+            telemetry.emit(telemetry.LEAD_QUEUE_RESUMED, queue=queue)
+        self._paused = now
 
 
 def _hint(each: lead.Unclaimed) -> str:
