@@ -31,6 +31,7 @@ LEVELS: Final = {
     telemetry.SEAL_BATCHES: logging.DEBUG,
     telemetry.SEAL_RESTORED: logging.WARNING,
     telemetry.SEAL_RESEALED: logging.INFO,
+    telemetry.SEAL_IDS_BEHIND: logging.ERROR,
     telemetry.SEAL_STOPPED: logging.ERROR,
     telemetry.CLAIM_LOCKED: logging.WARNING,
     telemetry.PROMOTE_JOBS: logging.DEBUG,

@@ -18,6 +18,7 @@ INSERT_JOBS = "insert.jobs"
 SEAL_BATCHES = "seal.batches"
 SEAL_RESTORED = "seal.restored"
 SEAL_RESEALED = "seal.resealed"
+SEAL_IDS_BEHIND = "seal.ids_behind"
 SEAL_STOPPED = "seal.stopped"
 # claim
 CLAIM_LOCKED = "claim.locked"

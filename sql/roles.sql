@@ -45,7 +45,7 @@ grant update (xid), delete on awa.job_log to awa_worker, awa_admin;
 grant insert on awa.lane to awa_worker, awa_admin;
 grant select, insert, delete on awa.seal, awa.line_freed to awa_worker, awa_admin;
 grant select, insert, update, delete on awa.restored to awa_worker, awa_admin;
-grant execute on function awa.become_sealer to awa_worker, awa_admin;
+grant execute on function awa.become_sealer, awa.raise_job_id to awa_worker, awa_admin;
 grant update on awa.seal_lock to awa_worker, awa_admin;  -- nothing to update: the right to lock it
 grant select, insert, update, delete on awa.expiring to awa_worker, awa_admin;
 grant select, update (states), delete on awa.unique_claim to awa_worker, awa_admin;

@@ -508,6 +508,27 @@ end $$;
 
 revoke execute on function awa.extend_log, awa.drop_segment from public;
 
+-- Moves the id sequence up to p_least; never back. nextval cannot set it back, whatever
+-- producers do meanwhile. Where that would take too long, setval is as good: nobody draws
+-- a million ids between the look and the set.
+create function awa.raise_job_id(p_least bigint) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_last bigint;
+begin
+  lock table only awa.extend_lock in share update exclusive mode;
+  select case when is_called then last_value else last_value - 1 end into v_last from awa.job_id;
+  if v_last >= p_least then
+    return v_last;
+  elsif p_least - v_last > 1000000 then
+    return setval('awa.job_id', p_least);
+  end if;
+  perform nextval('awa.job_id') from generate_series(1, p_least - v_last);
+  return p_least;
+end $$;
+
+revoke execute on function awa.raise_job_id from public;
+
 -- Jobs that whoever asks can see and no seal has routed yet: those committed a moment
 -- ago, those that wait because sealing is stopped, and those of the asker's own open
 -- transaction. At most p_max, the longest waiting transactions first. due: could run now;

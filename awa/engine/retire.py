@@ -11,7 +11,7 @@ from awa import telemetry
 from awa.database.statements import statement
 from awa.engine import dlq
 from awa.engine.arrays import numbers
-from awa.engine.seal import seal
+from awa.engine.seal import doubt, seal
 
 LOCK_TIMEOUT_MS: Final = 100
 """The longest anybody waits behind a retire: locks not had by then are given up and tried again at the next round."""
@@ -122,6 +122,7 @@ def _retire_one(connection: psycopg.Connection[Any], retention: Retention, no: i
     at, jobs, fresh, lost, survivors = row
     if lost:
         telemetry.emit(telemetry.RETIRE_REFUSED, segment=no, lost=lost, jobs=jobs)
+        doubt(connection)
     if lost or fresh or len(survivors) > SURVIVORS_MAX:
         return 0
     with _Short(connection) as attempt:

@@ -29,6 +29,9 @@ _RESEAL_OPEN = statement("seal/reseal_open")
 _RESEAL = statement("seal/reseal")
 _AWAIT = statement("seal/await")
 _LIMIT: Final = b"select set_config('lock_timeout', %(ms)s, true)"
+_BEHIND = statement("seal/behind")
+_DOUBT = statement("seal/doubt")
+_RAISE_IDS = statement("seal/raise_ids")
 _MAY_SEAL = statement("seal/may_seal")
 _REPLACED = statement("seal/replaced")
 _ADVANCE = statement("seal/advance")
@@ -160,3 +163,30 @@ def reseal(
         telemetry.emit(telemetry.SEAL_RESEALED, jobs=done)
     headed = advance(connection, batch_max=batch_max) if lined_up else 0
     return Sealed(jobs + headed, 0, bool(more), held[0] == "true", 0, headed=jobs + headed)
+
+
+def mend_ids(connection: psycopg.Connection[Any]) -> bool:
+    """Where the id sequence is behind ids in use, move it up and have jobs looked for that seals may have passed over.
+
+    Return whether it was behind and still is, because another session seals just now: call again.
+    """
+    row = connection.execute(_BEHIND).fetchone()
+    if row is None:
+        return False
+    at, least = row
+    with one_trip(connection) as trip:
+        trip.execute(_LOCK)
+        trip.execute(_DOUBT)
+        raised = trip.execute(_RAISE_IDS, {"least": least})
+    if raised.fetchone() is None:
+        return True
+    telemetry.emit(telemetry.SEAL_IDS_BEHIND, at=at, raised_to=least)
+    return False
+
+
+def doubt(connection: psycopg.Connection[Any]) -> bool:
+    """Have every job looked for, and sealed where it is nowhere; return whether that begins now."""
+    with one_trip(connection) as trip:
+        trip.execute(_LOCK)
+        begun = trip.execute(_DOUBT)
+    return begun.fetchone() is not None

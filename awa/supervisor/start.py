@@ -12,7 +12,7 @@ from awa.database.bounded import ANSWER_S
 from awa.database.connections import connect, describe
 from awa.database.dsn import resolve
 from awa.database.errors import translated
-from awa.engine import lead
+from awa.engine import lead, seal
 from awa.errors import AwaError
 from awa.printable import printable
 from awa.processes.board import Board
@@ -23,6 +23,7 @@ from awa.processes.wakes import Wakes
 from awa.settings import Settings
 from awa.supervisor.duties import Duty
 from awa.supervisor.duties.expire import Expire
+from awa.supervisor.duties.ids import Ids
 from awa.supervisor.duties.promote import Promote
 from awa.supervisor.duties.report import Report
 from awa.supervisor.duties.rescue import Rescue
@@ -73,6 +74,8 @@ def _enter(settings: Settings, info: dict[str, Any], board: Board, wakes: Wakes,
     node = Node(settings, resolve(dsn), board, wakes, info["kinds"], queues, 0, answer_s)
     with connect(node.dsn, role="supervisor", answer_s=answer_s) as connection:
         schema.check(connection)
+        with translated("look at the sequence of job ids"):
+            seal.mend_ids(connection)
         with translated("sign in as a node"):
             node.id = lead.register_node(connection, node.name, node.kinds, node.queues)
     return node
@@ -112,6 +115,7 @@ def _duties(node: Node) -> list[Duty]:
     return [
         Promote(settings.promote_interval_ms / 1000),
         Expire(),
+        Ids(),
         Rescue(node),
         Retire(settings),
         Report(),

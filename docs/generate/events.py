@@ -18,6 +18,9 @@ MEANINGS = {
     "seal.restored": "The sealing ledger came from another cluster, as after a restore. A new one begins; "
     "restored jobs that the other cluster had not sealed are sealed in steps, beside new jobs.",
     "seal.resealed": "All restored jobs have been sealed; `jobs` of them had not been.",
+    "seal.ids_behind": "The sequence of job ids was behind ids in use (`at`), as after a switch-over by logical "
+    "replication or a restore without its value, and was moved up. Jobs that were inserted meanwhile are looked for "
+    "and sealed. An insert may have failed, or a job may have got the id of an older one.",
     "seal.stopped": "A transaction has held the sealer's lock for some seconds: jobs that are committed stay where no "
     "worker finds them until it ends. `held_by` names it. Said again each minute.",
     "claim.locked": "For some seconds a worker has seen no batches but such as other transactions have locked "
@@ -47,8 +50,9 @@ MEANINGS = {
     "retire.postponed": "A lock was not to be had within 100 ms; the leader tries again at the next round.",
     "retire.overflow": "Ids have run past the last segment, and new ones cannot be attached for now. Nothing is lost: "
     "the default partition takes the jobs. End the long transaction that has used `awa.job_log`.",
-    "retire.refused": "A segment was about to be dropped, but some of its jobs are nowhere. It is kept. This is a "
-    "defect of Awa: please report it.",
+    "retire.refused": "A segment was about to be dropped, but some of its jobs are nowhere. It is kept, and they "
+    "are looked for and sealed. Where nobody has loaded rows into `awa.job_log` while Awa worked, this is a defect of "
+    "Awa: please report it.",
     "control.cancelled": "Somebody cancelled a job.",
     "control.expired": "Jobs that were not started by their `expires_at` were cancelled, by the leader or by the "
     "worker that had them.",

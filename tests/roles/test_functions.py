@@ -20,6 +20,7 @@ def test_functions_with_the_owners_rights_pin_their_search_path(connection: psyc
         "awa.extend_log",
         "awa.insert_job",
         "awa.insert_jobs",
+        "awa.raise_job_id",
         "awa.unsealed",
     }
     assert [name for name, settings, _ in found if "search_path=pg_catalog, pg_temp" not in (settings or [])] == []
