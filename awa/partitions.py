@@ -138,7 +138,8 @@ class PartitionedQueue:
             max_workers_per_partition: workers that each queue has to itself. Either this or the next.
             min_workers_per_partition: workers that each queue has at least; the rest is shared by weight.
             weight: the share of each queue.
-            rate_limit_per_partition: how many jobs a second each queue may start, and how many at once.
+            rate_limit_per_partition: how many jobs a second each queue may start, and how many at once. Only passed on
+                in the dicts: supervisors of this release limit no rates.
             priority_aging_interval_ms: after how long a job is as urgent as one of the next priority; 0: never.
             deadline_duration_ms: how long an attempt may take; 0: as long as it likes.
             claimers: how many claim from each queue.

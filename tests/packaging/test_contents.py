@@ -41,7 +41,7 @@ def test_the_wheel_is_described(built: Distributions) -> None:
     assert (about["Name"], about["Version"]) == ("awa-supervisor", __version__)
     assert about["License-Expression"] == "MIT OR Apache-2.0"
     assert about["Requires-Python"] == ">=3.10"
-    assert {"embedded", "django", "flask", "sqlalchemy", "ui", "test", "bench"} <= set(about.get_all("Provides-Extra"))
+    assert {"embedded", "django", "flask", "sqlalchemy", "test", "bench"} == set(about.get_all("Provides-Extra"))
     assert f"awa_supervisor-{__version__}.dist-info/licenses/LICENSE" in names(built.wheel)
     assert built.wheel.name == f"awa_supervisor-{__version__}-py3-none-any.whl"
 
