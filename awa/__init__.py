@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from awa.job import Job as Job
     from awa.job import JobState as JobState
     from awa.job import RetryFailedResult as RetryFailedResult
+    from awa.job import StopReason as StopReason
     from awa.job_log import JobLogFilter as JobLogFilter
     from awa.kinds import derive_kind as derive_kind
     from awa.outcome import Cancel as Cancel
@@ -73,7 +74,7 @@ _HOMES = {
         "SchemaTooNew SerializationError StateConflict StorageNotFinalized TerminalError UniqueConflict UnknownJobKind "
         "ValidationError"
     ),
-    "awa.job": "DlqEntry Job JobState RetryFailedResult",
+    "awa.job": "DlqEntry Job JobState RetryFailedResult StopReason",
     "awa.job_log": "JobLogFilter",
     "awa.kinds": "derive_kind",
     "awa.outcome": "Cancel RetryAfter Snooze",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import IntEnum
+from enum import Enum, IntEnum
 from typing import Any
 
 from awa.kinds import derive_kind
@@ -54,6 +54,20 @@ class JobState(IntEnum):
     def __format__(self, spec: str) -> str:
         # IntEnum would print the number here on 3.12 and later, and the name before.
         return format(str(self), spec)
+
+
+class StopReason(str, Enum):
+    """Why a running job is to end; each is equal to its text."""
+
+    CANCELLED = "cancelled"
+    """It was cancelled by a caller, or given to another worker."""
+    TIMED_OUT = "timed_out"
+    """Its time is up."""
+    SHUTTING_DOWN = "shutting_down"
+    """Its supervisor shuts down, and kills what still runs when its drain timeout is over."""
+
+    def __str__(self) -> str:
+        return self.value
 
 
 _NAMES = {state: derive_kind(state.name) for state in JobState}

@@ -32,6 +32,7 @@ _READY = statement("claim/ready")
 _UNTOUCHED = statement("claim/untouched")
 _UNSTARTED = statement("claim/unstarted")
 _BEGIN = statement("claim/begin")
+_LEASED = statement("claim/leased")
 
 
 class Lane(NamedTuple):
@@ -259,6 +260,11 @@ def untouched(connection: psycopg.Connection[Any], ids: Sequence[int]) -> set[in
 def unstarted(connection: psycopg.Connection[Any], ids: Sequence[int]) -> set[int]:
     """Return those of these leased jobs that have an `expires_at` and have never been started."""
     return {row[0] for row in repeat(connection, _UNSTARTED, {"ids": numbers(ids)})}
+
+
+def leased(connection: psycopg.Connection[Any], worker: int) -> set[int]:
+    """Return the jobs that a worker still has in lease."""
+    return {row[0] for row in repeat(connection, _LEASED, {"worker": worker})}
 
 
 def begin(connection: psycopg.Connection[Any], worker: int, job: int) -> None:

@@ -39,6 +39,8 @@ _SUMMED_BODY = Struct(f"=I{_BODY.size}s")
 _SUM = Struct("=I")
 _HEAD = _SUM.size + _BODY.size
 _LOOKS_MAX = 8
+RESERVE = 1024
+"""Bytes at the end that are kept for the last record before a settle: one that says of an outcome only what it was."""
 
 
 class JournalPage(NamedTuple):
@@ -66,20 +68,22 @@ class JournalWriter:
         self._length = 0
         self.reset()
 
-    def append(self, settlement: Settlement) -> bool:
-        """Add one finished job. False, and nothing written, when it does not fit: settle first."""
+    def append(self, settlement: Settlement, *, is_last: bool = False) -> bool:
+        """Add one finished job. False, and nothing written, when it does not fit: settle first. `is_last`: before
+        anything else is added all will have been settled, so that the reserve may be used."""
+        capacity = self._capacity if is_last else self._capacity - RESERVE
         job_id, state, started_us, finished_us, cpu_us, peak_kb, delay_us, payload = settlement
         start = self._length
         if payload is None:
             end = start + _HEAD
-            if end > self._capacity:
+            if end > capacity:
                 return False
             body = _BODY.pack(-1, job_id, state, started_us, finished_us, cpu_us, peak_kb, delay_us)
             _SUMMED_BODY.pack_into(self._buffer, start, crc32(body, self._seed), body)
         else:
             size = len(payload)
             end = start + _HEAD + size
-            if end > self._capacity:
+            if end > capacity:
                 return False
             body = _BODY.pack(size, job_id, state, started_us, finished_us, cpu_us, peak_kb, delay_us)
             self._buffer[end - size : end] = payload

@@ -18,6 +18,7 @@ from enum import IntEnum, IntFlag
 from struct import Struct
 from typing import NamedTuple
 
+from awa.job import StopReason
 from awa.outcome import Settlement
 from awa.processes.checks import check_cells, check_running
 from awa.processes.clock import monotonic_us
@@ -29,7 +30,7 @@ PID, WORKER_ID, STATE, BEAT, LEASE, LEASE_SIZE, EXPECTED, TURN, POSITION, JOB_ID
 )
 DEADLINE, GRACE, FLAGS, CPU, SEALED, ENDED = range(13, 19)
 # The supervisor's cells
-STOP, CANCEL, LIMIT, FRONT, SETTLED, INTERRUPT = range(6)
+STOP, CANCEL, LIMIT, FRONT, SETTLED, INTERRUPT, LOST = range(7)
 
 CELLS = 32
 LABEL_OFFSET = CELLS * 8
@@ -64,6 +65,8 @@ class Stop(IntEnum):
     NONE = 0
     AFTER_JOB = 1
     """Finish the running job, hand back the rest of the lease and exit."""
+    SHUTDOWN = 2
+    """The same; and the running job's handler may see that it is to end soon."""
 
 
 class Flag(IntFlag):
@@ -195,6 +198,8 @@ class Slot:
     """A `Stop`."""
     front = _Control(FRONT)
     """Rises when the worker should look for jobs from the very beginning of its lanes."""
+    lost = _Control(LOST)
+    """Rises when a job of the worker's lease has been cancelled: whether the next one still is in it is to be asked."""
 
     def __init__(self, index: int, memory: memoryview, control: memoryview, journal: memoryview) -> None:
         """`memory` is what the worker writes, `control` what the supervisor does."""
@@ -273,6 +278,14 @@ class Slot:
     def is_cancelled(self) -> bool:
         """Whether the running job has been cancelled."""
         return self.controls[CANCEL] == self.cells[TURN] != 0
+
+    def stop_requested(self) -> StopReason | None:
+        """Why the running job is to end, if it is."""
+        if self.is_cancelled():
+            return StopReason.CANCELLED
+        if 0 < self.cells[DEADLINE] <= monotonic_us():
+            return StopReason.TIMED_OUT
+        return StopReason.SHUTTING_DOWN if self.controls[STOP] == Stop.SHUTDOWN else None
 
     def interrupt(self) -> Interrupt:
         """Why the supervisor interrupts the running job; NONE when it does not, or meant an earlier one."""

@@ -124,7 +124,7 @@ class Pool:
         """Start no more workers; have each finish its job, hand back the rest and exit."""
         self._closed = True
         for worker in self.workers.values():
-            self._stop(worker, Stop.AFTER_JOB)
+            self._stop(worker, Stop.SHUTDOWN)
 
     def kill(self, why: str) -> None:
         """End every worker now, for a reason that is stored with their jobs. These go back as soon as it has ended, and

@@ -31,7 +31,7 @@ STUCK_US: Final = 50_000
 STRAYS_S: Final = 1.0
 """How often to see whether jobs that run for longer than this are still ours, though nobody told us otherwise."""
 LIMIT_SEEN_S: Final = 0.001
-"""After so long a worker has seen a limit, or we see what it started before."""
+"""After so long a worker has seen a limit, or that it has lost a job, or we see what it started before."""
 LOOK_S: Final = 0.025
 """How often to look at most."""
 HELP_PATIENCE_MS: Final = 50
@@ -210,6 +210,8 @@ class Proxy(Service):
         if not asked and monotonic() < self._strays_at:
             return
         self._strays_at = monotonic() + STRAYS_S
+        if asked:
+            sleep(LIMIT_SEEN_S)  # then a worker has seen that a job was cancelled, or we see what it started before
         least_us = 0 if asked else STRAYS_S * 1e6
         running = [
             (occupant, job)

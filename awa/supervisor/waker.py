@@ -93,17 +93,21 @@ class Waker(Service):
     def _heard(self, connection: psycopg.Connection[Any]) -> bool:
         """Take the notifications that have arrived; return whether there were any."""
         heard = list(connection.notifies(timeout=0))
-        if any(notify.channel == CANCEL and self._concerns_us(notify.payload) for notify in heard):
+        cancelled = {notify.payload.partition(" ")[0] for notify in heard if notify.channel == CANCEL}
+        if self._note_lost(cancelled):
             self._proxy.look_for_strays()
         if heard:
             self._rounds_idle = 0
             self._is_told = True
         return bool(heard)
 
-    def _concerns_us(self, payload: str) -> bool:
-        """Whether the worker that a cancellation names is one of ours."""
-        worker, _, _ = payload.partition(" ")
-        return any(str(slot.worker_id) == worker for slot in self._node.board.slots)
+    def _note_lost(self, workers: set[str]) -> bool:
+        """Have those of some workers that are ours ask what is left of their lease before they start another job;
+        return whether there are any."""
+        slots = [slot for slot in self._node.board.slots if str(slot.worker_id) in workers]
+        for slot in slots:
+            slot.lost += 1
+        return bool(slots)
 
     def _wake(self, connection: psycopg.Connection[Any], idle: list[int]) -> int:
         """Wake one idle worker per job there is to claim; return how many."""

@@ -129,7 +129,7 @@ class Warden:
         slot = case.occupant.slot
         stack = self._node.wakes.stacks[slot.index]
         if case.stage is Stage.TOLD:
-            slot.stop = Stop.AFTER_JOB
+            slot.stop = max(slot.stop, Stop.AFTER_JOB)
             slot.set_limit(case.running.lease, case.running.position + 1)
             stack.clear()
             self._interrupt(slot.index)

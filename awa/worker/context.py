@@ -10,7 +10,7 @@ from typing import Any, TypeVar, overload
 import msgspec
 
 from awa.engine.claim import Body
-from awa.job import Job, JobState
+from awa.job import Job, JobState, StopReason
 from awa.policy import seconds_of
 from awa.processes.slot import Slot
 from awa.worker.blocks import JobTransaction, TransactionBlock
@@ -104,11 +104,20 @@ class RunningJob(Job):
         return datetime.fromtimestamp(self._deadline_us / 1e6, timezone.utc) if self._deadline_us else None
 
     def is_cancelled(self) -> bool:
-        """Whether this job has been cancelled meanwhile. Reads shared memory: cheap enough for an inner loop.
+        """Whether the handler is to end soon: the job was cancelled, its time is up, or the supervisor shuts down.
 
-        Raises RuntimeError when the handler has returned: the worker is at another job by then.
+        Reads shared memory: cheap enough for an inner loop. `stop_requested` says which it is. Raises RuntimeError when
+        the handler has returned: the worker is at another job by then.
         """
-        return self._running("is_cancelled").is_cancelled()
+        return self._running("is_cancelled").stop_requested() is not None
+
+    @property
+    def stop_requested(self) -> StopReason | None:
+        """Why the handler is to end soon: "cancelled", "timed_out" or "shutting_down"; None while it may go on.
+
+        At a shutdown, `return awa.Snooze(0)` hands the job back without spending the attempt. Raises as `is_cancelled`.
+        """
+        return self._running("stop_requested").stop_requested()
 
     def complete(self, connection: Any, result: Any = None) -> None:
         """Complete this job in the transaction that `connection` is in: it is completed if and only if that commits.

@@ -76,6 +76,11 @@ class Loop:
         self._lifetime = lifetime or Lifetime()
         self._lanes = Lanes(registry.kinds, queues, exhaustive=exhaustive)
         self._vetting = Vetting(worker, self._lanes, registry, self._clock)
+        self._stopped: list[int] = []
+        """Jobs of serial queues that their handlers have completed, and whose lines are still to be let go."""
+        self._lost = self._asked = 0
+        """What the slot's `lost` was before the claim, and when the server was last asked for the lease."""
+        self._leased: set[int] = set()
         self._claimer = Claimer(slot, self._lanes, self._pace, self.pending, self._clock)
 
     def step(self, jobs_max: int = LEASE_JOBS_MAX) -> int:
@@ -88,6 +93,7 @@ class Loop:
             return 0
         jobs_max = min(jobs_max, self._lifetime.jobs_left(self.jobs_done))
         self._slot.enter(WorkerState.CLAIMING)
+        self._lost = self._asked = self._slot.lost
         while (claimed := self._claimer.next(self.connection, jobs_max)) is not None:
             items = self._vetting.items(self.connection, claimed)
             if len(items) < claimed.jobs:
@@ -117,6 +123,7 @@ class Loop:
         self.connection = connection
         self.pending.doubt()
         self.pending.settle(connection)
+        self._let_lines_go()
         settle.release(connection, self._worker)
         self._claimer.doubt()
 
@@ -183,6 +190,9 @@ class Loop:
         started = monotonic_us()
         started_wall = started + self._clock.ahead_us
         self._slot.begin_job(position, body.id, item.attempt, started, item.limits, used_us)
+        if self._slot.lost != self._lost and not self._is_leased(body.id):
+            self._slot.end_job()  # cancelled before it began
+            return
         verdict = self._runner.run(item.task, body, item.attempt, started_wall + timeout_us if timeout_us else 0)
         ended = monotonic_us()
         cpu_us, peak_kb = self._meter.end(ended - started)
@@ -204,7 +214,7 @@ class Loop:
         if way is Way.DONE:
             self.pending.pass_over(ended - started)
             if body.ordering_key is not None:
-                settle.stopped(self.connection, self._worker, [body.id])
+                self._stopped.append(body.id)
         else:
             fits = self.pending.add(
                 settlement,
@@ -230,6 +240,7 @@ class Loop:
             self._heed(way, body)
         if not fits:
             self._settle_now()
+        self._let_lines_go()
 
     def _heed(self, way: Way, body: Body) -> None:
         """Say what a transaction of the handler's has come to. Raises `LeftOpen`."""
@@ -238,6 +249,19 @@ class Loop:
         elif way is Way.OPEN:
             telemetry.emit(telemetry.RUN_LEFT_OPEN, job=body.id, kind=body.kind)
             raise LeftOpen(f"the handler of job {body.id} ({body.kind}) left its transaction open")
+
+    def _is_leased(self, job: int) -> bool:
+        """Whether a job still is in this worker's lease. Asks the server once, and again when more jobs are lost."""
+        lost = self._slot.lost
+        if lost != self._asked:
+            self._asked, self._leased = lost, claim.leased(self.connection, self._worker)
+        return job in self._leased
+
+    def _let_lines_go(self) -> None:
+        """Let those go that wait, in the line of a serial queue, for handlers which had completed their jobs."""
+        if self._stopped:
+            settle.stopped(self.connection, self._worker, self._stopped)
+            self._stopped.clear()
 
     def _settle_now(self) -> bool:
         """Settle what is pending, if anything is; return whether the lease still stands."""

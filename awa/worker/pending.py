@@ -5,12 +5,15 @@ from __future__ import annotations
 from time import sleep
 from typing import Any, Final
 
+import msgspec
 import psycopg
 
 from awa import telemetry
 from awa.engine import narrow
 from awa.engine.claim import FROM_THE_START
-from awa.outcome import Settlement
+from awa.failure import error_entry
+from awa.job import JobState
+from awa.outcome import RESULT_NOT_STORED, Settlement
 from awa.processes.clock import monotonic_us
 from awa.processes.journal import JournalWriter
 
@@ -30,6 +33,8 @@ HELPED_FROM_US: Final = 40_000
 HELP_NOTED_US: Final = 30_000
 """So long the supervisor may take to note what it has settled."""
 LOOK_S: Final = 0.001
+TOO_LATE: Final = "too large for the board, and the worker died before it could be stored"
+"""What is stored in the place of such a result or error."""
 
 
 class Pending:
@@ -63,7 +68,10 @@ class Pending:
             self._due_us = min(now_us + wait_us, self._due_us) if self.jobs else now_us + wait_us
             self._slack_us = AGE_MAX_US if is_awaited else max(AGE_MAX_US, wait_us * END_PART)
         self.jobs.append(settlement)
-        return self._journal.append(settlement)
+        if self._journal.append(settlement):
+            return True
+        self._journal.append(_in_short(settlement), is_last=True)  # if the worker dies now, that much is known
+        return False
 
     def pass_over(self, took_us: int) -> None:
         """Note a job that took so long and needs no settling: its handler's transaction has completed it."""
@@ -131,6 +139,18 @@ class Pending:
                 helped = {job.job_id for job in self.jobs[: self._journal.settled_count()]}
                 refused = [job for job in refused if job not in helped]
         return refused
+
+
+def _in_short(job: Settlement) -> Settlement:
+    """Return an outcome without what makes it large."""
+    if job.payload is None:
+        return job
+    if job.state == JobState.Completed:
+        return job._replace(payload=msgspec.json.encode({RESULT_NOT_STORED: TOO_LATE}))
+    entry = msgspec.json.decode(job.payload)
+    is_terminal, at_us = "terminal" in entry, job.finished_us
+    short = error_entry(TOO_LATE, "WorkerDied", entry["attempt"], terminal=is_terminal, now_us=at_us)
+    return job._replace(payload=short)
 
 
 def _takes_long(job: Settlement) -> bool:

@@ -24,8 +24,8 @@ CHAPTERS = (
     ("The client for asynchronous code", "AsyncClient Transaction"),
     (
         "Jobs",
-        "Job JobState InsertedMany WaitingReason QueueStat KnownNames QueuePolicy DlqEntry RetryFailedResult "
-        "WorkerDeaths",
+        "Job JobState StopReason InsertedMany WaitingReason QueueStat KnownNames QueuePolicy DlqEntry "
+        "RetryFailedResult WorkerDeaths",
     ),
     ("What a handler may return", "RetryAfter Snooze Cancel"),
     ("Keys and partitions", "unique_key PartitionedQueue"),
@@ -47,9 +47,11 @@ A handler is a function of one argument, its job: a [`Job`](#awajob) in the stat
 that the task was registered with. `async def` handlers are accepted too; they run on an event loop inside the worker,
 one job at a time like all others.
 
-`job.is_cancelled()` says whether somebody has cancelled the job since it began. The answer comes from shared memory,
-without asking the database, so a long loop may ask as often as it likes. Nobody is forced to: what a cancelled job
-returns or raises counts no more. In `client.work()`, which no supervisor looks after, it stays `False`.
+`job.is_cancelled()` says whether the handler is to end soon, and `job.stop_requested` why: an
+[`awa.StopReason`](#awastopreason), equal to `"cancelled"`, `"timed_out"` or `"shutting_down"`, or `None`. The answer
+comes from shared memory, without asking the database, so a long loop may ask as often as it likes. What a cancelled job
+returns or raises counts no more. At a shutdown, `return awa.Snooze(0)` hands the job back without spending its attempt.
+In `client.work()`, which no supervisor looks after, only the end of a time limit is seen.
 
 `job.transaction()` and `job.complete()` commit the job's completion together with the handler's own rows: see
 [Do a job's work exactly once](../howto/exactly-once.md).

@@ -83,11 +83,11 @@ def test_a_lost_notification_only_delays_it(shop: Shop, supervise: Start) -> Non
     job = shop.insert("leave_when_cancelled")
     shop.until_effect("begun", job)
     with shop.db.transaction():
-        (lane,) = shop.rows("delete from awa.batch where ids = array[%s::bigint] returning lane", job)
+        (leased,) = shop.rows("delete from awa.batch where ids = array[%s::bigint] returning lane, owner", job)
         shop.db.execute(
-            "insert into awa.attempt_log (job_id, finished_at, lane, round, attempt, outcome) "
-            "values (%s, now(), %s, 0, 1, 6)",
-            [job, lane],
+            "insert into awa.attempt_log (job_id, finished_at, lane, worker, round, attempt, outcome) "
+            "values (%s, now(), %s, %s, 0, 1, 6)",
+            [job, *leased],
         )
     shop.until_effect("heard", job)
 

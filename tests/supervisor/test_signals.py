@@ -11,6 +11,7 @@ from signal import Signals
 import psutil
 import pytest
 
+from awa.engine import control
 from tests.fixtures.processes import is_alive, until_dead
 from tests.fixtures.supervisor import Shop, Start
 from tests.fixtures.waiting import until
@@ -41,6 +42,22 @@ def test_drain(shop: Shop, supervise: Start, number: Signals) -> None:
     assert first.events("worker.exited")[0]["how"] == "ok"
     assert first.events("supervisor.stopped")
     assert shop.rows("select pid from awa.node") == [second.pid]  # it has signed out, its workers with it
+
+
+def test_a_handler_sees_why_it_is_to_stop_and_hands_its_job_back(shop: Shop, supervise: Start) -> None:
+    """At a shutdown, with no attempt spent; told apart from a cancellation."""
+    first = supervise(processes=2, drain_timeout_s=60).ready()
+    shut, cancelled = (shop.insert("hand_back", {"gate": "open"}, max_attempts=1) for _ in range(2))
+    shop.until_effect("waiting", shut, cancelled)
+    control.cancel(shop.db, cancelled)
+    shop.until_effect("cancelled True", cancelled)
+    assert first.stop() == 0
+    assert shop.effects(shut) == ["waiting", "shutting_down True"]
+    assert not shop.attempts(shut)
+    shop.open("open")
+    supervise(processes=1).ready()
+    shop.until_state("completed", shut)
+    assert [each["attempt"] for each in shop.attempts(shut)] == [1]
 
 
 def test_an_idle_supervisor_stops_at_once_and_leaves_nothing(shop: Shop, supervise: Start) -> None:

@@ -33,6 +33,19 @@ def node(database: str) -> Node:
     return node
 
 
+def test_a_cancelled_job_has_its_worker_ask_for_its_lease(node: Node) -> None:
+    waker = Waker(node, Proxy(node))
+    with connect(node.dsn, role="waker") as connection, connect(node.dsn, role="operator") as operator:
+        waker.opened(connection)
+        node.board[0].take(7)
+        operator.execute("select pg_notify('awa:cancel', '8 1')")
+        waker.pause(connection, LONG_S)
+        assert node.board[0].lost == 0, "that was another node's worker"
+        operator.execute("select pg_notify('awa:cancel', '7 1')")
+        waker.pause(connection, LONG_S)
+        assert node.board[0].lost == 1
+
+
 @pytest.mark.parametrize(("queue", "wakes"), [("default", True), ("of others", False)])
 def test_who_is_told_of_jobs_in_a_lane_that_is_new_looks_for_it(
     node: Node, queue: str, wakes: bool, monkeypatch: pytest.MonkeyPatch

@@ -13,7 +13,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from awa.job import JobState
 from awa.outcome import Settlement
 from awa.processes.board import Board
-from awa.processes.journal import JournalPage, JournalReader, JournalWriter
+from awa.processes.journal import RESERVE, JournalPage, JournalReader, JournalWriter
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 SETTLEMENTS = st.builds(
@@ -98,11 +98,14 @@ def test_a_full_journal_refuses_and_keeps_what_it_has(board: Board) -> None:
     appended = 0
     while writer.append(plain(appended)):
         appended += 1
-    assert appended == 4096 // 64
+    assert appended == (4096 - RESERVE) // 64
     assert [each.job_id for each in reader.read().settlements] == list(range(appended))
     writer.reset()
-    assert not writer.append(plain(1, b"x" * 4096))
-    assert writer.append(plain(1, b"x" * (4096 - 64)))
+    assert not writer.append(plain(1, b"x" * (4096 - RESERVE)))
+    assert writer.append(plain(1, b"x" * (4096 - RESERVE - 64)))
+    assert not writer.append(plain(2))
+    assert writer.append(plain(2), is_last=True)
+    assert [each.job_id for each in reader.read().settlements] == [1, 2]
 
 
 def test_the_next_worker_in_a_slot_starts_with_an_empty_journal(board: Board) -> None:

@@ -8,10 +8,12 @@ from time import monotonic, sleep
 import pytest
 
 from awa import telemetry
+from awa.failure import error_entry
 from awa.job import JobState
 from awa.outcome import Settlement
 from awa.processes.board import Board
-from awa.worker.pending import AGE_LONG_US, AGE_MAX_US, AWAITED_RATIO, COST_RATIO, END_PART, Pending
+from awa.processes.journal import CAPACITY_MIN
+from awa.worker.pending import AGE_LONG_US, AGE_MAX_US, AWAITED_RATIO, COST_RATIO, END_PART, TOO_LATE, Pending
 
 LONG_US = 60_000
 
@@ -119,3 +121,21 @@ def test_a_lease_about_to_end_is_left_to_the_next_claim_unless_it_does_not_end(
     assert pending.is_due(late_us + 1, 0, slack_us)
     pending.settled(pending.outstanding(), {1})
     assert not pending.is_due(10 * due_us, 0, 1e6)
+
+
+@pytest.mark.parametrize("state", [JobState.Completed, JobState.Failed])
+def test_an_outcome_too_large_for_the_board_is_there_in_short(state: JobState) -> None:
+    """So that a worker which dies before it has settled it has not done its job for nothing."""
+    slot = Board.create(1, journal_bytes=CAPACITY_MIN)[0]
+    pending = Pending(7, slot.take(7))
+    payload = error_entry("x" * 2000, "E", 3, terminal=True, details="y" * CAPACITY_MIN)
+    filling = 1
+    while pending._journal.append(finished(filling, 1)):
+        filling += 1
+    large = finished(filling, 1)._replace(state=state, payload=payload)
+    assert not pending.add(large, 0)
+    *_, shown = slot.journal.read().settlements
+    assert shown._replace(payload=None) == large._replace(payload=None)
+    assert shown.payload is not None
+    assert TOO_LATE in shown.payload.decode()
+    assert pending.jobs == [large]
