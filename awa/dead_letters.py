@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import psycopg
 
-from awa.asking import can_be_id, check_list_limit
+from awa.asking import can_be_id, list_limit
 from awa.connected import Connected
 from awa.engine import control, dlq
 from awa.engine.dlq import Scope
@@ -37,7 +37,7 @@ class DeadLetters(Connected):
         before_dlq_at: Any = None,
         limit: int = 100,
     ) -> list[DlqEntry]:
-        """Return dead letters, newest first, at most `limit` (1 to 1000).
+        """Return dead letters, newest first, at most `limit`, and never more than 1000.
 
         Args:
             kind: only jobs of this kind.
@@ -51,9 +51,9 @@ class DeadLetters(Connected):
         Raises ValidationError for what none of these can be.
         """
         scope = _scope(kind, queue, tag, before_id, before_dlq_at)
-        check_list_limit(limit)
+        jobs_max = list_limit(limit)
         with self._using("list dead letters") as connection:
-            return [dlq_entry_of(row) for row in dlq.listing(connection, scope, limit)]
+            return [dlq_entry_of(row) for row in dlq.listing(connection, scope, jobs_max)]
 
     def get_dlq_job(self, job_id: int) -> DlqEntry | None:
         """Return a dead letter; None when the job is none."""
@@ -86,7 +86,7 @@ class DeadLetters(Connected):
             priority: from now on; left out, as it was.
             queue: where it goes; left out, where it was.
 
-        Raises ValidationError for what none of these can be.
+        Raises ValidationError for what none of these can be, UniqueConflict when another job holds its unique key.
         """
         wanted = None if run_at is None else moment(run_at)
         if priority is not None:
@@ -105,7 +105,8 @@ class DeadLetters(Connected):
     ) -> int:
         """Run dead letters again, the oldest first, counting attempts from 0; return how many.
 
-        A thousand at a time are dealt with in a transaction; those that somebody else is dealing with are left to him.
+        A thousand at a time are dealt with in a transaction. Those that are being dealt with by others at that moment
+        stay, and those whose unique key another job holds: `retry_from_dlq` of one says so.
         Raises ValidationError when neither kind, queue nor tag is named and `allow_all` is not said.
         """
         scope = _scope(kind, queue, tag)
@@ -114,7 +115,8 @@ class DeadLetters(Connected):
             return dlq.retry_all(connection, scope)
 
     def retry_failed(self, *, kind: str | None = None, queue: str | None = None) -> RetryFailedResult:
-        """Run all failed jobs of a kind, or of a queue, again; dead letters stay where they are.
+        """Run all failed jobs of a kind, or of a queue, again; dead letters stay where they are, and so do jobs whose
+        unique key another job holds: these are counted in `matched`, and not in `jobs`.
 
         Raises ValueError unless exactly one of them is named, ValidationError for what is no name.
         """
@@ -122,8 +124,9 @@ class DeadLetters(Connected):
             raise ValueError("retry_failed() takes a kind or a queue, one of them and not both")
         _scope(kind, queue)
         with self._using("retry failed jobs") as connection:
-            jobs = [job_of(row) for row in control.retry_failed(connection, kind=kind, queue=queue)]
-        return RetryFailedResult(jobs, len(jobs), None if queue is None else 0)
+            rows, held_back = control.retry_failed(connection, kind=kind, queue=queue)
+            jobs = [job_of(row) for row in rows]
+        return RetryFailedResult(jobs, len(jobs) + held_back, None if queue is None else 0)
 
     # Moving and throwing away
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from awa.asking import LIST_LIMIT
 from awa.cli.failures import Refused
 from awa.cli.names import MEANT, force_option, refuse_unknown
 from awa.cli.output import json_option, say, show_fields, show_json, show_table, text
@@ -133,6 +134,13 @@ def retry_bulk(as_json: bool, **scope: Any) -> None:
     """Run dead letters again, the oldest first."""
     with client() as chosen:
         _count("Retried", _known(chosen, scope, chosen.bulk_retry_from_dlq(**_named(scope))), as_json)
+        scope.pop("allow_all")
+        left = len(chosen.list_dlq(**scope, limit=LIST_LIMIT[-1]))
+    if left and not as_json:
+        some = f"{left} or more" if left == LIST_LIMIT[-1] else left
+        say(
+            f"{some} are left: another job holds their unique key, or is dealing with them; awa dlq retry ID says which"
+        )
 
 
 @dlq.command()

@@ -122,7 +122,9 @@ def retry_failed(kind: str | None, queue: str | None, as_json: bool) -> None:
     if as_json:
         show_json(found)
     else:
-        say(f"Retried {found.matched} jobs")
+        say(f"Retried {len(found.jobs)} jobs")
+        if left := found.matched - len(found.jobs):
+            say(f"{left} stay failed: another job holds their unique key; awa job retry ID says which")
 
 
 @click.command()

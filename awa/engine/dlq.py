@@ -21,6 +21,7 @@ from awa.engine import ended
 from awa.engine.arrays import numbers
 from awa.engine.ended import STEP_JOBS_MAX
 from awa.engine.insert import wake
+from awa.errors import StateConflict, UniqueConflict
 
 ANY_ID: Final = 2**63 - 1
 """Larger than every job's id."""
@@ -31,6 +32,7 @@ _ENTRIES = statement("dlq/entries")
 _DEPTH = statement("dlq/depth")
 _MOVE = statement("dlq/move")
 _EXPIRED = statement("dlq/expired")
+_HOLDER = statement("control/holder")
 
 
 class Scope(NamedTuple):
@@ -82,12 +84,22 @@ def retry(
     priority: int | None = None,
     run_at: datetime | None = None,
 ) -> bool:
-    """Run a dead letter again, from attempt 0; False when the job is none."""
+    """Run a dead letter again, from attempt 0; False when the job is none.
+
+    Raises `UniqueConflict` when another job holds its unique key.
+    """
     with as_one(connection):
         ids = ended.locked(connection, job_id)
         done = ended.retry(connection, ids, dead=True, queue=queue, priority=priority, run_at=run_at)
         if done:
             wake(connection)
+    if not done and (entry := get(connection, job_id)) is not None:
+        holder = connection.execute(_HOLDER, {"key": entry["unique_key"]}).fetchone()
+        if holder is not None:
+            raise UniqueConflict(
+                f"dead letter {job_id} cannot be retried: job {holder[0]} holds its unique key now", int(holder[0])
+            )
+        raise StateConflict(f"dead letter {job_id} was not retried: what held it back a moment ago is gone; try again")
     return bool(_retried(len(done)))
 
 
