@@ -149,6 +149,9 @@ def _django(given: Any) -> Foreign | None:
     if library is None:
         return None
     if isinstance(given, str):
+        if given not in library.connections:
+            aliases = ", ".join(map(repr, library.connections))
+            raise TypeError(f"{given!r} is no alias of a database of this Django project; there are {aliases}")
         given = library.connections[given]
     elif is_a(given, "django.utils.connection", "ConnectionProxy"):
         given = given._connections[given._alias]  # `django.db.connection`

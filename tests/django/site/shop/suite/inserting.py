@@ -56,6 +56,10 @@ class InTransactions(TransactionTestCase):
         assert {first.id, third.id} <= set(committed())
         assert second.id not in committed()
 
+    def test_what_is_no_alias_is_refused_with_those_there_are(self):
+        with self.assertRaisesRegex(TypeError, "'nope' is no alias of a database .*; there are .*'default'"):
+            client.insert(SendReceipt(1), connection="nope")
+
     def test_outside_of_a_block_a_job_is_committed_at_once(self):
         assert client.insert(SendReceipt(1)).id in committed()
 
