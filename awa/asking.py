@@ -25,10 +25,11 @@ def can_be_id(job_id: Any) -> bool:
     return job_id in _IDS
 
 
-def check_list_limit(limit: Any) -> None:
-    """Raise ValidationError unless a list can have so many entries."""
-    if not _is_whole(limit) or limit not in LIST_LIMIT:
-        raise ValidationError(f"limit is {limit!r}; it must be a whole number from {LIST_LIMIT[0]} to {LIST_LIMIT[-1]}")
+def list_limit(limit: Any) -> int:
+    """Return how many entries a list may have: 1000 where more are asked for. Raises ValidationError."""
+    if not _is_whole(limit) or limit < LIST_LIMIT[0]:
+        raise ValidationError(f"limit is {limit!r}; it must be a whole number from {LIST_LIMIT[0]} on")
+    return min(int(limit), LIST_LIMIT[-1])
 
 
 def check_work_limit(limit: Any) -> None:

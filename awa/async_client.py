@@ -111,6 +111,7 @@ class AsyncClient(Mirror[_OnFacades]):
     known_names = coroutine(Client.known_names)
     worker_deaths = coroutine(Client.worker_deaths)
     wait = coroutine(Client.wait)
+    wait_all = coroutine(Client.wait_all)
 
     cancel = coroutine(Client.cancel)
     cancel_by_unique_key = coroutine(Client.cancel_by_unique_key)
@@ -118,6 +119,7 @@ class AsyncClient(Mirror[_OnFacades]):
     run_now = coroutine(Client.run_now)
     pause_queue = coroutine(Client.pause_queue)
     resume_queue = coroutine(Client.resume_queue)
+    drain_queue = coroutine(Client.drain_queue)
     queue_policy = coroutine(Client.queue_policy)
     configure_queue = coroutine(Client.configure_queue)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, cast
@@ -68,6 +68,11 @@ class Transaction(Mirror[OnFacade]):
     insert_many = coroutine(SyncTransaction.insert_many)
     commit = coroutine(SyncTransaction.commit)
     rollback = coroutine(SyncTransaction.rollback)
+
+    def __await__(self) -> Generator[Any, None, Transaction]:
+        """Return the transaction itself: `async with await client.transaction()` is the same as without `await`."""
+        yield from ()  # there is nothing to wait for: it begins at its first statement
+        return self
 
     async def __aenter__(self) -> Transaction:
         await self._run(self._synchronous.__enter__)

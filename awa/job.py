@@ -102,7 +102,7 @@ class Job:
     deadline: datetime | None = None
     """When the current attempt will be stopped; only while running."""
     finalized_at: datetime | None = None
-    """When the last attempt ended."""
+    """When the last attempt ended, of a job that has ended or waits for its next attempt; None in other states."""
     progress: dict[str, Any] | None = None
     result: Any = None
     """What the handler returned, as JSON."""
@@ -149,7 +149,7 @@ class RetryFailedResult:
     jobs: list[Job]
     """Those that run again, as they stood then; the oldest first."""
     matched: int
-    """How many they are."""
+    """How many failed jobs were met: these, and those that stay because another job holds their unique key."""
     pruned_failed_count: int | None
     """Failed jobs that are counted and no longer there to be retried: none, since what is forgotten here is not
     counted. None when a kind was named."""

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
+from collections.abc import Iterable
 from datetime import timedelta
 from time import monotonic, sleep
 from typing import Any, Final
 
 import psycopg
 
-from awa.asking import can_be_id, check_id, check_list_limit
+from awa.asking import can_be_id, check_id, list_limit
 from awa.connected import Connected
 from awa.engine import control
 from awa.engine.control import WorkerDeaths
 from awa.engine.waiting import WaitingReason, waiting_reasons
-from awa.errors import SerializationError, ValidationError
+from awa.errors import JobNotFound, SerializationError, ValidationError
 from awa.job import Job, JobState
 from awa.outcome import result_refusal
 from awa.reading import job_of
 from awa.task import check_name
 from awa.unique.key import unique_key
 
+logger = logging.getLogger("awa.client")
+
 _WAIT_FIRST_S: Final = 0.005
 _WAIT_LAST_S: Final = 0.25
 """`wait` looks again after these times, growing from the first to the last."""
+_WAIT_SAID_S: Final = 10.0
+"""It says what it waits for after this time, and whenever it has waited twice as long as at the last time."""
+_WAIT_JOBS_MAX: Final = 500
+"""Jobs that it looks at in one query."""
 
 
 class Jobs(Connected):
@@ -55,7 +63,8 @@ class Jobs(Connected):
         limit: int = 100,
         before_id: int | None = None,
     ) -> list[Job]:
-        """Return jobs, newest first, at most `limit` (1 to 1000); those of an open transaction are among its own.
+        """Return jobs, newest first, at most `limit` and never more than 1000; those of an open transaction are
+        among its own.
 
         `before_id`: only jobs with ids below this: the last one of a page gives the next page. Of a state with hundreds
         of thousands of available jobs, the first page without it is made from what was sealed or came back last.
@@ -63,7 +72,7 @@ class Jobs(Connected):
         Raises ValueError for a state there is not, ValidationError for another limit, or what is no name or no id.
         """
         wanted = None if state is None else JobState.parse(state)
-        check_list_limit(limit)
+        jobs_max = list_limit(limit)
         if before_id is not None and not can_be_id(before_id):
             raise ValidationError(f"before_id is {before_id}; no job has such an id")
         for what, name in (("kind", kind), ("queue", queue)):
@@ -71,7 +80,7 @@ class Jobs(Connected):
                 check_name(what, name)
         with self._using("list jobs") as connection:
             rows = control.listing(
-                connection, state=wanted, kind=kind, queue=queue, tag=tag, before_id=before_id, limit=limit
+                connection, state=wanted, kind=kind, queue=queue, tag=tag, before_id=before_id, limit=jobs_max
             )
             return [job_of(row) for row in rows]
 
@@ -102,20 +111,47 @@ class Jobs(Connected):
     def wait(self, job_id: int, timeout: float | None = None) -> Job:
         """Wait until a job has ended, completed or not, and return it; what the handler returned is `job.result`.
 
+        After ten seconds, and then whenever it has taken twice as long, the logger `awa.client` warns of where the job
+        stands.
+
         Raises JobNotFound; TimeoutError after `timeout` seconds (None: never); SerializationError when the job has
         completed but its result could not be stored.
         """
-        give_up = None if timeout is None else monotonic() + timeout
-        pause_s = _WAIT_FIRST_S
-        while not (job := self.get_job(job_id)).state.is_terminal:
-            left_s = _WAIT_LAST_S if give_up is None else give_up - monotonic()
-            if left_s <= 0:
-                raise TimeoutError(f"job {job_id} is {job.state} after {timeout} s of waiting")
-            self._sleep(min(pause_s, left_s))
-            pause_s = min(pause_s * 1.5, _WAIT_LAST_S)
-        if refusal := result_refusal(job.result):
-            raise SerializationError(f"job {job_id} has completed, but its result was not stored: {refusal}")
-        return job
+        return self.wait_all([job_id], timeout)[0]
+
+    def wait_all(self, job_ids: Iterable[int], timeout: float | None = None) -> list[Job]:
+        """Wait until jobs have ended, completed or not, and return them in the order of `job_ids`.
+
+        Each look is one query, whatever their number. Raises what `wait` raises, for the first job in question.
+        """
+        ids = list(job_ids)
+        for job_id in ids:
+            check_id(job_id)
+        clock = _WaitClock(timeout)
+        ended: dict[int, Job] = {}
+        pending = list(dict.fromkeys(ids))
+        while pending:
+            looked_at, rest = pending[:_WAIT_JOBS_MAX], pending[_WAIT_JOBS_MAX:]
+            found = self._jobs(looked_at)
+            ended |= {job.id: job for job in found.values() if job.state.is_terminal}
+            missing = next((job_id for job_id in looked_at if job_id not in found), None)
+            if missing is not None:
+                raise JobNotFound(missing)
+            open_ones = [job_id for job_id in looked_at if job_id not in ended]
+            pending = open_ones + rest
+            if open_ones:
+                self._sleep(clock.pause_s(found[open_ones[0]], len(ids) - len(ended)))
+        jobs = [ended[job_id] for job_id in ids]
+        for job in jobs:
+            if refusal := result_refusal(job.result):
+                raise SerializationError(f"job {job.id} has completed, but its result was not stored: {refusal}")
+        return jobs
+
+    def _jobs(self, job_ids: list[int]) -> dict[int, Job]:
+        """Return those of these jobs that are there, by id."""
+        shown = f"job {job_ids[0]}" if len(job_ids) == 1 else f"{len(job_ids)} jobs"
+        with self._using(f"read {shown}") as connection:
+            return {row["id"]: job_of(row) for row in control.by_ids(connection, job_ids)}
 
     # Steering
 
@@ -171,3 +207,42 @@ class Jobs(Connected):
         with self._using(f"retry job {job_id}") as connection:
             control.retry(connection, job_id)
             return job_of(control.get(connection, job_id))
+
+
+class _WaitClock:
+    """How long a wait has lasted: when to look again, to say something, to give up."""
+
+    def __init__(self, timeout: float | None) -> None:
+        self._timeout = timeout
+        self._began = monotonic()
+        self._pause_s = _WAIT_FIRST_S
+        self._say_at_s = _WAIT_SAID_S
+
+    def pause_s(self, job: Job, jobs: int) -> float:
+        """Return how long to pause before the next look. `job`: the first of `jobs` that have not ended.
+
+        Raises TimeoutError when the time is up.
+        """
+        waited_s = monotonic() - self._began
+        if waited_s >= self._say_at_s:
+            self._say_at_s = 2 * waited_s
+            logger.warning(
+                "waiting for %d jobs for %.0f s: the first is %d, %s", jobs, waited_s, job.id, _standing(job)
+            )
+        left_s = _WAIT_LAST_S if self._timeout is None else self._timeout - waited_s
+        if left_s <= 0:
+            others = f", and {jobs - 1} other jobs have not ended either" if jobs > 1 else ""
+            raise TimeoutError(
+                f"job {job.id} has not ended after {self._timeout} s of waiting: {_standing(job)}{others}"
+            )
+        pause_s, self._pause_s = self._pause_s, min(self._pause_s * 1.5, _WAIT_LAST_S)
+        return min(pause_s, left_s)
+
+
+def _standing(job: Job) -> str:
+    """Say where a job stands that is waited for: of kind 'report' in queue 'default', attempt 3 of 25 …"""
+    where = f"of kind {job.kind!r} in queue {job.queue!r}, {job.state}"
+    attempts = f", attempt {job.attempt} of {job.max_attempts}" if job.attempt else ", not started yet"
+    later = f", next at {job.run_at}" if job.run_at and job.state in (JobState.Retryable, JobState.Scheduled) else ""
+    error = str(job.errors[-1].get("error", "")).partition("\n")[0] if job.errors else ""
+    return f"{where}{attempts}{later}{f', last error: {error}' if error else ''}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from awa import codec
 from awa.engine.insert import Envelope, NewJob, Unique
@@ -22,8 +23,9 @@ from awa.unique.key import key_for
 
 
 # It stands here, and not with awa.inserted, since pickles name the module of a class.
-class InsertedMany(NamedTuple):
-    """What a bulk insert did."""
+@dataclass(frozen=True, slots=True)
+class InsertedMany:
+    """What a bulk insert did. Its length is the number of new jobs; iterated, it yields their ids."""
 
     ids: list[int]
     """The new jobs, in the order they were given."""
@@ -32,6 +34,12 @@ class InsertedMany(NamedTuple):
     """Jobs left out because another holds their unique key."""
     skipped_at: Sequence[int] = ()
     """Their places among the jobs given, from zero."""
+
+    def __len__(self) -> int:
+        return self.inserted
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.ids)
 
 
 def new_job(registry: Registry, args: Any, options: Options) -> NewJob:

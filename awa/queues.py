@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from abc import abstractmethod
+from typing import Any, Literal
+
+import psycopg
 
 from awa.connected import Connected
 from awa.engine import control, queues
@@ -15,6 +18,10 @@ Default = Literal["default"]
 
 class Queues(Connected):
     """Looks after queues."""
+
+    @abstractmethod
+    def _seal_before_callers_transaction(self, connection: psycopg.Connection[Any]) -> None:
+        """As of `Jobs`."""
 
     def queue_stats(self) -> list[QueueStat]:
         """Return how every queue stands, by name."""
@@ -37,6 +44,16 @@ class Queues(Connected):
         check_name("queue", queue)
         with self._using(f"resume queue {queue!r}") as connection:
             control.resume(connection, queue)
+
+    def drain_queue(self, queue: str) -> int:
+        """Cancel all jobs of a queue that wait, for a worker, a time or another attempt; return how many.
+
+        Jobs that are running go on, and the queue takes new ones. Some hundred jobs are cancelled a second.
+        """
+        check_name("queue", queue)
+        with self._using(f"drain queue {queue!r}") as connection:
+            self._seal_before_callers_transaction(connection)
+            return control.drain(connection, queue)
 
     def queue_policy(self, queue: str) -> QueuePolicy:
         """Return how the jobs of a queue are treated; of one that nobody has configured, the defaults."""

@@ -31,7 +31,7 @@ grant usage on schema awa to awa_producer, awa_reader, awa_worker, awa_admin;
 grant select on awa.schema_version to awa_producer, awa_reader, awa_worker, awa_admin;
 
 -- produce
-grant execute on function awa.contract_version, awa.insert_job, awa.insert_jobs to awa_producer, awa_worker, awa_admin;
+grant execute on function awa.contract_version, awa.insert_job, awa.insert_job_compat, awa.insert_jobs to awa_producer, awa_worker, awa_admin;
 
 -- read: the views, and what lists, depths and statistics are made from
 grant select on awa.jobs, awa.attempts, awa.deaths, awa.body, awa.job_log, awa.attempt_log, awa.batch, awa.deferred,

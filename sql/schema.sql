@@ -650,7 +650,7 @@ select
   b.timeout_ms,
   coalesce(d.run_at, b.run_at, b.created_at) as run_at,
   case when lease.owner is not null then lease.leased_at else last.started_at end as attempted_at,
-  case when last.outcome in (3, 5, 6) then last.finished_at end as finalized_at,
+  case when last.outcome in (3, 5, 6) or d.why = 'retry' then last.finished_at end as finalized_at,
   b.created_at,
   coalesce(b.metadata, '{}'::jsonb) as metadata,
   coalesce(b.tags, '{}'::text[]) as tags,
@@ -997,6 +997,40 @@ begin
              coalesce(p_run_at, v_now), v_now, v_expires_at, p_unique_key, p_ordering_key)::awa.inserted_job;
 end $$;
 
+-- insert_job by the name, parameters and result that it has in the other Awa. The state
+-- is only checked: a job is scheduled if and only if its run_at lies in the future.
+create function awa.insert_job_compat(
+  p_kind          text,
+  p_queue         text          default 'default',
+  p_args          jsonb         default '{}',
+  p_state         awa.job_state default 'available',
+  p_priority      smallint      default 2::smallint,
+  p_max_attempts  smallint      default 25::smallint,
+  p_run_at        timestamptz   default null,
+  p_metadata      jsonb         default '{}',
+  p_tags          text[]        default '{}',
+  p_unique_key    bytea         default null,
+  p_unique_states bit(8)        default null,
+  p_ordering_key  bytea         default null
+) returns awa.jobs
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_states integer;
+  v_id     bigint;
+  v_job    awa.jobs;
+begin
+  if p_state in ('available', 'scheduled') is not true then
+    raise exception 'p_state is %; a new job is available or scheduled', coalesce(p_state::text, 'null') using errcode = '22023';
+  end if;
+  -- The text of a bit string has the state of value 0 first, the number has it last.
+  select sum(get_bit(p_unique_states, s) << s) into v_states from generate_series(0, 7) as s;
+  select i.id into v_id
+  from awa.insert_job(p_kind, p_args, p_queue, p_priority, p_run_at, p_max_attempts, p_tags, p_metadata,
+                      p_unique_key, coalesce(v_states, 159), p_ordering_key) i;
+  select * into v_job from awa.jobs j where j.id = v_id;
+  return v_job;
+end $$;
+
 -- Many jobs at once: an array of objects, each with the parameters of insert_job and
 -- the entries of its opts, but on_conflict; keys in hexadecimal. A job whose unique
 -- key is taken, by an older job or by one before it in the array, is left out; if it
@@ -1084,7 +1118,7 @@ exception
   raise exception 'a job has a value that cannot be: %', sqlerrm using errcode = '22023';
 end $$;
 
-revoke execute on function awa.contract_version, awa.check_types, awa.check_job, awa.replace_job, awa.insert_job, awa.insert_jobs from public;
+revoke execute on function awa.contract_version, awa.check_types, awa.check_job, awa.replace_job, awa.insert_job, awa.insert_job_compat, awa.insert_jobs from public;
 
 select awa.extend_log(1000000, 4);
 insert into awa.schema_version (version) values (1);

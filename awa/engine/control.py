@@ -121,6 +121,36 @@ def get(connection: psycopg.Connection[Any], job_id: int) -> dict[str, Any]:
     return row[0]
 
 
+def by_ids(connection: psycopg.Connection[Any], job_ids: Sequence[int]) -> list[dict[str, Any]]:
+    """Return the rows of `awa.jobs` of those of these jobs that are there, newest first."""
+    return _rows(connection, _BY_IDS, {"ids": numbers(job_ids)})
+
+
+def drain(connection: psycopg.Connection[Any], queue: str) -> int:
+    """Cancel the jobs of a queue that wait for a worker or a time; return how many.
+
+    One after the other, as `cancel` does it. Those that come in or are taken meanwhile are left as they are.
+    """
+    done = 0
+    for state in (JobState.Available, JobState.Scheduled, JobState.Retryable):
+        before_id: int | None = None
+        while rows := listing(connection, state=state, queue=queue, limit=LIST_MAX, before_id=before_id):
+            before_id = rows[-1]["id"]
+            done += sum(_cancelled_waiting(connection, row["id"]) for row in rows)
+    return done
+
+
+def _cancelled_waiting(connection: psycopg.Connection[Any], job_id: int) -> bool:
+    """Cancel a job unless a worker has taken it, it has ended or it is gone; return whether it was cancelled."""
+    try:
+        if JobState.parse(get(connection, job_id)["state"]) is JobState.Running:
+            return False
+        cancel(connection, job_id, "queue drained")
+    except (JobNotFound, StateConflict):
+        return False
+    return True
+
+
 def attempts(connection: psycopg.Connection[Any], job_id: int) -> list[dict[str, Any]]:
     """Return the rows of `awa.attempts`, oldest first."""
     return _rows(connection, _ATTEMPTS, {"id": job_id})
@@ -260,12 +290,19 @@ def run_now(connection: psycopg.Connection[Any], job_id: int) -> None:
 
 def retry_failed(
     connection: psycopg.Connection[Any], *, kind: str | None = None, queue: str | None = None
-) -> list[dict[str, Any]]:
-    """Run the failed jobs of a kind or queue again, dead letters excepted; return their rows of `awa.jobs`."""
+) -> tuple[list[dict[str, Any]], int]:
+    """Run the failed jobs of a kind or queue again, dead letters excepted.
+
+    Returns their rows of `awa.jobs`, and how many stay failed because another job holds their unique key.
+    """
     jobs: list[dict[str, Any]] = []
+    held_back = 0
 
     def step(ids: Sequence[int]) -> int:
+        nonlocal held_back
         done = ended.retry(connection, ids, dead=False)
+        if left := sorted(set(ids).difference(done)):
+            held_back += sum(row["state"] == "failed" for row in _rows(connection, _BY_IDS, {"ids": numbers(left)}))
         if done:
             wake(connection)
             jobs.extend(reversed(_rows(connection, _BY_IDS, {"ids": numbers(done)})))
@@ -273,7 +310,7 @@ def retry_failed(
 
     if ended.each_failed(connection, step, kind=kind, queue=queue):
         telemetry.emit(telemetry.CONTROL_RETRIED, jobs=len(jobs))
-    return jobs
+    return jobs, held_back
 
 
 def discard_failed(connection: psycopg.Connection[Any], kind: str) -> int:

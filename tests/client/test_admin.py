@@ -58,9 +58,9 @@ def test_a_number_no_job_can_have_is_a_job_there_is_not(client: Client, job_id: 
         client.get_job(job_id)
 
 
-@pytest.mark.parametrize("limit", [0, -1, 1001, 1.5, True, "5", None])
+@pytest.mark.parametrize("limit", [0, -1, 1.5, True, "5", None])
 def test_a_limit_no_list_can_have_is_named(client: Client, limit: Any) -> None:
-    with pytest.raises(ValidationError, match=f"^limit is {limit!r}; it must be a whole number from 1 to 1000"):
+    with pytest.raises(ValidationError, match=f"^limit is {limit!r}; it must be a whole number from 1 on"):
         client.list_jobs(limit=limit)
 
 

@@ -32,6 +32,18 @@ async def exists(client: AsyncClient, job_id: int) -> bool:
 
 
 @on_a_loop
+async def test_a_transaction_may_be_awaited(orders: str) -> None:
+    async with AsyncClient(orders) as client:
+        async with await client.transaction() as tx:
+            assert isinstance(tx, Transaction)
+            await tx.execute("insert into orders (item) values ($1)", "kayak")
+        alone = await client.transaction()
+        await alone.execute("insert into orders (item) values ($1)", "paddle")
+        await alone.commit()
+        assert await items(client) == ["kayak", "paddle"]
+
+
+@on_a_loop
 async def test_job_and_row_are_committed_together(orders: str) -> None:
     async with AsyncClient(orders) as client:
         async with client.transaction() as tx:

@@ -153,7 +153,7 @@ def test_a_dead_letter_moves_to_another_queue_and_priority(client: Client, bury:
         raise TerminalError("still no")
 
     client.configure_queue("night", dlq=True)
-    client.task(kind="bad")(ask)
+    client.task(kind="bad", replace=True)(ask)
     assert client.work(["night"]) == 1
     assert seen == [("night", 4)]
     assert ids_of(client.list_dlq(queue="night")) == [job]
@@ -194,7 +194,7 @@ def test_bulk_retries_take_steps_the_oldest_first(
     assert client.bulk_retry_from_dlq(kind="bad", queue="q", tag="x") == 5
     assert sorted(ids_of(client.list_dlq())) == sorted(other + elsewhere)
     ran: list[int] = []
-    client.task(kind="bad")(lambda job: ran.append(job.id))
+    client.task(kind="bad", replace=True)(lambda job: ran.append(job.id))
     client.work(["q"])
     assert ran == ids
     assert client.bulk_retry_from_dlq(allow_all=True) == 3

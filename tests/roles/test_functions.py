@@ -19,6 +19,7 @@ def test_functions_with_the_owners_rights_pin_their_search_path(connection: psyc
         "awa.drop_segment",
         "awa.extend_log",
         "awa.insert_job",
+        "awa.insert_job_compat",
         "awa.insert_jobs",
         "awa.raise_job_id",
         "awa.unsealed",
