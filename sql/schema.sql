@@ -953,9 +953,12 @@ begin
       end if;
       continue;
     end if;
-    if (v_states >> array_position(enum_range(null::awa.job_state), v_state) - 1) & 1 = 0 then
-      -- It is in a state its mask leaves out, and has not been asked to let go yet: a
-      -- worker has taken it, and has not begun it.
+    if (v_states >> array_position(enum_range(null::awa.job_state), v_state) - 1) & 1 = 0
+       and (v_state <> 'running' or (v_states >> 1) & 1 = 0 or v_on_conflict = 'replace') then
+      -- It is in a state its mask leaves out, and its key has not been let go of yet. Not
+      -- so a job in a worker's lease: it lets go as it is begun, so it has not been, and
+      -- may be handed back to wait once more. Only a replacement takes its key: it cannot
+      -- change a job that a worker has read, and the newest contents must not be lost.
       update awa.unique_claim set job_id = v_id, states = p_unique_states
       where key = p_unique_key and job_id = v_holder;
       exit when found;

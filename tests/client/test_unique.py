@@ -13,6 +13,7 @@ import pytest
 
 from awa import Cancel, Client, DatabaseError, JobState, RetryAfter, UniqueConflict, ValidationError
 from awa.engine.bulk import insert_many
+from awa.engine.claim import begin
 from awa.engine.insert import Envelope, NewJob, Unique
 from awa.engine.promote import promote
 from awa.engine.seal import seal_all
@@ -420,3 +421,26 @@ def test_keys_go_with_the_retention_of_their_jobs(working: Client, connection: p
     assert holders(connection) == [job.id, other.id]
     retire.prune_keys(connection, retire.Retention(completed_s=0))
     assert holders(connection) == [other.id]
+
+
+@pytest.mark.parametrize("way", ["error", "skip"])
+def test_a_job_that_waits_in_a_lease_keeps_the_key_it_holds_until_its_start(
+    client: Client, connection: psycopg.Connection[Any], way: str
+) -> None:
+    """It may be handed back: with the key given away, two would wait with one key."""
+    options = {"by_args": True, "states": ["scheduled", "available"], "on_conflict": way}
+    first = client.insert({"n": 1}, kind="mail", unique_opts=options)
+    seal_all(connection)
+    worker = sign_in(connection)
+    assert ids_of(take(connection, worker, 10, "mail")) == [first.id]
+    if way == "error":
+        with pytest.raises(UniqueConflict) as conflict:
+            client.insert({"n": 1}, kind="mail", unique_opts=options)
+        assert conflict.value.job_id == first.id
+    else:
+        assert client.insert({"n": 1}, kind="mail", unique_opts=options).id == first.id
+    release(connection, worker)
+    assert [job.id for job in client.list_jobs(state="available")] == [first.id]
+    take(connection, worker, 10, "mail")
+    begin(connection, worker, first.id)
+    assert client.insert({"n": 1}, kind="mail", unique_opts=options).id != first.id
