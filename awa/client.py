@@ -109,6 +109,9 @@ class Client(Registrar, Copier, Jobs, Queues, DeadLetters):
 
         Raises ValidationError for queues that are no names, or another limit.
 
+        Jobs that an earlier call left behind, because its process was killed, are taken up first, wherever it ran;
+        through a transaction pooler only a supervisor does so.
+
         It works over connections of its own: jobs of a transaction that is still open are not seen. A job whose time
         is up gets `JobTimeout` if this is called in the main thread; nobody is killed.
         """

@@ -20,6 +20,7 @@ _REGISTER_WORKER = statement("lead/register_worker")
 _PROCESS = statement("lead/process")
 _HEARTBEAT = statement("lead/heartbeat")
 _BEATS = statement("lead/beats")
+_KILLED = statement("lead/killed")
 _LEAVE_NODE = statement("lead/leave_node")
 _IDLE = statement("lead/idle")
 _BUSY = statement("lead/busy")
@@ -37,9 +38,17 @@ def clock_us(connection: psycopg.Connection[Any]) -> int:
 
 
 def register_node(
-    connection: psycopg.Connection[Any], name: str, kinds: Sequence[str] = (), queues: Sequence[str] | None = None
+    connection: psycopg.Connection[Any],
+    name: str,
+    kinds: Sequence[str] = (),
+    queues: Sequence[str] | None = None,
+    *,
+    is_inline: bool = False,
 ) -> int:
-    """Sign a node in that has handlers for `kinds` and works on `queues` (None: all); return its id."""
+    """Sign a node in that has handlers for `kinds` and works on `queues` (None: all); return its id.
+
+    `is_inline`: the node lives no longer than `connection`, which does not lead through a pooler.
+    """
     row = connection.execute(
         _REGISTER_NODE,
         {
@@ -48,10 +57,16 @@ def register_node(
             "version": __version__,
             "kinds": list(kinds),
             "queues": None if queues is None else list(queues),
+            "is_inline": is_inline,
         },
     ).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def killed(connection: psycopg.Connection[Any]) -> dict[int, int]:
+    """Return the inline nodes whose connection has ended, with the count of their heartbeats: they were killed."""
+    return dict(connection.execute(_KILLED).fetchall())
 
 
 def update_node(

@@ -60,6 +60,10 @@ NODE_LOST: Final = Death(HEARTBEAT_STALE, details={"type": "NodeLost"}, attempts
 """Retried without delay, whichever attempt it was: the silence has been delay enough."""
 
 
+PROCESS_LOST: Final = NODE_LOST._replace(reason="the process that worked inline has been killed")
+"""The same for a node that lived as long as one connection."""
+
+
 class Rescued(NamedTuple):
     """What became of a dead worker's lease."""
 
@@ -165,6 +169,7 @@ def rescue_stale(
     silent: Mapping[int, int],
     *,
     still: Callable[[], bool] = lambda: True,
+    death: Death = NODE_LOST,
 ) -> list[str]:
     """Rescue nodes that have been silent for too long; return their names.
 
@@ -183,7 +188,7 @@ def rescue_stale(
     locked: pg.LockNotAvailable | None = None
     for node, beat in silent.items():
         try:
-            names += _rescue_node(connection, node, beat, still)
+            names += _rescue_node(connection, node, beat, still, death)
         except pg.LockNotAvailable as error:
             locked = error
     for (owner,) in connection.execute(_ORPHANS).fetchall():
@@ -227,7 +232,9 @@ def _ends(death: Death) -> dict[int, dict[str, Any]]:
     return {death.running: how} if death.running else {}
 
 
-def _rescue_node(connection: psycopg.Connection[Any], node: int, beat: int, still: Callable[[], bool]) -> list[str]:
+def _rescue_node(
+    connection: psycopg.Connection[Any], node: int, beat: int, still: Callable[[], bool], death: Death
+) -> list[str]:
     """Take a node apart; return its name, or nothing when it is alive after all or somebody else is at it."""
     with connection.transaction():
         row = connection.execute(_STALE_NODE, {"node": node, "beat": beat}).fetchone()
@@ -235,7 +242,7 @@ def _rescue_node(connection: psycopg.Connection[Any], node: int, beat: int, stil
             return []
         name, workers = row
         for worker in workers:
-            _take_apart_narrowly(connection, worker, NODE_LOST)
+            _take_apart_narrowly(connection, worker, death)
         connection.execute(_LEAVE_NODE, {"node": node})
     telemetry.emit(telemetry.RESCUE_NODE, node=name, workers=len(workers))
     return [name]

@@ -13,9 +13,9 @@ import psycopg
 
 from awa import telemetry
 from awa.database import schema
-from awa.database.connections import connect
+from awa.database.connections import connect, is_pooled
 from awa.engine import lead, promote, rescue
-from awa.engine.rescue import Death
+from awa.engine.rescue import PROCESS_LOST, Death
 from awa.errors import AwaError, DatabaseError
 from awa.processes.board import Board
 from awa.processes.slot import Slot, WorkerState
@@ -36,13 +36,17 @@ def work(
 ) -> int:
     """Claim and run jobs here; return how many ran.
 
-    Stops when nothing is due (`until_idle`), or after `limit` jobs; without either, runs until interrupted. A job
-    interrupted by an exception (Ctrl-C) has spent its attempt; the jobs behind it are handed back.
+    What an earlier call has left that was killed is taken apart first. Stops when nothing is due (`until_idle`), or
+    after `limit` jobs; without either, runs until interrupted. A job interrupted by an exception (Ctrl-C) has spent its
+    attempt; the jobs behind it are handed back.
     """
     _refuse_inside_event_loop(registry)
     with connect(dsn, role="inline worker") as connection:
         schema.check(connection)
-        node = lead.register_node(connection, f"{socket.gethostname()} (inline)", registry.kinds, queues)
+        if killed := lead.killed(connection):
+            rescue.rescue_stale(connection, killed, death=PROCESS_LOST)
+        name, is_inline = f"{socket.gethostname()} (inline)", not is_pooled(connection)
+        node = lead.register_node(connection, name, registry.kinds, queues, is_inline=is_inline)
         with _Heartbeat(dsn, node):
             try:
                 return _work(connection, node, registry, queues, until_idle, limit)

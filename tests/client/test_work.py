@@ -533,3 +533,35 @@ def test_ctrl_c_passes_through_what_is_around(client: Client) -> None:
     client.around_jobs(lambda job: suppress(BaseException))
     with pytest.raises(KeyboardInterrupt):
         run_one(client, lambda job: signal.raise_signal(signal.SIGINT))
+
+
+def test_a_killed_call_is_taken_apart_by_the_next_one(client: Client, database: str, connection: Any) -> None:
+    """No supervisor runs. The job it died in has spent an attempt, the others have not."""
+    reads, writes = os.pipe()
+
+    @client.task(None, kind="step")
+    def step(job: Job) -> None:
+        if os.getpid() != parent and job.id == ids[1]:
+            os.write(writes, b"x")
+            signal.pause()
+
+    parent = os.getpid()
+    ids = [client.insert({}, kind="step").id for _ in range(4)]
+    pid = os.fork()
+    if pid == 0:
+        with suppress(BaseException):
+            client.work()
+        os._exit(1)
+    assert os.read(reads, 1) == b"x"
+    assert client.work() == 0, "it lives, and has them all"
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    (backend,) = connection.execute("select backend from awa.node").fetchone()
+    until(lambda: connection.execute("select from pg_stat_get_activity(%s)", [backend]).fetchone() is None)
+    assert client.work() >= 3
+    jobs = [client.get_job(job) for job in ids]
+    assert {job.state for job in jobs} == {JobState.Completed}
+    assert [job.attempt for job in jobs if job.id != ids[0]] == [2, 1, 1]
+    assert connection.execute("select from awa.node").fetchall() == []
+    for end in (reads, writes):
+        os.close(end)
