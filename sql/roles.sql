@@ -34,8 +34,9 @@ grant select on awa.schema_version to awa_producer, awa_reader, awa_worker, awa_
 grant execute on function awa.contract_version, awa.insert_job, awa.insert_job_compat, awa.insert_jobs to awa_producer, awa_worker, awa_admin;
 
 -- read: the views, and what lists, depths and statistics are made from
-grant select on awa.jobs, awa.attempts, awa.deaths, awa.body, awa.job_log, awa.attempt_log, awa.batch, awa.deferred,
-  awa.line, awa.lane, awa.queue, awa.tally, awa.dlq, awa.node, awa.worker to awa_reader, awa_worker, awa_admin;
+grant select on awa.jobs, awa.attempts, awa.deaths, awa.body, awa.every_attempt, awa.held, awa.attempt_held, awa.job_log,
+  awa.attempt_log, awa.batch, awa.deferred, awa.line, awa.lane, awa.queue, awa.tally, awa.dlq,
+  awa.node, awa.worker to awa_reader, awa_worker, awa_admin;
 grant execute on function awa.unsealed to awa_reader, awa_worker, awa_admin;
 
 -- seal, claim, settle, promote, rescue: all that moves an id. A body is locked,
@@ -55,10 +56,12 @@ grant insert, update (job_id), delete on awa.dlq to awa_worker, awa_admin;
 
 -- retire: segments are made and dropped by functions with the owner's rights
 grant select, update on awa.segment to awa_worker, awa_admin;
-grant select, update (id), delete on awa.held to awa_worker, awa_admin;
+grant update (id, look_at), delete on awa.held to awa_worker, awa_admin;
+grant update, delete on awa.attempt_held to awa_worker, awa_admin;
+grant select, insert, delete on awa.changed to awa_worker, awa_admin;
 grant select, delete on awa.rerouted to awa_worker, awa_admin;
 grant select, usage on sequence awa.job_id to awa_worker, awa_admin;
-grant execute on function awa.extend_log, awa.drop_segment to awa_worker, awa_admin;
+grant execute on function awa.extend_log, awa.leave_segment, awa.hold_jobs, awa.drop_segment to awa_worker, awa_admin;
 
 -- lead
 grant select, insert, update, delete on awa.node, awa.worker to awa_worker, awa_admin;

@@ -86,6 +86,8 @@ create index unique_claim_job on awa.unique_claim (job_id);
 --              generations later has read everything the range will ever hold
 --   sealed     that seal has happened
 --   checked_at when the leader last looked whether it may go
+--   leaving    changes to its jobs are noted in awa.changed, and those that must live
+--              on are being moved
 create table awa.segment (
   no         integer generated always as identity primary key,
   lo         bigint      not null unique,
@@ -98,6 +100,7 @@ create table awa.segment (
   closed_gen bigint,
   sealed     boolean     not null default false,
   checked_at timestamptz not null default '-infinity',
+  leaving    boolean     not null default false,
   check (lo < hi)
 );
 
@@ -345,7 +348,8 @@ create table awa.attempt_log (
 
 create index attempt_log_notable on awa.attempt_log (job_id) where outcome <> 3;
 
--- Home of attempts whose segment is gone: those of jobs in awa.held.
+-- Catches attempts of ids in no segment: ids beyond the last one, and jobs in awa.held
+-- that are run after their segment has gone.
 create table awa.attempt_log_default partition of awa.attempt_log default;
 
 -- Outcomes per lane and minute. Settling appends; the leader folds the rows of
@@ -361,6 +365,7 @@ create table awa.tally (
 ) with (autovacuum_vacuum_scale_factor = 0.05);
 
 create index tally_minute on awa.tally (minute);
+create index tally_loose on awa.tally (minute) where not folded;
 create index tally_deaths on awa.tally (minute) where deaths > 0;
 
 -- ------------------------------------------------------------------- dlq
@@ -381,9 +386,31 @@ create index dlq_newest on awa.dlq (lane, dlq_at, job_id);
 -- ---------------------------------------------------------------- retire
 
 -- Bodies that outlive their segment: jobs still waiting, being retried, dead
--- letters, or ended and within the retention of their queue.
+-- letters, or ended and within the retention of their queue. look_at: when to look
+-- whether the job may be forgotten.
 create table awa.held (like awa.job_log including defaults);
 alter table awa.held add primary key (id);
+alter table awa.held add look_at timestamptz not null default clock_timestamp();
+create index held_look on awa.held (look_at);
+
+-- Attempts that were made before the body of their job was moved to held; moved with it.
+create table awa.attempt_held (like awa.attempt_log including all);
+
+-- Every attempt, wherever it is. A job's attempts may be in both.
+create view awa.every_attempt as
+select job_id, started_at, finished_at, worker, lane, cpu_s, peak_kb, round, attempt, outcome, error, result
+from awa.attempt_log
+union all
+select job_id, started_at, finished_at, worker, lane, cpu_s, peak_kb, round, attempt, outcome, error, result
+from awa.attempt_held;
+
+-- Jobs of segments that are leaving, whose attempts or dead letters have changed since
+-- the segment was looked at. Written by the trigger awa.leave_segment makes, and when somebody makes
+-- a dead letter by hand; removed as the job is moved.
+create table awa.changed (
+  job_id bigint not null
+);
+create index changed_job on awa.changed (job_id);
 
 -- Jobs that are no longer in the queue, or of the priority, that their body says:
 -- bodies are never changed. Few; they go with their job.
@@ -467,46 +494,109 @@ begin
   return v_made;
 end $$;
 
--- Drops a segment. The caller has verified that it is sealed and that every job
--- in it has ended or is among p_survivors; those are moved, bodies to held and
--- attempts to the default partition, in the same transaction. Jobs that failed
--- after p_since, when that was verified, are moved with them, and so is every
--- job ever retried by hand: that may have happened since, and the mark bears the
--- time of a statement whose transaction may have been open for hours. So are dead
--- letters: an old failure may have been made one since. Needs an
--- exclusive lock on both logs for some milliseconds: the caller sets a short
--- lock_timeout and retries, so nobody waits longer than that behind it.
--- (DETACH ... CONCURRENTLY would not lock, but PostgreSQL refuses it on a table
--- with a default partition, which we need more.)
-create function awa.drop_segment(p_no integer, p_survivors bigint[], p_since timestamptz) returns integer
+-- How a segment goes, in steps that are transactions of their own, so that whatever there
+-- is to move, nobody waits for it: awa.leave_segment; then it is looked at; jobs that must live on are moved by
+-- awa.hold_jobs, slice by slice; then awa.drop_segment. A step that is not done is made again by the next leader.
+
+create function awa.note_changed() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  insert into awa.changed (job_id) values (new.job_id);
+  return null;
+end $$;
+
+-- Begins to note which jobs of a segment get another attempt, or are retried (a mark in
+-- attempt_log): it may be looked at from now on, and what is noted is what was changed since. The trigger is on one
+-- partition, of jobs that have nearly all ended: settles elsewhere do not meet it. Waits for
+-- open transactions that wrote attempts there.
+create function awa.leave_segment(p_no integer) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if exists (select from awa.segment where no = p_no and sealed and not leaving) then
+    execute format('create trigger changed after insert on awa.attempt_log_%s for each row
+                    execute function awa.note_changed()', p_no);
+    update awa.segment set leaving = true where no = p_no;
+  end if;
+end $$;
+
+-- Moves jobs of a leaving segment, and attempts they have there, out of it: bodies to
+-- held, attempts to attempt_held. At most so many of p_ids, from the first on, as have p_bytes
+-- together (and one); those that are locked are left. Their rows are locked, so
+-- whoever cancels, retries, replaces, forgets or starts such a job comes before or after; each
+-- statement finds it once. Returns those that were moved, or had been, or have been forgotten.
+create function awa.hold_jobs(p_no integer, p_ids bigint[], p_bytes bigint) returns bigint[]
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_ids  bigint[];
-  v_held integer;
+  v_gone bigint[];
+begin
+  if not exists (select from awa.segment where no = p_no and leaving) then
+    raise exception 'segment % is not leaving: its jobs stay where they are', p_no using errcode = '55000';
+  end if;
+  execute format('select array(
+      select id from (
+        select u.id, sum(coalesce(pg_column_size(j.args), 0) + coalesce(pg_column_size(j.metadata), 0))
+                       over (order by u.pos rows between unbounded preceding and 1 preceding) as before
+        from unnest($1) with ordinality as u(id, pos) left join awa.job_log_%s j on j.id = u.id
+      ) sized where coalesce(before, 0) <= $2)', p_no) into v_ids using p_ids, p_bytes;
+  select array(select u.id from unnest(v_ids) as u(id) where not exists (select from awa.body b where b.id = u.id))
+    into v_gone;
+  execute format('with logged as (select id from awa.job_log_%s where id = any ($1) order by id for update skip locked),
+                       kept as (select id from awa.held where id = any ($1) order by id for update skip locked)
+                  select array(select id from logged union all select id from kept)', p_no) into v_ids using v_ids;
+  -- First: what is noted from here on is also for the next time.
+  delete from awa.changed where job_id = any (v_ids || v_gone);
+  execute format('with gone as (delete from awa.job_log_%s where id = any ($1) returning *)
+    insert into awa.held (id, xid, created_at, run_at, priority, max_attempts, timeout_ms, queue, kind, args, metadata,
+                          tags, expires_at, unique_key, unique_states, ordering_key)
+    select id, xid, created_at, run_at, priority, max_attempts, timeout_ms, queue, kind, args, metadata,
+           tags, expires_at, unique_key, unique_states, ordering_key from gone', p_no) using v_ids;
+  execute format('with gone as (delete from awa.attempt_log_%s where job_id = any ($1) returning *)
+    insert into awa.attempt_held (job_id, started_at, finished_at, worker, lane, cpu_s, peak_kb, round, attempt, outcome,
+                                  error, result)
+    select job_id, started_at, finished_at, worker, lane, cpu_s, peak_kb, round, attempt, outcome, error, result
+    from gone', p_no) using v_ids;
+  return v_ids || v_gone;
+end $$;
+
+-- Drops a segment that is leaving. The caller has verified, since it began to leave, that
+-- every job in it has ended, and has moved those that must live on; p_left: those that were locked.
+-- What was noted since is moved here, if it is not much: else this returns null, and
+-- has changed nothing; the caller moves that and comes again. Needs an exclusive lock
+-- on both logs for some milliseconds, whatever is in the segment: the caller sets a short
+-- lock_timeout and retries, so nobody waits longer than that behind it. Returns how many jobs were moved.
+-- (DETACH ... CONCURRENTLY would not lock, but PostgreSQL refuses it on a table
+-- with a default partition, which we need more.)
+create function awa.drop_segment(p_no integer, p_left bigint[]) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_jobs_max constant integer := 100;
+  v_bytes    constant bigint := 1000000;
+  v_ids  bigint[];
   v_lo   bigint;
   v_hi   bigint;
 begin
   lock table only awa.job_log, only awa.attempt_log in access exclusive mode;
-  select lo, hi into v_lo, v_hi from awa.segment where no = p_no;
-  execute format('select array(select unnest($1) union
-                               select job_id from awa.attempt_log_%s
-                               where outcome <> 3 and (outcome = 1 or finished_at >= $2)
-                               union
-                               select job_id from awa.dlq where job_id >= $3 and job_id < $4)', p_no)
-    into v_ids using p_survivors, p_since, v_lo, v_hi;
-  execute format('insert into awa.held select * from awa.job_log_%s where id = any($1)', p_no) using v_ids;
-  get diagnostics v_held = row_count;
-  execute format('alter table awa.attempt_log detach partition awa.attempt_log_%s', p_no);
-  execute format('insert into awa.attempt_log select * from awa.attempt_log_%s where job_id = any($1)', p_no)
-    using v_ids;
-  delete from awa.rerouted where job_id >= v_lo and job_id < v_hi and job_id <> all (v_ids);
-  delete from awa.unique_claim where job_id >= v_lo and job_id < v_hi and job_id <> all (v_ids);
+  select lo, hi into v_lo, v_hi from awa.segment where no = p_no and leaving;
+  if not found then
+    raise exception 'segment % is not leaving: it stays', p_no using errcode = '55000';
+  end if;
+  select array(select unnest(p_left) union
+               select job_id from (select job_id from awa.changed where job_id >= v_lo and job_id < v_hi
+                                   limit v_jobs_max + 1) noted) into v_ids;
+  if cardinality(v_ids) > v_jobs_max then
+    return null;
+  elsif cardinality(v_ids) > 0 then
+    if cardinality(awa.hold_jobs(p_no, v_ids, v_bytes)) < cardinality(v_ids) then
+      raise exception 'too much has changed in segment %', p_no using errcode = 'lock_not_available';
+    end if;
+  end if;
   execute format('drop table awa.job_log_%s, awa.attempt_log_%s', p_no, p_no);
   delete from awa.segment where no = p_no;
-  return v_held;
+  return cardinality(v_ids);
 end $$;
 
-revoke execute on function awa.extend_log, awa.drop_segment from public;
+revoke execute on function awa.extend_log, awa.note_changed, awa.leave_segment, awa.hold_jobs, awa.drop_segment from public;
 
 -- Moves the id sequence up to p_least; never back. nextval cannot set it back, whatever
 -- producers do meanwhile. Where that would take too long, setval is as good: nobody draws
@@ -655,13 +745,13 @@ select
   coalesce(b.metadata, '{}'::jsonb) as metadata,
   coalesce(b.tags, '{}'::text[]) as tags,
   case when last.outcome = 3 then last.result end as result,
-  array(select a.error from awa.attempt_log a
+  array(select a.error from awa.every_attempt a
         where a.job_id = b.id and a.error is not null order by a.round, a.attempt) as errors,
   b.expires_at, b.unique_key, b.ordering_key
 from awa.body b
 left join lateral (
   select a.outcome, a.attempt, a.started_at, a.finished_at, a.result
-  from awa.attempt_log a where a.job_id = b.id order by a.round desc, a.attempt desc limit 1
+  from awa.every_attempt a where a.job_id = b.id order by a.round desc, a.attempt desc limit 1
 ) last on true
 left join awa.deferred d on d.job_id = b.id
 left join lateral (
@@ -673,7 +763,7 @@ left join lateral (
 create view awa.attempts as
 select job_id, round, attempt, (enum_range(null::awa.job_state))[outcome + 1] as outcome,
        started_at, finished_at, worker, cpu_s, peak_kb, error, result
-from awa.attempt_log
+from awa.every_attempt
 where started_at is not null;
 
 -- Which kinds of jobs their worker processes died of, in the last week.
@@ -828,7 +918,7 @@ begin
     perform from awa.held where id = p_id for update;
   end if;
   if not found
-     or exists (select from awa.attempt_log where job_id = p_id)
+     or exists (select from awa.every_attempt where job_id = p_id)
      or exists (select from awa.batch where owner is not null and p_id = any (ids))
      or exists (select from awa.unique_claim where job_id = p_id and states >= 256)
      or exists (select from awa.line where job_id = p_id and state = 3) then

@@ -16,7 +16,7 @@ A job's row in `job_log` is written once and never touched again. What moves is 
                                     attempt_log          one row an attempt; the last one is the job's end
                                           │ retire
                                           ▼
-                                  segment dropped         few survivors move to held
+                                  segment dropped         survivors have moved to held
 
 Invariants, and what keeps each:
 

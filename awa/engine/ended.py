@@ -30,8 +30,15 @@ _NEWEST = statement("ended/newest")
 
 
 def locked(connection: psycopg.Connection[Any], job_id: int) -> list[int]:
-    """Lock a job's body until the end of the transaction, waiting for whoever has it; empty when there is no job."""
-    return [row[0] for row in connection.execute(_LOCK, {"ids": numbers([job_id])})]
+    """Lock a job's body until the end of the transaction, waiting for whoever has it; empty when there is no job.
+
+    A body that was moved to held while it was waited for is found only by looking again.
+    """
+    for _ in range(2):
+        found = [row[0] for row in connection.execute(_LOCK, {"ids": numbers([job_id])})]
+        if found:
+            break
+    return found
 
 
 def locked_free(connection: psycopg.Connection[Any], ids: Sequence[int]) -> list[int]:

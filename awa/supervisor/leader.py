@@ -14,60 +14,34 @@ from awa.database.bounded import patience
 from awa.database.connections import is_pooled
 from awa.engine import lead
 from awa.supervisor.duties import Duty
+from awa.supervisor.duties.retire import Retire
 from awa.supervisor.node import Node
 from awa.supervisor.service import Service
 
 TRUST_ELECTIONS: Final = 2
 """The leadership is trusted for this many election intervals without being confirmed."""
+LOOK_S: Final = 1.0
+"""How often the keeper looks whether this node leads."""
 
 
-class Leader(Service):
-    """Stands for election; when elected, runs each duty when it is due."""
-
-    name = "leader"
+class Duties(Service):
+    """Runs each duty when it is due; a thread and a connection for those that must not hold each other up."""
 
     def __init__(self, node: Node, duties: Sequence[Duty]) -> None:
         super().__init__(node)
         self._duties = duties
         self._due = dict.fromkeys((duty.name for duty in duties), 0.0)
-        self._elect_at = 0.0
-        self._confirmed = -1
-        """How often the leadership of another node had been confirmed …"""
-        self._unchanged_since = 0.0
-        """… and since when we know of no more, monotonic seconds."""
-        self.leads = False
 
     @property
     def patience_max(self) -> float:
         """As long as its longest duty may take."""
         return max((duty.patience for duty in self._duties), default=1.0)
 
-    def step(self, connection: psycopg.Connection[Any]) -> float:
-        """Stand for election when that is due, then do what is due."""
-        now = monotonic()
-        interval_s = self._node.settings.leader_interval_s
-        if now >= self._elect_at:
-            self._note(self._stand(connection, interval_s * TRUST_ELECTIONS))
-            self._elect_at = now + interval_s
-        if self.leads:
-            for duty in self._duties:
-                self._do(connection, duty)
-        next_at = min(self._elect_at, *self._due.values()) if self.leads else self._elect_at
-        return max(0.0, next_at - monotonic())
-
-    def _stand(self, connection: psycopg.Connection[Any], trust_s: float) -> int | None:
-        """Stand for election; return the term, None when another node leads.
-
-        Another node's leadership has lapsed when its confirmations have not been counted on for `trust_s` seconds of
-        our own monotonic clock.
-        """
-        asked, pooled = monotonic(), is_pooled(connection)
-        election = lead.elect(connection, self._node.id, pooled=pooled)
-        if election.term is None and election.confirmed != self._confirmed:
-            self._confirmed, self._unchanged_since = election.confirmed, monotonic()
-        elif election.term is None and asked - self._unchanged_since >= trust_s:
-            election = lead.elect(connection, self._node.id, self._confirmed, pooled=pooled)
-        return election.term
+    def run_due(self, connection: psycopg.Connection[Any]) -> float:
+        """Do what is due; return when the next duty is."""
+        for duty in self._duties:
+            self._do(connection, duty)
+        return min(self._due.values(), default=float("inf"))
 
     def _do(self, connection: psycopg.Connection[Any], duty: Duty) -> None:
         """Do a duty if it is due. One that fails must not keep the others from being done."""
@@ -87,8 +61,66 @@ class Leader(Service):
         else:
             self.praise(duty.name)
 
+
+class Leader(Duties):
+    """Stands for election; when elected, runs the duties, while `Keeper` runs those that take long."""
+
+    name = "leader"
+
+    def __init__(self, node: Node, duties: Sequence[Duty]) -> None:
+        super().__init__(node, duties)
+        self._elect_at = 0.0
+        self._confirmed = -1
+        """How often the leadership of another node had been confirmed …"""
+        self._unchanged_since = 0.0
+        """… and since when we know of no more, monotonic seconds."""
+        self.leads = False
+
+    def step(self, connection: psycopg.Connection[Any]) -> float:
+        """Stand for election when that is due, then do what is due."""
+        now = monotonic()
+        interval_s = self._node.settings.leader_interval_s
+        if now >= self._elect_at:
+            self._note(self._stand(connection, interval_s * TRUST_ELECTIONS))
+            self._elect_at = now + interval_s
+        next_at = min(self._elect_at, self.run_due(connection)) if self.leads else self._elect_at
+        return max(0.0, next_at - monotonic())
+
+    def _stand(self, connection: psycopg.Connection[Any], trust_s: float) -> int | None:
+        """Stand for election; return the term, None when another node leads.
+
+        Another node's leadership has lapsed when its confirmations have not been counted on for `trust_s` seconds of
+        our own monotonic clock.
+        """
+        asked, pooled = monotonic(), is_pooled(connection)
+        election = lead.elect(connection, self._node.id, pooled=pooled)
+        if election.term is None and election.confirmed != self._confirmed:
+            self._confirmed, self._unchanged_since = election.confirmed, monotonic()
+        elif election.term is None and asked - self._unchanged_since >= trust_s:
+            election = lead.elect(connection, self._node.id, self._confirmed, pooled=pooled)
+        return election.term
+
     def _note(self, term: int | None) -> None:
         if (term is not None) != self.leads:
             self.leads = self._node.leads = term is not None
             event = telemetry.LEAD_ELECTED if self.leads else telemetry.LEAD_LOST
             telemetry.emit(event, node=self._node.id, term=term)
+
+
+class Keeper(Duties):
+    """Looks after the log while `leader` leads: what takes long, and must not delay what is due now."""
+
+    name = "keeper"
+
+    def __init__(self, node: Node, leader: Leader) -> None:
+        super().__init__(node, [Retire(node.settings, self._goes_on)])
+        self._leader = leader
+
+    def step(self, connection: psycopg.Connection[Any]) -> float:
+        """Do what is due, if this node leads."""
+        if not self._leader.leads:
+            return LOOK_S
+        return min(LOOK_S, max(0.0, self.run_due(connection) - monotonic()))
+
+    def _goes_on(self) -> bool:
+        return self._leader.leads and not self._stopping

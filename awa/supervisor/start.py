@@ -27,9 +27,8 @@ from awa.supervisor.duties.ids import Ids
 from awa.supervisor.duties.promote import Promote
 from awa.supervisor.duties.report import Report
 from awa.supervisor.duties.rescue import Rescue
-from awa.supervisor.duties.retire import Retire
 from awa.supervisor.heart import Heart
-from awa.supervisor.leader import Leader
+from awa.supervisor.leader import Keeper, Leader
 from awa.supervisor.loop import Loop
 from awa.supervisor.node import Node
 from awa.supervisor.pool import Pool
@@ -94,10 +93,10 @@ def _doubts(node: Node, info: dict[str, Any]) -> list[str]:
 def _serve(node: Node, servers: Servers, signals: SignalQueue, processes: int, app_dsn: str | None) -> None:
     """Run the services and the loop; leave in order."""
     proxy, heart, leader = Proxy(node), Heart(node), Leader(node, _duties(node))
-    waker = Waker(node, proxy)
+    waker, keeper = Waker(node, proxy), Keeper(node, leader)
     pool = Pool(node, servers.current, proxy, processes, fenced=heart.ring)
     loop = Loop(node, servers, signals, pool, waker, heart, leader, app_dsn)
-    for service in (waker, leader, proxy, heart):
+    for service in (waker, leader, keeper, proxy, heart):
         service.start()
     telemetry.emit(
         telemetry.SUPERVISOR_READY, processes=processes, kinds=",".join(node.kinds), database=describe(node.dsn)
@@ -106,7 +105,7 @@ def _serve(node: Node, servers: Servers, signals: SignalQueue, processes: int, a
         loop.run()
     finally:
         loop.end()
-        _leave(proxy, heart, waker, leader)
+        _leave(proxy, heart, waker, leader, keeper)
     telemetry.emit(telemetry.SUPERVISOR_STOPPED, node=node.id)
 
 
@@ -117,7 +116,6 @@ def _duties(node: Node) -> list[Duty]:
         Expire(),
         Ids(),
         Rescue(node),
-        Retire(settings),
         Report(),
     ]
 

@@ -47,7 +47,7 @@ MEANINGS = {
     "rescue.killer_kind": "Jobs of one kind keep killing their workers: so many in the last ten minutes (`window_s`). "
     "Said at the third, and at each doubling from there.",
     "retire.segment": "A segment of the log was dropped.",
-    "retire.postponed": "A lock was not to be had within 100 ms; the leader tries again at the next round.",
+    "retire.postponed": "A lock was not to be had within 50 ms; the leader tries again at the next round.",
     "retire.overflow": "Ids have run past the last segment, and new ones cannot be attached for now. Nothing is lost: "
     "the default partition takes the jobs. End the long transaction that has used `awa.job_log`.",
     "retire.refused": "A segment was about to be dropped, but some of its jobs are nowhere. It is kept, and they "

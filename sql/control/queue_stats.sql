@@ -24,9 +24,9 @@ with ready as (
   from awa.unsealed(%(unsealed_max)s) u group by u.queue
 ), failed as (
   select l.queue, count(*) as failed
-  from awa.attempt_log a join awa.lane l on l.id = a.lane
+  from awa.every_attempt a join awa.lane l on l.id = a.lane
   where a.outcome = 5 and a.outcome <> 3
-    and not exists (select from awa.attempt_log n
+    and not exists (select from awa.every_attempt n
                     where n.job_id = a.job_id and (n.round, n.attempt) > (a.round, a.attempt))
   group by l.queue
 ), done as (

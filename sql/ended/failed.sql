@@ -10,13 +10,13 @@ with lanes as materialized (
   select id from awa.lane
   where (%(queue)s::text is null or queue = %(queue)s) and (%(kind)s::text is null or kind = %(kind)s)
 ), looked as materialized (
-  select job_id from awa.attempt_log
+  select job_id from awa.every_attempt
   where outcome = 5 and job_id > %(above)s and job_id <= %(upto)s and lane = any (array(select id from lanes))
   order by job_id limit %(jobs_max)s
 )
 select u.job_id, last.outcome = 5 and last.lane = any (array(select id from lanes))
                  and not exists (select from awa.dlq d where d.job_id = u.job_id) as is_one
 from (select distinct job_id from looked) u
-cross join lateral (select a.lane, a.outcome from awa.attempt_log a where a.job_id = u.job_id
+cross join lateral (select a.lane, a.outcome from awa.every_attempt a where a.job_id = u.job_id
                     order by a.round desc, a.attempt desc limit 1) last
 order by u.job_id;

@@ -3,7 +3,7 @@
 -- Returns how many. Runs behind ended/lock.sql in one transaction.
 with failed as materialized (
   select u.id from unnest(%(ids)s::bigint[]) as u(id)
-  cross join lateral (select a.outcome from awa.attempt_log a where a.job_id = u.id
+  cross join lateral (select a.outcome from awa.every_attempt a where a.job_id = u.id
                       order by a.round desc, a.attempt desc limit 1) a
   where a.outcome = 5 and %(dead)s = exists (select from awa.dlq d where d.job_id = u.id)
 ), letters as (
@@ -14,6 +14,8 @@ with failed as materialized (
   delete from awa.rerouted where job_id = any (array(select id from failed))
 ), attempts as (
   delete from awa.attempt_log where job_id = any (array(select id from failed))
+), old_attempts as (
+  delete from awa.attempt_held where job_id = any (array(select id from failed))
 ), logged as (
   delete from awa.job_log where id = any (array(select id from failed))
 ), kept as (

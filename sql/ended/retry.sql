@@ -9,7 +9,7 @@
 with last as materialized (
   select u.id, a.lane, a.round
   from unnest(%(ids)s::bigint[]) as u(id)
-  cross join lateral (select a.lane, a.round, a.outcome from awa.attempt_log a where a.job_id = u.id
+  cross join lateral (select a.lane, a.round, a.outcome from awa.every_attempt a where a.job_id = u.id
                       order by a.round desc, a.attempt desc limit 1) a
   where a.outcome = any (%(outcomes)s::smallint[])
     and not exists (select from awa.line n where n.job_id = u.id)  -- it was cancelled, and has not stopped yet

@@ -18,7 +18,7 @@ with due as materialized (
   where id = any (array(select job_id from due)) order by id for key share skip locked
 ), known as materialized (
   select d.job_id, b.expires_at, b.id is not null as is_free,
-         exists (select from awa.attempt_log a where a.job_id = d.job_id)
+         exists (select from awa.every_attempt a where a.job_id = d.job_id)
            or case when b.id is not null then b.expires_at is null
                    else not exists (select from awa.body w where w.id = d.job_id) end as is_over
   from (select distinct job_id from due) d

@@ -5,4 +5,4 @@
 -- Indexes: primary key of awa.worker, batch_leased, primary key of awa.attempt_log.
 select exists (select from awa.worker where id = %(worker)s)
    and not exists (select from awa.batch where owner = %(worker)s and %(job)s = any (ids))
-   and not exists (select from awa.attempt_log where job_id = %(job)s and worker = %(worker)s);
+   and not exists (select from awa.every_attempt where job_id = %(job)s and worker = %(worker)s);

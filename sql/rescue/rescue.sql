@@ -32,7 +32,7 @@ with lease as materialized (
   where h.job_id = %(suspect)s
      or (%(suspect)s::bigint is null
          or %(suspect)s <> 0 and not exists (select from held where job_id = %(suspect)s)
-            and not exists (select from awa.attempt_log a where a.job_id = %(suspect)s and a.worker = %(worker)s))
+            and not exists (select from awa.every_attempt a where a.job_id = %(suspect)s and a.worker = %(worker)s))
         and h.job_id = (select job_id from held order by lease_pos, id, pos limit 1)
 ), spent as (
   insert into awa.attempt_log (job_id, started_at, finished_at, worker, lane, cpu_s, peak_kb, round, attempt, outcome, error)
@@ -57,7 +57,7 @@ with lease as materialized (
 ), buried as (
   insert into awa.dlq (job_id, lane, reason, runs)
   select s.job_id, s.lane, %(reason)s::text, 1
-         + (select count(*) from awa.attempt_log a where a.job_id = s.job_id and a.started_at is not null)
+         + (select count(*) from awa.every_attempt a where a.job_id = s.job_id and a.started_at is not null)
   from suspect s join awa.lane l on l.id = s.lane join awa.queue q on q.name = l.queue
   where s.exhausted and q.dlq
   returning job_id

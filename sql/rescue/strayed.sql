@@ -5,4 +5,4 @@
 select r.worker, r.job
 from unnest(%(workers)s::int[], %(jobs)s::bigint[]) as r(worker, job)
 where not exists (select from awa.batch b where b.owner = r.worker and r.job = any (b.ids))
-  and not exists (select from awa.attempt_log a where a.job_id = r.job and a.worker = r.worker and a.outcome = 3);
+  and not exists (select from awa.every_attempt a where a.job_id = r.job and a.worker = r.worker and a.outcome = 3);

@@ -1,4 +1,3 @@
--- Drop a verified segment. Parameters: no, survivors bigint[], since (when it
--- was verified; a minute earlier is asked for, because attempts carry the time of
--- their end, not of their commit). Returns how many bodies live on.
-select awa.drop_segment(%(no)s, %(survivors)s::bigint[], %(since)s::timestamptz - interval '1 minute') as held;
+-- Drop a segment that is leaving. Parameters: no, left_over bigint[] (jobs that must live on and
+-- were locked). Returns how many jobs were moved with it; null: too much has changed.
+select awa.drop_segment(%(no)s, %(left_over)s::bigint[]);

@@ -1,4 +1,5 @@
 -- Fold the tallies of past minutes into one row a minute, lane and outcome.
+-- Index: tally_loose, so that days of folded ones are not read.
 with loose as (
   delete from awa.tally where not folded and minute < date_trunc('minute', now()) returning minute, lane, outcome, jobs, deaths
 ), old as (

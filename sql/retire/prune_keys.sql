@@ -1,15 +1,15 @@
 -- Let go of unique keys whose jobs have ended and may be forgotten, although their
 -- segment is still there; and of those whose job is no more.
--- Parameters: above (the job id where the last step ended), jobs_max (looked at);
+-- Parameters: above (the job id where the last step ended), upto (job ids below it), jobs_max (looked at);
 --   completed_s, failed_s (retentions of queues without their own).
 -- Index: unique_claim_job (job_id). Returns where the next step goes on; null: at
 -- the beginning.
 with looked as materialized (
-  select job_id from awa.unique_claim where job_id > %(above)s order by job_id limit %(jobs_max)s
+  select job_id from awa.unique_claim where job_id > %(above)s and job_id < %(upto)s order by job_id limit %(jobs_max)s
 ), over as materialized (
   select looked.job_id
   from looked
-  cross join lateral (select a.lane, a.outcome, a.finished_at from awa.attempt_log a where a.job_id = looked.job_id
+  cross join lateral (select a.lane, a.outcome, a.finished_at from awa.every_attempt a where a.job_id = looked.job_id
                       order by a.round desc, a.attempt desc limit 1) last
   join awa.lane l on l.id = last.lane
   left join awa.queue q on q.name = l.queue

@@ -4,7 +4,7 @@
 -- the more rarely the older they are, since most will hold others' jobs as well.
 -- Parameters: retention_s (completed and cancelled jobs), recheck_s.
 update awa.segment s set checked_at = clock_timestamp()
-from (select no from awa.segment
+from (select no, early from awa.segment
       cross join lateral (select passed_at > clock_timestamp() - make_interval(secs => %(retention_s)s) as early) age
       where sealed and hi < (select max(hi) from awa.segment)
         and passed_at <= clock_timestamp() - make_interval(
@@ -13,4 +13,4 @@ from (select no from awa.segment
               * case when early then 1 + extract(epoch from clock_timestamp() - passed_at) / 3600 else 1 end
       order by lo limit 4 for update of segment skip locked) old
 where s.no = old.no
-returning s.no, s.lo, s.hi;
+returning s.no, s.lo, s.hi, old.early;

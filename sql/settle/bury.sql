@@ -4,10 +4,10 @@
 -- Parameters: worker; ids bigint[] (the jobs that failed).
 insert into awa.dlq (job_id, lane, runs, reason)
 select f.job_id, f.lane,
-       (select count(*) from awa.attempt_log a where a.job_id = f.job_id and a.started_at is not null),
+       (select count(*) from awa.every_attempt a where a.job_id = f.job_id and a.started_at is not null),
        case when f.error @> '{"terminal": true}' then 'terminal_error' else 'max_attempts_exhausted' end
 from unnest(%(ids)s::bigint[]) as u(id)
-cross join lateral (select a.job_id, a.lane, a.worker, a.outcome, a.error from awa.attempt_log a where a.job_id = u.id
+cross join lateral (select a.job_id, a.lane, a.worker, a.outcome, a.error from awa.every_attempt a where a.job_id = u.id
                     order by a.round desc, a.attempt desc limit 1) f
 join awa.lane l on l.id = f.lane
 join awa.queue q on q.name = l.queue

@@ -5,7 +5,7 @@
 with over as (
   delete from awa.line where state = 4 and job_id = any (array(
     select n.job_id from awa.line n
-    left join awa.attempt_log a on a.job_id = n.job_id and a.round = n.round and a.outcome in (3, 6)
+    left join awa.every_attempt a on a.job_id = n.job_id and a.round = n.round and a.outcome in (3, 6)
     where n.state = 4 and (%(ids)s::bigint[] is null or n.job_id = any (%(ids)s::bigint[]))
       and case when %(worker)s::int is not null then a.worker = %(worker)s
                else not exists (select from awa.worker w where w.id = a.worker) end))

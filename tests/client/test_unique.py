@@ -411,15 +411,15 @@ def test_opts_that_cannot_be_are_refused(client: Client, opts: Any, says: str) -
 
 
 def test_keys_go_with_the_retention_of_their_jobs(working: Client, connection: psycopg.Connection[Any]) -> None:
-    from awa.engine import retire
+    from awa.engine import leaving, retire
 
     job = put(working)
     other = working.insert({}, kind="other", unique_opts={})
     working.work()
     seal_all(connection)
-    assert retire.prune_keys(connection, retire.Retention(completed_s=3600)) == 0
+    assert retire.prune_keys(connection, leaving.Retention(completed_s=3600)) == 0
     assert holders(connection) == [job.id, other.id]
-    retire.prune_keys(connection, retire.Retention(completed_s=0))
+    retire.prune_keys(connection, leaving.Retention(completed_s=0))
     assert holders(connection) == [other.id]
 
 

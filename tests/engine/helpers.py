@@ -102,7 +102,7 @@ def places(connection: Connection) -> dict[int, list[str]]:
           select unnest(ids) as id, case when owner is null then 'ready' else 'leased' end as place from awa.batch
           union all select job_id, 'deferred' from awa.deferred
           union all select job_id, 'ended' from (
-            select distinct on (job_id) job_id, outcome from awa.attempt_log
+            select distinct on (job_id) job_id, outcome from awa.every_attempt
             order by job_id, round desc, attempt desc) last where outcome in (3, 5, 6)
         )
         select b.id, coalesce(array_agg(s.place) filter (where s.place is not null), '{unsealed}')

@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 import psycopg
 import pytest
 
-from awa.engine import control, lead, retire
+from awa.engine import control, lead, leaving, retire
 from awa.engine.promote import promote
 from awa.engine.rescue import HEARTBEAT_STALE, Death, Rescued, rescue, rescue_stale
 from awa.engine.settle import settle
@@ -258,7 +258,7 @@ def test_deaths_are_counted_by_kind_for_ten_minutes_and_shown_for_a_week(db: Con
     assert die(db, is_of_the_job=False).deaths is None
     assert die(db).deaths == 3
     db.execute("update awa.tally set minute = minute - interval '11 minutes'")
-    retire.prune(db, retire.Retention(3600, 3600))  # folds the minutes that are over
+    retire.prune(db, leaving.Retention(3600, 3600), recheck_s=0.0)  # folds the minutes that are over
     assert die(db).deaths == 1
     found = [each[:-1] for each in control.worker_deaths(db)]
     assert found == [(KIND, "default", 1, 3, 3, 3), ("else", "default", 0, 1, 1, 1), (KIND, "other", 0, 1, 1, 1)]

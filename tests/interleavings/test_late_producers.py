@@ -10,7 +10,7 @@ import pytest
 
 from awa.database.statements import statement
 from awa.engine import retire
-from awa.engine.retire import Retention
+from awa.engine.leaving import Retention
 from awa.engine.seal import seal, seal_all
 from awa.engine.settle import settle
 from tests.engine.helpers import (

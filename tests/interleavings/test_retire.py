@@ -7,9 +7,10 @@ import pytest
 
 from awa.engine import control, retire
 from awa.engine.claim import bodies
-from awa.engine.retire import LOCK_TIMEOUT_MS, Retention
+from awa.engine.leaving import Retention
 from awa.engine.seal import seal
 from awa.engine.settle import settle
+from awa.engine.short import LOCK_TIMEOUT_MS
 from awa.job import JobState
 from tests.engine.helpers import (
     Connection,
@@ -107,8 +108,8 @@ def test_nobody_waits_behind_a_retire_longer_than_its_time_out(
     assert leader.run(drop) == 1
 
 
-def test_a_retire_that_gave_up_has_changed_nothing(db: Connection, session: Open) -> None:
-    """Survivors are moved only with the drop."""
+def test_a_retire_that_gave_up_has_lost_nothing(db: Connection, session: Open) -> None:
+    """Survivors are moved before the drop, and can be claimed all the time."""
     small_segments(db, 10)
     ids = add_sealed(db, 10)
     add_sealed(db, 1)
@@ -118,7 +119,8 @@ def test_a_retire_that_gave_up_has_changed_nothing(db: Connection, session: Open
     reader.run("begin")
     lists_jobs(reader)
     assert drop(db) == 0
-    assert db.execute("select count(*) from awa.held").fetchone() == (0,)
+    assert db.execute("select count(*) from awa.held").fetchone() == (10,)
+    assert all_in(db, "ready", ids)
     reader.run("commit")
     assert drop(db) == 1
     assert db.execute("select count(*) from awa.held").fetchone() == (10,)
@@ -130,7 +132,8 @@ def test_a_leader_that_dies_in_the_middle_of_a_drop(db: Connection, session: Ope
     leader = session("leader")
     ((no,),) = db.execute("select no from awa.segment where lo = 1").fetchall()
     leader.run("begin")
-    leader.run(f"select awa.drop_segment({no}, '{{}}', now())")
+    leader.run(f"select awa.leave_segment({no})")
+    leader.run(f"select awa.drop_segment({no}, '{{}}')")
     leader.kill()
     assert state(db, ids[0]) == "completed"
     assert drop(db) == 1
@@ -146,11 +149,12 @@ def test_a_job_retried_between_the_check_and_the_drop_is_run(db: Connection, ses
     for _ in range(4):
         retire.watch(db)
     operator, leader = session("operator"), session("leader")
+    ((no,),) = db.execute("select no from awa.segment where lo = 1").fetchall()
+    leader.run(f"select awa.leave_segment({no})")
     operator.run("begin")
     operator.run(control.retry, ids[3])
     leader.run("set lock_timeout = 0")
-    ((no,),) = db.execute("select no from awa.segment where lo = 1").fetchall()
-    leader.start(f"select awa.drop_segment({no}, '{{}}', now())")
+    leader.start(f"select awa.drop_segment({no}, '{{}}')")
     leader.until_blocked()
     operator.run("commit")
     assert leader.result() == [(1,)]

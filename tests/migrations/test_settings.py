@@ -10,7 +10,7 @@ import pytest
 
 from awa.database import schema
 from awa.database.connections import connect as open_connection
-from awa.engine import claim, control, rescue, retire
+from awa.engine import claim, control, leaving, rescue, retire
 from awa.engine.promote import promote
 from awa.engine.seal import seal, seal_all
 from awa.engine.settle import settle
@@ -45,8 +45,8 @@ def whole_life(dsn: str) -> None:
         for _ in range(3):
             retire.extend(db, 1000, 1)
             retire.watch(db)
-            retire.retire(db, retire.Retention(0, 0), recheck_s=0.0)
-            retire.prune(db, retire.Retention(0, 0))
+            retire.retire(db, leaving.Retention(0, 0), recheck_s=0.0)
+            retire.prune(db, leaving.Retention(0, 0), recheck_s=0.0)
         other = sign_in(db)
         rest = ids_of(take(db, other))
         assert sorted(rest) == ids[8:]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from awa.engine import control, dlq, promote, queues, retire
+from awa.engine import control, dlq, leaving, promote, queues, retire
 from awa.engine.dlq import Scope
 from awa.errors import JobNotFound, StateConflict
 from tests.properties.model import ModelJob, Place
@@ -16,9 +16,9 @@ from tests.properties.survey import survey
 from tests.properties.working import numbers
 from tests.properties.world import QUEUES, SEGMENT_IDS, World, pick
 
-AT_ONCE = retire.Retention(0.0, 0.0)
-EVEN_LETTERS = retire.Retention(0.0, 0.0, 0.0)
-LONG = retire.Retention()
+AT_ONCE = leaving.Retention(0.0, 0.0)
+EVEN_LETTERS = leaving.Retention(0.0, 0.0, 0.0)
+LONG = leaving.Retention()
 jobs = st.integers(0, 80)
 
 
@@ -174,20 +174,20 @@ class Leading(World):
         retention=st.sampled_from((AT_ONCE, AT_ONCE, LONG, EVEN_LETTERS)),
         number=numbers,
     )
-    def lead(self, duty: str, retention: retire.Retention, number: int) -> None:
+    def lead(self, duty: str, retention: leaving.Retention, number: int) -> None:
         """One of the duties that let segments come and go. Whatever has not ended must live on."""
         self._do(duty, retention, number)
         may_go = duty in ("retire", "prune") and retention is not LONG
         self._forget_ended(may_go=may_go, letters=may_go and retention is EVEN_LETTERS)
 
     @rule(retention=st.sampled_from((AT_ONCE, AT_ONCE, LONG)), number=numbers)
-    def lead_for_a_while(self, retention: retire.Retention, number: int) -> None:
+    def lead_for_a_while(self, retention: leaving.Retention, number: int) -> None:
         """All of them, as often as it takes for a segment that nobody holds to go."""
         for duty in ("watch", "rotate", "extend", "watch", "watch", "watch", "watch", "retire"):
             self._do(duty, retention, number)
         self._forget_ended(may_go=retention is AT_ONCE)
 
-    def _do(self, duty: str, retention: retire.Retention, number: int) -> None:
+    def _do(self, duty: str, retention: leaving.Retention, number: int) -> None:
         match duty:
             case "watch":
                 if retire.watch(self.engine, pick(self.floors, number)) and not self.held_seal:
@@ -199,7 +199,7 @@ class Leading(World):
             case "rotate":
                 retire.rotate(self.engine, 0.0)
             case _:
-                retire.prune(self.engine, retention)
+                retire.prune(self.engine, retention, recheck_s=0.0)
 
     def _forget_ended(self, *, may_go: bool, letters: bool = False) -> None:
         seen = survey(self.onlooker)

@@ -81,7 +81,7 @@ class Machine(Producing, Working, Leading):
             retire.watch(self.engine)
             retire.rotate(self.engine, 0.0)
             retire.retire(self.engine, EVEN_LETTERS, recheck_s=0.0)
-            retire.prune(self.engine, EVEN_LETTERS)
+            retire.prune(self.engine, EVEN_LETTERS, recheck_s=0.0)
             if not survey(self.onlooker).bodies:
                 break
         self._forget_ended(may_go=True, letters=True)

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine
 from psycopg.types.json import set_json_loads
 
 from awa import embedded, telemetry
-from awa.engine import lead, retire
+from awa.engine import lead, retire, short
 from tests.fixtures.postgres import TEMPLATE, _cloned
 from tests.properties.agreement import check
 from tests.properties.model import Model, ModelJob, Place
@@ -94,8 +94,8 @@ class World(RuleBasedStateMachine):
         self.hire()
         self.alarms: list[tuple[str, dict[str, Any]]] = []
         self.exits.callback(telemetry.subscribe(self._listen))
-        self.exits.callback(setattr, retire, "LOCK_TIMEOUT_MS", retire.LOCK_TIMEOUT_MS)
-        retire.LOCK_TIMEOUT_MS = LOCK_TIMEOUT_MS
+        self.exits.callback(setattr, short, "LOCK_TIMEOUT_MS", short.LOCK_TIMEOUT_MS)
+        short.LOCK_TIMEOUT_MS = LOCK_TIMEOUT_MS
         # The segments a new database has are too large to see one go; ids start behind them.
         self.engine.execute("select setval('awa.job_id', (select max(hi) - 1 from awa.segment))")
         retire.extend(self.engine, SEGMENT_IDS, 2)

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 
 from awa.database.connections import connect
-from awa.engine import control, lead, rescue, retire
+from awa.engine import control, lead, leaving, rescue, retire
 from awa.engine.claim import bodies
 from awa.engine.filing import JOBS_MIN
 from awa.engine.promote import promote
@@ -64,7 +64,7 @@ def held_jobs(db: Connection) -> Jobs:
     add(db, 1, kind="first of the next segment")
     for _ in range(5):
         retire.watch(db)
-    assert retire.retire(db, retire.Retention(0.0, 3600.0), recheck_s=0.0) == 1
+    assert retire.retire(db, leaving.Retention(0.0, 3600.0), recheck_s=0.0) == 1
     db.execute("delete from awa.batch where lane = (select id from awa.lane where kind like 'first%')")
     db.execute("delete from awa.job_log where kind like 'first%'")
     return {"held": ready, "held later": later, "held failed": failed}

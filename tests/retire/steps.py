@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from typing import Any
 
-from awa.engine import retire
+from awa.engine import leaving, retire
 from awa.engine.settle import settle
 from awa.job import JobState
 from tests.engine.helpers import Connection, add, ids_of, outcomes, sign_in, take
 
-AT_ONCE = retire.Retention(0.0, 0.0)
+AT_ONCE = leaving.Retention(0.0, 0.0)
 S = JobState
 
 
@@ -44,11 +44,12 @@ def run(db: Connection, ids: Iterable[int] = (), state: JobState = S.Completed, 
 
 def age(db: Connection, hours: float) -> None:
     """Make everything that has happened so far older."""
-    for table, column in (("attempt_log", "finished_at"), ("segment", "passed_at"), ("segment", "opened_at")):
+    attempts = [(table, "finished_at") for table in ("attempt_log", "attempt_held")]
+    for table, column in (*attempts, ("segment", "passed_at"), ("segment", "opened_at")):
         db.execute(f"update awa.{table} set {column} = {column} - make_interval(secs => {hours * 3600})".encode())
 
 
-def drop(db: Connection, retention: retire.Retention = AT_ONCE) -> int:
+def drop(db: Connection, retention: leaving.Retention = AT_ONCE) -> int:
     """Drop what may go; return how many segments went."""
     return retire.retire(db, retention, recheck_s=0.0)
 

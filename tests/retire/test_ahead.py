@@ -2,7 +2,7 @@
 
 import pytest
 
-from awa.engine import control, retire
+from awa.engine import control, retire, short
 from awa.engine.claim import bodies
 from awa.engine.seal import seal_all
 from awa.engine.settle import settle
@@ -87,7 +87,7 @@ def watch_all(db: Connection) -> int:
 def test_an_insert_beside_the_segments_that_commits_while_they_are_made(
     db: Connection, session: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retire, "LOCK_TIMEOUT_MS", 5_000)
+    monkeypatch.setattr(short, "LOCK_TIMEOUT_MS", 5_000)
     add(db, 30)
     late, leader = session("late"), session("leader")
     late.run("begin")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from awa.database.statements import statement
-from awa.engine import control, dlq, queues, retire
+from awa.engine import control, dlq, leaving, queues, retire
 from awa.engine.claim import bodies
 from awa.engine.dlq import Scope
 from awa.engine.seal import seal_all
@@ -15,7 +15,7 @@ from tests.fixtures.postgres import both_servers
 from tests.retire.steps import AT_ONCE, S, age, drop, held, pass_by, run, value, watch_until_sealed
 from tests.retire.test_closing import Sessions
 
-USUAL = retire.Retention()
+USUAL = leaving.Retention()
 HOUR = 3600.0
 
 
@@ -63,7 +63,7 @@ def test_dead_letters_outlive_their_segment_and_every_other_retention(db: Connec
     leave(db)
     assert drop(db) == 1
     assert held(db) == [first, second]
-    assert retire.prune(db, AT_ONCE) == 0
+    assert retire.prune(db, AT_ONCE, recheck_s=0.0) == 0
     assert (state(db, first), letters(db)) == ("failed", [first, second])
     assert len(control.get(db, first)["errors"]) == 0
     assert [row["runs"] for row in dlq.listing(db, Scope(), 10)] == [1, 1]
@@ -87,7 +87,7 @@ def test_the_leader_forgets_them_when_their_time_has_passed(db: Connection, drop
     seen = []
     for hours in (0.9, 0.2, 718.0, 2.0, 270.0, 10.0):
         age_letters(db, hours)
-        retire.prune(db, USUAL)
+        retire.prune(db, USUAL, recheck_s=0.0)
         seen.append(letters(db))
     assert seen == [[slow, quick, usual], [slow, usual], [slow, usual], [slow], [slow], []]
     assert [rows(db, job) for job in (slow, quick, usual)] == [0, 0, 0]
@@ -125,12 +125,13 @@ def test_a_move_between_the_two_looks_is_not_lost(db: Connection) -> None:
     leave(db)
     age(db, 100)
     no, lo, hi = db.execute("select no, lo, hi from awa.segment where sealed order by lo limit 1").fetchone() or ()
+    db.execute(statement("retire/leave"), {"no": no})
     row = db.execute(statement("retire/verify"), {"lo": lo, "hi": hi, **AT_ONCE._asdict()}).fetchone()
     assert row is not None
-    at, _, fresh, lost, survivors = row
-    assert (fresh, lost, survivors) == (0, 0, [])
+    _, fresh, survivors, running = row
+    assert (fresh, survivors, running) == (0, [], [])
     assert dlq.move(db, ids[1], "odd")
-    db.execute(statement("retire/drop"), {"no": no, "survivors": survivors, "since": at})
+    db.execute(statement("retire/drop"), {"no": no, "left_over": survivors})
     assert (held(db), letters(db)) == (ids[1:], ids[1:])
     assert state(db, ids[1]) == "failed"
 
@@ -140,9 +141,9 @@ def test_a_move_before_the_second_look_keeps_a_held_job(db: Connection) -> None:
     ids = make(db)
     leave(db)
     db.execute("update awa.attempt_log set finished_at = now()")
-    assert drop(db, retire.Retention(0.0, HOUR)) == 1
+    assert drop(db, leaving.Retention(0.0, HOUR)) == 1
     assert dlq.move(db, ids[0], "odd")
-    wanted = {**AT_ONCE._asdict(), "ids": ids}
+    wanted = {**AT_ONCE._asdict(), "ids": ids, "recheck_s": 0.0}
     assert db.execute(statement("retire/prune_held"), wanted).fetchone() == (1,)
     assert held(db) == ids[:1]
 
@@ -173,8 +174,8 @@ def test_the_way_of_a_job_that_was_moved_goes_with_it(db: Connection) -> None:
     assert dlq.get(db, dead)["priority"] == 4  # type: ignore[index]
     leave(db)
     assert drop(db) == 1
-    assert held(db) == [first, second, dead], "who was retried by hand survives the drop"
-    assert retire.prune(db, AT_ONCE) == 2
+    assert held(db) == [dead]
+    assert retire.prune_routes(db) == 0
     assert db.execute("select job_id from awa.rerouted").fetchall() == [(dead,)]
     assert dlq.expire(db, 0.0) == 1
     assert [rows(db, job) for job in (first, second, dead)] == [0, 0, 0]
@@ -185,6 +186,7 @@ def test_the_way_of_a_job_that_is_dropped_with_its_segment_goes_too(db: Connecti
     db.execute("insert into awa.rerouted select id, 1 from awa.job_log where id = %s", [job])
     leave(db)
     assert drop(db) == 1
+    assert retire.prune_routes(db) == 0
     assert rows(db, job) == 0
 
 
@@ -204,7 +206,7 @@ def test_a_queue_keeps_its_jobs_for_its_own_time(db: Connection) -> None:
     gone = []
     for hours in (40, 40, 100):
         age(db, hours)
-        retire.prune(db, USUAL)
+        retire.prune(db, USUAL, recheck_s=0.0)
         gone.append([job for job in (done["long"], failed["default"], failed["long"]) if state(db, job) is None])
     assert gone == [[], [done["long"], failed["default"]], [done["long"], failed["default"], failed["long"]]]
 

@@ -58,7 +58,7 @@ def test_a_producer_sees_nothing_and_steers_nothing(login: Login, connect: Conne
     assert [name for name in tables if not refused(connection, f"table {name}")] == []
     for call in (
         "awa.extend_log(1000, 1)",
-        "awa.drop_segment(1, '{}', now())",
+        "awa.drop_segment(1, '{}')",
         "awa.check_job('k'" + ", null" * 13 + ")",
     ):
         assert refused(connection, f"select {call}"), call

@@ -18,9 +18,12 @@ def test_functions_with_the_owners_rights_pin_their_search_path(connection: psyc
     assert {name.partition("(")[0] for name, _, _ in found} == {
         "awa.drop_segment",
         "awa.extend_log",
+        "awa.hold_jobs",
         "awa.insert_job",
         "awa.insert_job_compat",
         "awa.insert_jobs",
+        "awa.leave_segment",
+        "awa.note_changed",
         "awa.raise_job_id",
         "awa.unsealed",
     }

@@ -1,0 +1,4 @@
+-- Jobs of a segment that have changed since it began to leave. Parameters: lo, hi, above (a
+-- job id), jobs_max. Index: changed_job.
+select distinct job_id from awa.changed
+where job_id >= %(lo)s and job_id < %(hi)s and job_id > %(above)s order by job_id limit %(jobs_max)s;
