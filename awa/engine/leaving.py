@@ -15,7 +15,7 @@ from awa import telemetry
 from awa.database.statements import statement
 from awa.engine.arrays import numbers
 from awa.engine.seal import doubt
-from awa.engine.short import Short
+from awa.engine.short import run_short
 
 LOOK_JOBS: Final = 20_000
 """Jobs that one step of looking at a segment reads."""
@@ -128,11 +128,10 @@ def _lost(connection: psycopg.Connection[Any], segment: Segment, ids: Sequence[i
 
 def _begin(connection: psycopg.Connection[Any], segment: Segment) -> bool:
     """Have changes noted; False: somebody has been writing attempts of this segment for too long."""
-    with Short(connection) as attempt:
-        connection.execute(_LEAVE, {"no": segment.no})
-    if attempt.gave_up:
-        connection.execute(_POSTPONE, {"no": segment.no})
-    return not attempt.gave_up
+    if run_short(connection, _LEAVE, {"no": segment.no}) is not None:
+        return True
+    connection.execute(_POSTPONE, {"no": segment.no})
+    return False
 
 
 def _move(
@@ -188,11 +187,10 @@ def _drop(
         if not goes_on():
             return False
         _move_changed(connection, segment, goes_on)
-        with Short(connection) as attempt:
-            row = connection.execute(_DROP, {"no": segment.no, "left_over": numbers(left)}).fetchone()
-        if attempt.gave_up:
+        row = run_short(connection, _DROP, {"no": segment.no, "left_over": numbers(left)})
+        if row is None:
             break
-        if row is not None and row[0] is not None:
+        if row[0] is not None:
             held = len(found.survivors) - len(left) + row[0]
             telemetry.emit(telemetry.RETIRE_SEGMENT, segment=segment.no, jobs=found.jobs, held=held)
             return True

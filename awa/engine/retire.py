@@ -13,7 +13,7 @@ from awa.engine import dlq
 from awa.engine.arrays import numbers
 from awa.engine.leaving import Retention, Segment, take_leave
 from awa.engine.seal import seal
-from awa.engine.short import Short
+from awa.engine.short import run_short
 
 JOB_ID_MAX: Final = 2**63 - 1
 RECHECK_S: Final = 300.0
@@ -43,12 +43,9 @@ def extend(connection: psycopg.Connection[Any], segment_ids: int, ahead: int) ->
     At most eight at a time: call again while it returns any. 0 also when a lock was not to be had: the default
     partition catches ids until the next try, and when it does, that is said.
     """
-    made = 0
-    with Short(connection) as attempt:
-        row = connection.execute(_EXTEND, {"segment_ids": segment_ids, "ahead": ahead}).fetchone()
-        made = row[0] if row else 0
-    if not attempt.gave_up:
-        return made
+    row = run_short(connection, _EXTEND, {"segment_ids": segment_ids, "ahead": ahead})
+    if row is not None:
+        return int(row[0])
     if connection.execute(_OVERFLOW).fetchone() == (True,):
         telemetry.emit(telemetry.RETIRE_OVERFLOW, hint="a long transaction keeps new segments from being attached")
     return 0

@@ -202,7 +202,7 @@ def test_producers_claims_and_settles_go_on_while_segments_are_made(db: Connecti
     small_segments(db, 10, ahead=4)
     leader, worker, ids = session("leader"), sign_in(db), add_sealed(db, 3)
     leader.run("begin")
-    assert leader.run(retire.extend, 10, 8) == 5
+    assert leader.value("select awa.extend_log(10, 8)") == 5
     db.execute("set lock_timeout = '1ms'")
     add(db, 5)
     assert ids_of(take(db, worker)) == ids
