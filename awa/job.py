@@ -100,7 +100,8 @@ class Job:
     run_at: datetime | None = None
     created_at: datetime | None = None
     deadline: datetime | None = None
-    """When the current attempt will be stopped; only while running."""
+    """When the current attempt will be stopped: known to its handler, and None elsewhere, since the start of an attempt
+    is written down with its end."""
     finalized_at: datetime | None = None
     """When the last attempt ended, of a job that has ended or waits for its next attempt; None in other states."""
     progress: dict[str, Any] | None = None

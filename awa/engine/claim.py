@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import psycopg
 from psycopg.errors import LockNotAvailable
 
+from awa import codec
 from awa.database.pipeline import Said, Trip, one_trip, repeat
 from awa.database.statements import statement
 from awa.engine.arrays import numbers, texts
@@ -30,6 +31,7 @@ _AWAIT_MS = statement("claim/await_ms")
 _BODIES = statement("claim/bodies")
 _READY = statement("claim/ready")
 _UNTOUCHED = statement("claim/untouched")
+_ERRORS = statement("claim/errors")
 _UNSTARTED = statement("claim/unstarted")
 _BEGIN = statement("claim/begin")
 _LEASED = statement("claim/leased")
@@ -255,6 +257,11 @@ def _await(connection: psycopg.Connection[Any], batch: int) -> bool:
 def untouched(connection: psycopg.Connection[Any], ids: Sequence[int]) -> set[int]:
     """Return those of these leased jobs that no transaction is replacing at this moment. Ask before their bodies."""
     return {row[0] for row in repeat(connection, _UNTOUCHED, {"ids": numbers(ids)})}
+
+
+def errors(connection: psycopg.Connection[Any], job_id: int) -> list[dict[str, Any]]:
+    """Return the errors of a job's attempts so far, oldest first."""
+    return [codec.decode(error) for (error,) in connection.execute(_ERRORS, {"id": job_id})]
 
 
 def unstarted(connection: psycopg.Connection[Any], ids: Sequence[int]) -> set[int]:

@@ -21,10 +21,10 @@ from weakref import WeakSet
 import psycopg
 
 from awa.database.connections import dsn_of
-from awa.database.errors import TROUBLE
+from awa.database.errors import TROUBLE, translated
 from awa.database.foreign import Foreign, foreign, is_open, refuse_autocommit
 from awa.database.source import OwnConnections
-from awa.engine import settle
+from awa.engine import claim, settle
 from awa.engine.claim import Body
 from awa.engine.settle import Recorded
 from awa.errors import AwaError, LeaseLost, NotCommitted, ValidationError
@@ -134,6 +134,11 @@ class Completions:
             self._begun.append(own)
             return own
         return TransactionBlock(foreign(given), given, complete, self.commit, result)
+
+    def errors(self, job_id: int) -> list[dict[str, Any]]:
+        """Return the errors of a job's earlier attempts. Raises DatabaseError."""
+        with translated(f"read the errors of job {job_id}"), self._lender().lend() as connection:
+            return claim.errors(connection, job_id)
 
     def commit(self, commit: Callable[[], T]) -> T:
         """Commit the transaction that was asked to complete the job, and remember whether that went well."""

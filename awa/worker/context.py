@@ -82,8 +82,11 @@ class RunningJob(Job):
 
     @property
     def errors(self) -> list[dict[str, Any]]:
-        """None: a worker does not read them. `client.get_job` does."""
-        return self._kept("_errors", list)
+        """Those of the attempts before this one, oldest first. They are read when they are first asked for.
+
+        Raises DatabaseError when they cannot be.
+        """
+        return self._kept("_errors", lambda: self._completions.errors(self.id))
 
     @property
     def run_at(self) -> datetime:

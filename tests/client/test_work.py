@@ -242,6 +242,43 @@ def test_an_exception_whose_text_cannot_be_had_is_recorded_all_the_same(client: 
     assert "no message: __str__ raised RuntimeError" in run_one(client, handler).errors[0]["error"]
 
 
+def test_a_handler_sees_the_errors_of_the_attempts_before(client: Client) -> None:
+    seen: list[Any] = []
+
+    def handler(job: Job) -> None:
+        if job.attempt == 3:
+            seen.extend(job.errors)
+            assert job.errors is job.errors
+        raise ValueError(f"attempt {job.attempt}")
+
+    client.task(kind="one", backoff=lambda attempt: 0, max_attempts=3)(handler)
+    job = client.insert({}, kind="one")
+    client.work()
+    assert seen == client.get_job(job.id).errors[:2]
+    assert [error["attempt"] for error in seen] == [1, 2]
+    client.task(kind="one", replace=True)(lambda job: seen.append(job.errors))
+    client.retry(job.id)
+    client.work()
+    assert seen[-1] == client.get_job(job.id).errors  # those before a retry by hand, too
+
+
+def test_errors_cost_nothing_where_no_handler_asks(client: Client, connection: psycopg.Connection[Any]) -> None:
+    sessions = """select count(*) from pg_stat_activity
+                  where application_name = 'awa handler' and datname = current_database()"""
+    counts: list[Any] = []
+
+    def silent(job: Job) -> None:
+        counts.append(connection.execute(sessions).fetchone())
+
+    def curious(job: Job) -> None:
+        assert job.errors == []
+        counts.append(connection.execute(sessions).fetchone())
+
+    run_one(client, silent)
+    run_one(client, curious)
+    assert counts == [(0,), (1,)]
+
+
 def test_a_coroutine_that_a_decorator_hides_is_awaited(client: Client) -> None:
     async def handler(job: Job) -> str:
         await asyncio.sleep(0)
@@ -478,7 +515,7 @@ def test_two_at_work_share_the_jobs(client: Client) -> None:
 def test_waiting_sees_the_job_end(client: Client) -> None:
     client.task(kind="one")(lambda job: "done")
     job = client.insert({}, kind="one")
-    with pytest.raises(TimeoutError, match=f"job {job.id} is available after 0.02 s"):
+    with pytest.raises(TimeoutError, match=f"job {job.id} has not ended after 0.02 s"):
         client.wait(job.id, 0.02)
     worker = threading.Thread(target=client.work)
     worker.start()
