@@ -11,6 +11,7 @@ from psycopg.errors import LockNotAvailable
 from psycopg.rows import dict_row
 
 from awa import telemetry
+from awa.database import holders
 from awa.database.borrowed import as_one
 from awa.database.statements import statement
 from awa.engine import ended, queues
@@ -24,6 +25,8 @@ from awa.job import JobState
 LIST_MAX: Final = 1000
 UNSEALED_MAX: Final = 20_000
 """So many of the jobs that are not sealed are looked at; as long as sealing goes on, there are no more."""
+_BEHIND_ALL: Final = 2**63 - 1
+"""As `before_id`: a first page that is exact however long the backlog is."""
 TRIES_MAX: Final = 20
 """Looks at a job that keeps moving (being split, claimed, sealed) before cancel gives up."""
 CANCEL_WAIT_MS: Final = 5_000
@@ -133,7 +136,7 @@ def drain(connection: psycopg.Connection[Any], queue: str) -> int:
     """
     done = 0
     for state in (JobState.Available, JobState.Scheduled, JobState.Retryable):
-        before_id: int | None = None
+        before_id = _BEHIND_ALL
         while rows := listing(connection, state=state, queue=queue, limit=LIST_MAX, before_id=before_id):
             before_id = rows[-1]["id"]
             done += sum(_cancelled_waiting(connection, row["id"]) for row in rows)
@@ -346,8 +349,10 @@ def _cancel_where_it_is(connection: psycopg.Connection[Any], job_id: int, error:
             if row is None:
                 row = connection.execute(_CANCEL_OWN, wanted).fetchone()
     except LockNotAvailable as locked:
+        held_by = holders.named(holders.holders(connection, "awa.batch", CANCEL_WAIT_MS / 1000))
         raise StateConflict(
-            f"job {job_id} cannot be cancelled now: a transaction that is not over is changing it; try again"
+            f"job {job_id} cannot be cancelled now: a transaction that is not over is changing it, probably that of "
+            f"{held_by}; end that, or try again"
         ) from locked
     return None if row is None else bool(row[0])
 
@@ -364,7 +369,14 @@ def _seal_if_free(connection: psycopg.Connection[Any], *, after_others: bool = F
         may = may_seal(connection)
     if may:
         if after_others:
-            wait_for_sealer(connection, CANCEL_WAIT_MS)
+            try:
+                wait_for_sealer(connection, CANCEL_WAIT_MS)
+            except LockNotAvailable as locked:
+                held_by = holders.named(holders.holders(connection, "awa.seal_lock", 0.0))
+                raise StateConflict(
+                    f"jobs committed lately cannot be found: they are not sealed, which is held up by {held_by}; "
+                    "end that transaction, then try again"
+                ) from locked
         seal_all(connection)
 
 

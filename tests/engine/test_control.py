@@ -67,7 +67,7 @@ def test_a_job_is_shown_in_every_state(db: Connection) -> None:
         row = control.get(db, job)
         assert (row["id"], row["state"]) == (job, str(wanted))
         assert row["attempt"] == (0 if wanted in (S.Scheduled, S.Available) else 1)
-        assert (row["finalized_at"] is not None) == wanted.is_terminal
+        assert (row["finalized_at"] is not None) == (wanted.is_terminal or wanted is S.Retryable)
         assert (row["attempted_at"] is None) == (wanted in (S.Scheduled, S.Available))
 
 

@@ -6,10 +6,11 @@ import pytest
 
 from awa.database.statements import statement
 from awa.engine import control
-from awa.engine.seal import STEP_JOBS_MAX, Sealed, reseal, seal
-from tests.engine.helpers import Connection, add, add_unsealed, all_in, batches, places
+from awa.engine.seal import STEP_JOBS_MAX, Sealed, reseal, seal, wait_for_sealer
+from awa.errors import StateConflict
+from tests.engine.helpers import Connection, add, add_sealed, add_unsealed, all_in, batches, places
 from tests.fixtures.postgres import both_servers
-from tests.fixtures.waiting import Session
+from tests.fixtures.waiting import Session, until
 
 Open = Callable[..., Session]
 STEP = {"floor": 0, "jobs_max": 1000, "batch_max": 128, "force": False}
@@ -156,12 +157,15 @@ def test_two_reseals_at_once_seal_once(db: Connection, session: Open) -> None:
     ids = add(db, 10)
     db.execute("update awa.seal set system_id = system_id + 1")
     first.run("begin")
-    first.run(statement("seal/lock").decode())
-    first.run(statement("seal/reseal").decode(), {"batch_max": 128})
+    for name in ("lock", "restored", "reseal_open"):
+        first.run(statement(f"seal/{name}").decode())
+    ((jobs, *_),) = first.run(statement("seal/reseal").decode(), {"jobs_max": 100, "rows_max": 100, "batch_max": 128})
     assert not seal(db).locked
     assert reseal(db).jobs == 0
     first.run("commit")
-    assert seal(db).jobs == 0
+    while (step := seal(db)).more:
+        jobs += step.jobs
+    assert jobs + step.jobs == len(ids)
     assert sealed(db) == ids
 
 
@@ -174,3 +178,61 @@ def test_a_job_can_be_cancelled_while_somebody_seals_it(db: Connection, session:
     sealer.run("commit")
     assert operator.result() is False
     assert places(db) == {ids[0]: ["ready"], ids[1]: ["ended"], ids[2]: ["ready"]}
+
+
+def test_a_cancel_that_cannot_be_done_names_who_is_in_the_way(
+    db: Connection, session: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "CANCEL_WAIT_MS", 300)
+    holder, operator = session("careless"), session("operator")
+    (sealed_job,) = add_sealed(db)
+    (unsealed_job,) = add(db)
+    holder.run("begin")
+    holder.run("select id from awa.batch for update")
+    with pytest.raises(StateConflict, match=rf"probably that of process {holder.pid} \(application careless"):
+        operator.run(control.cancel, sealed_job)
+    holder.run("rollback")
+
+    holder.run("begin")
+    holder.run("select awa.become_sealer()")
+    with pytest.raises(StateConflict, match=rf"which is held up by process {holder.pid} \(application careless"):
+        operator.run(control.cancel, unsealed_job)
+    holder.run("rollback")
+    assert operator.run(control.cancel, unsealed_job) is False
+
+
+def test_the_server_ends_a_sealer_that_says_no_more(db: Connection, session: Open) -> None:
+    """Its client may be frozen: within seconds another one can seal."""
+    frozen = session("frozen sealer")
+    ids = add(db, 3)
+    frozen.run("begin")
+    frozen.run(statement("seal/lock").decode().replace("'10s'", "'200ms'"))
+    assert not seal(db).locked
+    until(lambda: seal(db).jobs == 3)
+    assert sealed(db) == ids
+
+
+@both_servers
+@pytest.mark.parametrize("setting", ["lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"])
+def test_each_seal_has_limits_of_its_own(db: Connection, session: Open, setting: str) -> None:
+    sealer = session("sealer")
+    sealer.run("begin")
+    sealer.run(statement("seal/lock").decode())
+    assert sealer.value(f"select setting::int > 0 from pg_settings where name = '{setting}'")
+    sealer.run("rollback")
+    assert sealer.value(f"select setting::int from pg_settings where name = '{setting}'") == 0
+
+
+@both_servers
+def test_an_operator_that_waits_for_a_sealer_lets_others_seal_afterwards(db: Connection, session: Open) -> None:
+    sealer, operator = session("sealer"), session("operator")
+    ids = add(db, 2)
+    begin_seal(sealer)
+    operator.start(wait_for_sealer, 5000)
+    operator.until_blocked()
+    sealer.run("commit")
+    operator.result()
+    more = add(db, 2)
+    step = seal(db)
+    assert (step.locked, step.jobs) == (True, 2)
+    assert sealed(db) == ids + more
