@@ -675,7 +675,7 @@ revoke execute on function awa.unsealed from public;
 -- heartbeat_at is for people. backend: the server process of a node that lives no
 -- longer than one connection; null where that says nothing.
 create table awa.node (
-  id           integer generated always as identity primary key,
+  id           integer generated always as identity (cycle) primary key,
   name         text        not null,
   pid          integer     not null,
   version      text        not null,
@@ -687,9 +687,10 @@ create table awa.node (
   backend      integer
 ) with (fillfactor = 50);
 
--- One row a worker process; its id is the owner of leases.
+-- One row a worker process; its id is the owner of leases. With a process a job, four
+-- bytes last for months only: then ids begin anew, and those in use are passed over.
 create table awa.worker (
-  id         integer generated always as identity primary key,
+  id         integer generated always as identity (cycle) primary key,
   node_id    integer     not null references awa.node on delete cascade,
   pid        integer     not null,
   started_at timestamptz not null default now()

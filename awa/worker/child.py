@@ -16,6 +16,7 @@ from awa.database.connections import connect
 from awa.database.errors import TROUBLE
 from awa.engine import lead
 from awa.processes.death import parent_gone
+from awa.processes.descriptors import are_scarce
 from awa.processes.exitcodes import ExitCode
 from awa.processes.slot import Slot, Stop, WorkerState
 from awa.processes.title import Title
@@ -151,7 +152,7 @@ class _Worker:
         if worker is None:
             raise _NodeGone
         journal = self._slot.take(worker)
-        self._lifetime = Lifetime(*self._limits)
+        self._lifetime = Lifetime(*self._limits, lacks_descriptors=are_scarce)
         return Loop(
             connection,
             worker,

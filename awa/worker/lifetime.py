@@ -1,4 +1,4 @@
-"""How long a worker may live: so many jobs, so much memory. Then a fresh one takes its place."""
+"""How long a worker may live: so many jobs, so much memory, descriptors left. Then a fresh one takes its place."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class End(NamedTuple):
     """Why a worker's life is over, with the figures."""
 
     reason: str
-    """"jobs" or "memory"."""
+    """"jobs", "memory" or "descriptors"."""
     jobs: int
     """How many it has run."""
     grown_mb: int
@@ -31,14 +31,21 @@ class Lifetime:
     """The limits of one worker, made when it is ready to work: what it holds then is what it began with."""
 
     def __init__(
-        self, jobs_max: int = 0, memory_max_mb: int = 0, *, resident_kb: Callable[[], int] = resident_kb
+        self,
+        jobs_max: int = 0,
+        memory_max_mb: int = 0,
+        *,
+        resident_kb: Callable[[], int] = resident_kb,
+        lacks_descriptors: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`jobs_max` jobs and `memory_max_mb` MiB more than it holds now; 0: no limit."""
+        """`jobs_max` jobs and `memory_max_mb` MiB more than it holds now; 0: no limit. `lacks_descriptors` says whether
+        handlers can hardly open anything more; where they cannot from the beginning, a fresh worker would not help."""
         self._jobs_max = max(1, round(jobs_max * (1 - JITTER * random.random()))) if jobs_max else 0
         self._memory_max_kb = memory_max_mb * 1024
         self._resident_kb = resident_kb
         self._first_kb = resident_kb()
         self._looked_us = 0
+        self._lacks_descriptors = None if lacks_descriptors() else lacks_descriptors
         self.end: End | None = None
         """Set when it is over."""
 
@@ -56,6 +63,11 @@ class Lifetime:
             elif self._memory_max_kb:
                 self._look(done, monotonic_us() if now_us is None else now_us)
         return self.end is not None
+
+    def look_at_descriptors(self, done: int) -> None:
+        """End it when handlers have used up the descriptors: the jobs of others would fail for want of them."""
+        if self.end is None and done and self._lacks_descriptors is not None and self._lacks_descriptors():
+            self.end = End("descriptors", done, self._grown_kb() // 1024)
 
     def _look(self, done: int, now_us: int) -> None:
         if now_us - self._looked_us < LOOK_US:

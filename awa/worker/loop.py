@@ -88,6 +88,7 @@ class Loop:
 
         0 means that there was nothing to claim, or that this worker may not claim any more. Raises `Fenced`.
         """
+        self._lifetime.look_at_descriptors(self.jobs_done)
         if self._lifetime.is_over(self.jobs_done) or not self._may_claim() or self._slot.stop != Stop.NONE:
             self.pending.settle(self.connection)
             return 0
@@ -224,6 +225,8 @@ class Loop:
             )
         self._slot.end_job()
         self.jobs_done += 1
+        if verdict.state is not JobState.Completed:
+            self._lifetime.look_at_descriptors(self.jobs_done)  # it may have failed for want of them
         error, trace = _said(verdict)
         telemetry.emit(
             telemetry.RUN_FINISHED,

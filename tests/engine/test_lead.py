@@ -38,6 +38,21 @@ def test_ids_of_workers_are_never_used_again(db: Connection, nodes: tuple[int, i
     assert lead.register_worker(db, nodes[1]) != first
 
 
+@pytest.mark.parametrize("table", ["node", "worker"])
+def test_numbers_that_are_used_up_begin_anew(db: Connection, nodes: tuple[int, int], table: str) -> None:
+    """After two billion; one that is in use then is passed over at the second try."""
+    living = lead.register_worker(db, nodes[0])
+    assert living == 1
+    db.execute(f"select setval(pg_get_serial_sequence('awa.{table}', 'id'), 2147483646)".encode())
+    taken = []
+    while len(taken) < 2:
+        try:
+            taken.append(lead.register_node(db, "c") if table == "node" else lead.register_worker(db, nodes[1]))
+        except psycopg.errors.UniqueViolation:
+            continue
+    assert taken == [2147483647, 3 if table == "node" else 2]
+
+
 def test_heartbeats_are_written_and_answered(db: Connection, nodes: tuple[int, int]) -> None:
     db.execute("update awa.node set heartbeat_at = '2000-01-01'")
     heard = lead.heartbeat(db, nodes[0])

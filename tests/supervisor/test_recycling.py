@@ -27,6 +27,17 @@ def test_after_so_many_jobs_a_fresh_worker_goes_on(shop: Shop, supervise: Start)
     assert not supervisor.events("rescue.jobs")
 
 
+def test_a_worker_without_descriptors_makes_room(shop: Shop, supervise: Start) -> None:
+    """Before the jobs of others fail for want of them: at the next claim, or when a job has failed."""
+    shop.insert_many([("descriptors", {})] * 10)
+    jobs = shop.insert_many([("descriptors", {"leak": True, "fails": True})] + [("descriptors", {})] * 10)
+    supervisor = supervise(processes=1).ready()
+    shop.until_state("completed", *jobs[1:])
+    assert [each["attempt"] for job in jobs[1:] for each in shop.attempts(job)] == [1] * 10
+    event = supervisor.until_event("worker.recycled")
+    assert event["reason"] == "descriptors"
+
+
 def test_one_job_a_process(shop: Shop, supervise: Start) -> None:
     """Its successor comes without delay."""
     supervise(processes=1, max_jobs=1)

@@ -1,0 +1,25 @@
+"""Whether this process has descriptors left to work with."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+from typing import Final
+
+SPARE: Final = 16
+"""With fewer left than this, a handler that opens a few files at once may fail for want of them."""
+
+
+def are_scarce() -> bool:
+    """Return whether this process can hardly open anything more.
+
+    A new descriptor gets the lowest free number, so one that comes near the limit shows that those below are taken.
+    """
+    try:
+        descriptor = os.open(os.devnull, os.O_RDONLY)
+    except OSError as error:
+        return error.errno == errno.EMFILE  # of this process; a lack of the whole system's is not mended by its end
+    os.close(descriptor)
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return limit != resource.RLIM_INFINITY and descriptor >= limit - SPARE
