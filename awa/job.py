@@ -98,6 +98,7 @@ class Job:
     """One entry per failed attempt, oldest first: `error`, `type` and its `module` (left out for Python's own),
     `attempt`, `at`, and `terminal` where it was."""
     run_at: datetime | None = None
+    """Not before this. Of a job that has come back after a failed attempt, or was retried by hand, when that was."""
     created_at: datetime | None = None
     deadline: datetime | None = None
     """When the current attempt will be stopped: known to its handler, and None elsewhere, since the start of an attempt

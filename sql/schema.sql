@@ -739,7 +739,10 @@ select
   end)::smallint as attempt,
   b.max_attempts,
   b.timeout_ms,
-  coalesce(d.run_at, b.run_at, b.created_at) as run_at,
+  -- When a job that has failed or been retried comes back is known while it is put aside;
+  -- afterwards, that it was not before its last attempt ended.
+  coalesce(d.run_at, case when last.outcome in (1, 4) then greatest(b.run_at, last.finished_at) end,
+           b.run_at, b.created_at) as run_at,
   case when lease.owner is not null then lease.leased_at else last.started_at end as attempted_at,
   case when last.outcome in (3, 5, 6) or d.why = 'retry' then last.finished_at end as finalized_at,
   b.created_at,

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from awa import Client, JobNotFound, SerializationError, jobs
+from awa.engine.promote import promote
 
 pytestmark = pytest.mark.postgres
 
@@ -114,6 +115,21 @@ def test_the_end_of_the_last_attempt_is_known_while_a_job_waits_for_the_next(cli
     found = client.get_job(job.id)
     assert str(found.state) == "retryable"
     assert found.finalized_at == client.attempts(job.id)[0]["finished_at"]
+
+
+def test_a_job_that_has_come_back_is_not_said_to_be_due_since_its_insert(client: Client) -> None:
+    client.task(kind="bad", backoff=lambda attempt: 0 if attempt == 1 else 3600)(fail)
+    job = client.insert({}, kind="bad")
+    assert client.work(limit=1) == 1
+    with psycopg.connect(client.dsn or "") as connection:
+        promote(connection)
+    back = client.get_job(job.id)
+    assert str(back.state) == "available"
+    assert back.run_at == client.attempts(job.id)[0]["finished_at"]
+    client.cancel(job.id)
+    again = client.retry(job.id)
+    assert again.run_at is not None
+    assert again.run_at > back.run_at
 
 
 def test_more_than_a_list_can_have_is_cut(client: Client) -> None:
