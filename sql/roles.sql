@@ -61,7 +61,7 @@ grant update, delete on awa.attempt_held to awa_worker, awa_admin;
 grant select, insert, delete on awa.changed to awa_worker, awa_admin;
 grant select, delete on awa.rerouted to awa_worker, awa_admin;
 grant select, usage on sequence awa.job_id to awa_worker, awa_admin;
-grant execute on function awa.extend_log, awa.leave_segment, awa.hold_jobs, awa.drop_segment to awa_worker, awa_admin;
+grant execute on function awa.extend_log, awa.extend_beyond, awa.clear_default, awa.leave_segment, awa.hold_jobs, awa.drop_segment to awa_worker, awa_admin;
 
 -- lead
 grant select, insert, update, delete on awa.node, awa.worker to awa_worker, awa_admin;

@@ -88,6 +88,7 @@ create index unique_claim_job on awa.unique_claim (job_id);
 --   checked_at when the leader last looked whether it may go
 --   leaving    changes to its jobs are noted in awa.changed, and those that must live
 --              on are being moved
+--   in_default it has no partitions: its ids ran into the default ones, and are moved out
 create table awa.segment (
   no         integer generated always as identity primary key,
   lo         bigint      not null unique,
@@ -101,6 +102,7 @@ create table awa.segment (
   sealed     boolean     not null default false,
   checked_at timestamptz not null default '-infinity',
   leaving    boolean     not null default false,
+  in_default boolean     not null default false,
   check (lo < hi)
 );
 
@@ -444,11 +446,14 @@ left join awa.lane l on l.id = r.lane;
 -- partition after they were moved out of it, and a seal would miss them for good.
 -- So then both logs are locked first; the caller sets lock_timeout and retries.
 -- Ids that fell into the default partition are moved into their segment first;
--- those of a range that is gone (somebody chose his own) stay there.
-create function awa.extend_log(p_segment_ids bigint, p_ahead integer) returns integer
+-- those of a range that is gone (somebody chose his own) stay there. That is done for up to
+-- p_move_bytes: returns null where there is more, which awa.extend_beyond leaves where it is.
+create function awa.extend_log(p_segment_ids bigint, p_ahead integer, p_move_bytes bigint default 4000000) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_margin constant bigint := least(100000, 2 * p_segment_ids);
+  v_empty  constant bigint := 200000;    -- bytes of their indexes
+  v_scan   constant bigint := 16000000;  -- bytes read in some 10 ms
   v_last   bigint;
   v_lo     bigint;
   v_hi     bigint;
@@ -457,7 +462,15 @@ declare
   v_no     integer;
   v_made   integer := 0;
 begin
+  if p_segment_ids not between 1 and 1000000000 or p_ahead not between 1 and 64 then
+    raise exception 'segments of % ids, % ahead: a segment has 1 to 1000000000 ids, and 1 to 64 are kept ahead',
+      p_segment_ids, p_ahead using errcode = '22023';
+  end if;
   lock table only awa.extend_lock in share update exclusive mode;
+  if exists (select from pg_constraint where conrelid = 'awa.job_log_default'::regclass and conname like 'below\_%')
+     or exists (select from awa.segment, awa.job_id where in_default and last_value between lo and hi - 2) then
+    return null;
+  end if;
   while v_made < 8 loop
     select case when is_called then last_value else last_value - 1 end into v_last from awa.job_id;
     exit when (select count(*) from awa.segment where lo > v_last) >= p_ahead;
@@ -465,6 +478,13 @@ begin
     v_first := coalesce(v_first, v_lo);
     v_hi := v_lo + p_segment_ids * case when v_last - v_lo >= 8 * p_segment_ids
                                         then (v_last - v_lo) / p_segment_ids + 1 else 1 end;
+    if v_last + v_margin >= v_lo then
+      if pg_total_relation_size('awa.job_log_default') + pg_total_relation_size('awa.attempt_log_default') > v_empty + p_move_bytes then
+        return case when v_made > 0 then v_made end;
+      end if;
+    elsif pg_relation_size('awa.job_log_default') + pg_relation_size('awa.attempt_log_default') > v_scan then
+      return v_made;  -- attaching reads the default partitions, locked; they are being cleared, and there is time
+    end if;
     if not v_locked and v_last + v_margin >= v_lo then
       lock table only awa.job_log, only awa.attempt_log in access exclusive mode;
       v_locked := true;
@@ -494,6 +514,93 @@ begin
   return v_made;
 end $$;
 
+-- Creates segments beyond ids that fell into the default partitions, where there are too many to be
+-- moved under a lock: they stay, as a segment without partitions of its own, and new segments begin
+-- a thousand million ids further on. Attaching a partition reads the whole default one, to see that
+-- no row belongs into it, unless a valid constraint says so. That takes a while to be
+-- validated, and no insert must meet it meanwhile: no sequence comes that far.
+-- One step a call, each to be committed before the next: the constraint; its validation, beside
+-- inserts; the new segments, under an exclusive lock for some milliseconds; the sequence's jump.
+-- Whoever calls next goes on. Returns 1, or how many segments were made.
+create function awa.extend_beyond(p_segment_ids bigint, p_ahead integer) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_last  bigint;
+  v_end   bigint;
+  v_name  text;
+  v_valid boolean;
+  v_no    integer;
+  v_nos   integer[] := '{}';
+  v_ahead constant integer := least(p_ahead, 4);
+begin
+  if p_segment_ids not between 1 and 1000000000 or p_ahead not between 1 and 64 then
+    raise exception 'segments of % ids, % ahead: a segment has 1 to 1000000000 ids, and 1 to 64 are kept ahead',
+      p_segment_ids, p_ahead using errcode = '22023';
+  end if;
+  lock table only awa.extend_lock in share update exclusive mode;
+  select last_value into v_last from awa.job_id;
+  select hi into v_end from awa.segment where in_default and v_last between lo and hi - 2;
+  if found then
+    perform setval('awa.job_id', v_end - 1);
+    return 1;
+  end if;
+  select min(conname), bool_and(convalidated) into v_name, v_valid from pg_constraint
+  where conrelid in ('awa.job_log_default'::regclass, 'awa.attempt_log_default'::regclass) and conname like 'below\_%';
+  if v_name is null then
+    if v_last < (select coalesce(max(hi), 1) from awa.segment) then
+      return 0;
+    end if;
+    v_end := v_last + 1000000000;
+    execute format('alter table awa.job_log_default add constraint below_%s check (id < %s) not valid', v_end, v_end);
+    execute format('alter table awa.attempt_log_default add constraint below_%s check (job_id < %s) not valid', v_end, v_end);
+    return 1;
+  elsif not v_valid then
+    execute format('alter table awa.job_log_default validate constraint %I', v_name);
+    execute format('alter table awa.attempt_log_default validate constraint %I', v_name);
+    return 1;
+  end if;
+  v_end := substr(v_name, 7)::bigint;
+  insert into awa.segment (lo, hi, in_default) select max(hi), v_end, true from awa.segment;
+  for i in 0 .. v_ahead - 1 loop
+    insert into awa.segment (lo, hi) values (v_end + i * p_segment_ids, v_end + (i + 1) * p_segment_ids) returning no into v_no;
+    execute format('create table awa.job_log_%s (like awa.job_log including all)', v_no);
+    execute format('create table awa.attempt_log_%s (like awa.attempt_log including all)', v_no);
+    v_nos := v_nos || v_no;
+  end loop;
+  lock table only awa.job_log, only awa.attempt_log in access exclusive mode;
+  for i in 0 .. v_ahead - 1 loop
+    execute format('alter table awa.job_log attach partition awa.job_log_%s for values from (%s) to (%s)',
+                   v_nos[i + 1], v_end + i * p_segment_ids, v_end + (i + 1) * p_segment_ids);
+    execute format('alter table awa.attempt_log attach partition awa.attempt_log_%s for values from (%s) to (%s)',
+                   v_nos[i + 1], v_end + i * p_segment_ids, v_end + (i + 1) * p_segment_ids);
+  end loop;
+  execute format('alter table awa.job_log_default drop constraint %I', v_name);
+  execute format('alter table awa.attempt_log_default drop constraint %I', v_name);
+  return v_ahead;
+end $$;
+
+-- Moves attempts of held jobs that were made after their segment had gone out of the default
+-- partition, so that it stays small: new segments read it. Returns how many; at most so many jobs a call.
+create function awa.clear_default(p_jobs_max integer) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_ids  bigint[];
+  v_rows integer;
+begin
+  select array(
+    select id from awa.held where id = any (array(
+      select a.job_id from awa.attempt_log_default a
+      where a.job_id < (select max(hi) from awa.segment) and exists (select from awa.held h where h.id = a.job_id)
+      limit least(p_jobs_max, 10000)))
+    for update skip locked) into v_ids;
+  with gone as (delete from awa.attempt_log_default where job_id = any (v_ids) returning *)
+  insert into awa.attempt_held (job_id, started_at, finished_at, worker, lane, cpu_s, peak_kb, round, attempt, outcome,
+                                error, result)
+  select job_id, started_at, finished_at, worker, lane, cpu_s, peak_kb, round, attempt, outcome, error, result from gone;
+  get diagnostics v_rows = row_count;
+  return v_rows;
+end $$;
+
 -- How a segment goes, in steps that are transactions of their own, so that whatever there
 -- is to move, nobody waits for it: awa.leave_segment; then it is looked at; jobs that must live on are moved by
 -- awa.hold_jobs, slice by slice; then awa.drop_segment. A step that is not done is made again by the next leader.
@@ -512,7 +619,9 @@ end $$;
 create function awa.leave_segment(p_no integer) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  if exists (select from awa.segment where no = p_no and sealed and not leaving) then
+  if exists (select from awa.segment where no = p_no and sealed and in_default) then
+    update awa.segment set leaving = true where no = p_no;  -- all its jobs are moved, so nothing has to be noted
+  elsif exists (select from awa.segment where no = p_no and sealed and not leaving) then
     execute format('create trigger changed after insert on awa.attempt_log_%s for each row
                     execute function awa.note_changed()', p_no);
     update awa.segment set leaving = true where no = p_no;
@@ -527,10 +636,12 @@ end $$;
 create function awa.hold_jobs(p_no integer, p_ids bigint[], p_bytes bigint) returns bigint[]
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
+  v_part text;
   v_ids  bigint[];
   v_gone bigint[];
 begin
-  if not exists (select from awa.segment where no = p_no and leaving) then
+  select case when in_default then 'default' else no::text end into v_part from awa.segment where no = p_no and leaving;
+  if not found then
     raise exception 'segment % is not leaving: its jobs stay where they are', p_no using errcode = '55000';
   end if;
   execute format('select array(
@@ -538,24 +649,24 @@ begin
         select u.id, sum(coalesce(pg_column_size(j.args), 0) + coalesce(pg_column_size(j.metadata), 0))
                        over (order by u.pos rows between unbounded preceding and 1 preceding) as before
         from unnest($1) with ordinality as u(id, pos) left join awa.job_log_%s j on j.id = u.id
-      ) sized where coalesce(before, 0) <= $2)', p_no) into v_ids using p_ids, p_bytes;
+      ) sized where coalesce(before, 0) <= $2)', v_part) into v_ids using p_ids, p_bytes;
   select array(select u.id from unnest(v_ids) as u(id) where not exists (select from awa.body b where b.id = u.id))
     into v_gone;
   execute format('with logged as (select id from awa.job_log_%s where id = any ($1) order by id for update skip locked),
                        kept as (select id from awa.held where id = any ($1) order by id for update skip locked)
-                  select array(select id from logged union all select id from kept)', p_no) into v_ids using v_ids;
+                  select array(select id from logged union all select id from kept)', v_part) into v_ids using v_ids;
   -- First: what is noted from here on is also for the next time.
   delete from awa.changed where job_id = any (v_ids || v_gone);
   execute format('with gone as (delete from awa.job_log_%s where id = any ($1) returning *)
     insert into awa.held (id, xid, created_at, run_at, priority, max_attempts, timeout_ms, queue, kind, args, metadata,
                           tags, expires_at, unique_key, unique_states, ordering_key)
     select id, xid, created_at, run_at, priority, max_attempts, timeout_ms, queue, kind, args, metadata,
-           tags, expires_at, unique_key, unique_states, ordering_key from gone', p_no) using v_ids;
+           tags, expires_at, unique_key, unique_states, ordering_key from gone', v_part) using v_ids;
   execute format('with gone as (delete from awa.attempt_log_%s where job_id = any ($1) returning *)
     insert into awa.attempt_held (job_id, started_at, finished_at, worker, lane, cpu_s, peak_kb, round, attempt, outcome,
                                   error, result)
     select job_id, started_at, finished_at, worker, lane, cpu_s, peak_kb, round, attempt, outcome, error, result
-    from gone', p_no) using v_ids;
+    from gone', v_part) using v_ids;
   return v_ids || v_gone;
 end $$;
 
@@ -576,6 +687,14 @@ declare
   v_lo   bigint;
   v_hi   bigint;
 begin
+  delete from awa.segment s
+  where no = p_no and leaving and in_default
+    and not exists (select from awa.job_log_default where id >= s.lo and id < s.hi);
+  if found then
+    return 0;
+  elsif exists (select from awa.segment where no = p_no and in_default) then
+    return null;
+  end if;
   lock table only awa.job_log, only awa.attempt_log in access exclusive mode;
   select lo, hi into v_lo, v_hi from awa.segment where no = p_no and leaving;
   if not found then
@@ -596,7 +715,7 @@ begin
   return cardinality(v_ids);
 end $$;
 
-revoke execute on function awa.extend_log, awa.note_changed, awa.leave_segment, awa.hold_jobs, awa.drop_segment from public;
+revoke execute on function awa.extend_log, awa.extend_beyond, awa.clear_default, awa.note_changed, awa.leave_segment, awa.hold_jobs, awa.drop_segment from public;
 
 -- Moves the id sequence up to p_least; never back. nextval cannot set it back, whatever
 -- producers do meanwhile. Where that would take too long, setval is as good: nobody draws

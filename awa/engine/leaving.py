@@ -29,6 +29,7 @@ TRIES: Final = 5
 """Times that what changed is moved, and the drop tried again, before the segment is left to the next round."""
 
 _LEAVE = statement("retire/leave")
+_STRAY = statement("retire/stray")
 _NOTED = statement("retire/noted")
 _HOLD = statement("retire/hold")
 _VERIFY = statement("retire/verify")
@@ -95,6 +96,21 @@ def take_leave(
         return False
     _let_go_of_keys(connection, retention, segment, goes_on)
     return _drop(connection, segment, found, left, goes_on)
+
+
+def clear_out(connection: psycopg.Connection[Any], segment: Segment, goes_on: Callable[[], bool]) -> bool:
+    """Move all jobs of a segment that is in the default partitions to held; return whether that is done."""
+    connection.execute(_LEAVE, {"no": segment.no})
+    above = segment.lo - 1
+    while goes_on():
+        wanted = {"lo": segment.lo, "hi": segment.hi, "above": above, "jobs_max": LOOK_JOBS}
+        ids = [row[0] for row in connection.execute(_STRAY, wanted)]
+        if not ids:
+            row = run_short(connection, _DROP, {"no": segment.no, "left_over": numbers([])})
+            return row is not None and row[0] is not None
+        _move(connection, segment, ids, goes_on)
+        above = ids[-1]
+    return False
 
 
 def _look(

@@ -11,19 +11,26 @@ from awa import telemetry
 from awa.database.statements import statement
 from awa.engine import dlq
 from awa.engine.arrays import numbers
-from awa.engine.leaving import Retention, Segment, take_leave
+from awa.engine.leaving import Retention, Segment, clear_out, take_leave
 from awa.engine.seal import seal
 from awa.engine.short import run_short
 
+MOVE_BYTES_MAX: Final = 4_000_000
+"""Ids beside the last segment are moved into the next one under its lock if they are no more than that."""
 JOB_ID_MAX: Final = 2**63 - 1
 RECHECK_S: Final = 300.0
 """How often a segment is looked at that may not go yet."""
+CLEAR_JOBS_MAX: Final = 500
+"""Held jobs whose attempts are moved in one step."""
 HELD_RECHECK_S: Final = 3600.0
 """How often a held job is looked at, at least: a queue may have been given another retention."""
 
 _STEPS = [statement(f"retire/{name}") for name in ("open", "pass", "pass_by", "close", "close_gen")]
 _SEALED = statement("retire/sealed")
 _EXTEND = statement("retire/extend")
+_EXTEND_BEYOND = statement("retire/extend_beyond")
+_STRAYS = statement("retire/strays")
+_CLEAR_DEFAULT = statement("retire/clear_default")
 _OVERFLOW = statement("retire/overflow")
 _OVERDUE = statement("retire/overdue")
 _SKIP_IDS = statement("retire/skip_ids")
@@ -40,10 +47,13 @@ _FOLD_TALLY = statement("retire/fold_tally")
 def extend(connection: psycopg.Connection[Any], segment_ids: int, ahead: int) -> int:
     """Create segments of `segment_ids` ids until `ahead` of them lie unused before the sequence; return how many.
 
-    At most eight at a time: call again while it returns any. 0 also when a lock was not to be had: the default
-    partition catches ids until the next try, and when it does, that is said.
+    At most eight at a time, or one step towards that: call again while it returns any. 0 also when a lock was not to
+    be had: the default partition catches ids until the next try, and when it does, that is said.
     """
-    row = run_short(connection, _EXTEND, {"segment_ids": segment_ids, "ahead": ahead})
+    wanted = {"segment_ids": segment_ids, "ahead": ahead}
+    row = run_short(connection, _EXTEND, {**wanted, "move_bytes": MOVE_BYTES_MAX})
+    if row is not None and row[0] is None:
+        row = run_short(connection, _EXTEND_BEYOND, wanted)
     if row is not None:
         return int(row[0])
     if connection.execute(_OVERFLOW).fetchone() == (True,):
@@ -87,6 +97,15 @@ def retire(
     ripe = connection.execute(_RIPE, {"retention_s": retention.completed_s, "recheck_s": recheck_s}).fetchall()
     segments = sorted((Segment(*row) for row in ripe), key=lambda segment: segment.lo)
     return sum(take_leave(connection, retention, segment, goes_on) for segment in segments)
+
+
+def clear_strays(connection: psycopg.Connection[Any], *, goes_on: Callable[[], bool] = lambda: True) -> int:
+    """Move jobs that fell beside all segments, and attempts made after a segment had gone, to where held jobs are;
+    return how many segments of such jobs are done with. `goes_on` is asked between the steps."""
+    done = sum(clear_out(connection, Segment(*row), goes_on) for row in connection.execute(_STRAYS).fetchall())
+    while goes_on() and (row := connection.execute(_CLEAR_DEFAULT, {"jobs_max": CLEAR_JOBS_MAX}).fetchone()) and row[0]:
+        pass
+    return done
 
 
 def prune(

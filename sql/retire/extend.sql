@@ -1,2 +1,3 @@
--- Create segments ahead. Parameters: segment_ids, ahead. Returns how many.
-select awa.extend_log(%(segment_ids)s, %(ahead)s) as made;
+-- Create segments ahead. Parameters: segment_ids, ahead, move_bytes (of ids that fell beside the last segment).
+-- Returns how many; null: there is more than that to move, or retire/extend_beyond.sql has begun.
+select awa.extend_log(%(segment_ids)s, %(ahead)s, %(move_bytes)s) as made;

@@ -2,5 +2,5 @@
 -- small installations must forget too. Returns the ids left in it.
 select s.no, s.hi - 1 - q.last_value as ids_left
 from awa.segment s, awa.job_id q
-where q.is_called and q.last_value >= s.lo and q.last_value < s.hi - 1
+where not s.in_default and q.is_called and q.last_value >= s.lo and q.last_value < s.hi - 1
   and s.opened_at < clock_timestamp() - make_interval(secs => %(age_s)s);

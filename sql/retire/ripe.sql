@@ -6,7 +6,7 @@
 update awa.segment s set checked_at = clock_timestamp()
 from (select no, early from awa.segment
       cross join lateral (select passed_at > clock_timestamp() - make_interval(secs => %(retention_s)s) as early) age
-      where sealed and hi < (select max(hi) from awa.segment)
+      where sealed and not in_default and hi < (select max(hi) from awa.segment)
         and passed_at <= clock_timestamp() - make_interval(
               secs => least(%(retention_s)s, (select min(retention_completed_h) * 3600 from awa.queue)))
         and checked_at <= clock_timestamp() - %(recheck_s)s * interval '1 second'

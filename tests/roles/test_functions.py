@@ -16,7 +16,9 @@ PUBLIC = """
 def test_functions_with_the_owners_rights_pin_their_search_path(connection: psycopg.Connection[Any]) -> None:
     found = connection.execute(PUBLIC).fetchall()
     assert {name.partition("(")[0] for name, _, _ in found} == {
+        "awa.clear_default",
         "awa.drop_segment",
+        "awa.extend_beyond",
         "awa.extend_log",
         "awa.hold_jobs",
         "awa.insert_job",

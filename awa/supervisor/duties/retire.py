@@ -39,6 +39,7 @@ class Retire:
             pass
         retire.watch(connection)
         retire.rotate(connection, self._age_s)
+        retire.clear_strays(connection, goes_on=self._goes_on)
         retire.retire(connection, self._retention, goes_on=self._goes_on)
         retire.prune(connection, self._retention)
         self._keys_above = retire.prune_keys(connection, self._retention, self._keys_above)

@@ -1,0 +1,2 @@
+-- Segments whose ids fell into the default partitions, sealed: their jobs are all moved to held.
+select no, lo, hi, true as early from awa.segment where in_default and sealed order by lo;
