@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.generate import commands, errors, events, python, settings
+from docs.generate import commands, errors, events, messages, python, settings
 
 FOLDER = Path(__file__).parents[1] / "reference"
 PAGES: dict[str, Callable[[], str]] = {
@@ -15,6 +15,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "python.md": python.page,
     "errors.md": errors.page,
     "events.md": events.page,
+    "messages.md": messages.page,
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ class Message(NamedTuple):
     text: str
 
 
+@cache
 def messages() -> list[Message]:
     """Return all messages, in the order of their modules, each once."""
     found = [*_python(), *_sql()]
