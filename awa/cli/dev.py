@@ -17,7 +17,7 @@ def dev() -> None:
 @click.option("--path", type=click.Path(file_okay=False), help="Its directory. Left out: one per user.")
 @click.option("--port", metavar="PORT|auto", help="A TCP port to listen on as well. Left out: only the unix socket.")
 def postgres(path: str | None, port: str | None) -> None:
-    """Keep an embedded PostgreSQL running until Ctrl-C, and print its URL."""
+    """Keep an embedded PostgreSQL running until Ctrl-C, and print its URL. Its role may make databases and roles."""
     run_foreground(path or default_path(), port=_port(port), announce=_announce)
 
 

@@ -16,7 +16,8 @@ from awa.embedded.programs import run
 from awa.errors import EmbeddedError
 
 SUPERUSER = "postgres"
-OWNER = "awa"  # an ordinary role, as in production, which owns the database
+OWNER = "awa"  # no superuser, as in production; it owns the database
+RIGHTS = ("createdb", "createrole")  # for test databases, which frameworks make, and for `awa migrate --roles`
 DATABASE = "awa"
 PROVIDER_SINCE = 17
 
@@ -64,12 +65,14 @@ def check_version(home: Home, binaries: Binaries) -> None:
 
 
 def ensure_database(home: Home, superuser_dsn: str, password: str | None) -> None:
-    """Make the role and the database unless they are there, and set the role's password if one is given."""
+    """Make the role, its rights and the database unless they are there, and set its password if one is given."""
     role = sql.Identifier(OWNER)
     try:
         with psycopg.connect(superuser_dsn, autocommit=True) as connection:
             if not connection.execute("select 1 from pg_roles where rolname = %s", [OWNER]).fetchone():
                 connection.execute(sql.SQL("create role {} login").format(role))
+            rights = sql.SQL(" ").join(map(sql.SQL, RIGHTS))  # a server made by an earlier release lacks them
+            connection.execute(sql.SQL("alter role {} {}").format(role, rights))
             if password is not None:
                 connection.execute(sql.SQL("alter role {} password {}").format(role, sql.Literal(password)))
             if not connection.execute("select 1 from pg_database where datname = %s", [DATABASE]).fetchone():

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import secrets
+import shutil
+from pathlib import Path
 from typing import Any
 
 import django
 import pytest
 
-from tests.django.conftest import TASKS, MakeSite
+from awa import embedded
+from tests.django.conftest import TASKS, MakeSite, Site
+from tests.fixtures.postgres import SETTINGS
+from tests.fixtures.run import VARIABLE
 
 SUITE = "tests.django.site.shop.suite"
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -25,6 +32,14 @@ def test_inserting(tested: MakeSite, variant: str) -> None:
         pytest.skip("Django has pools since 5.1")
     ran = tested(**VARIANTS[variant]).manage("test", f"{SUITE}.inserting")
     assert "Ran 16 tests" in ran
+    assert "OK" in ran
+
+
+def test_the_role_of_an_embedded_server_can_run_it() -> None:
+    home = Path(os.environ[VARIABLE]) / f"own-{secrets.token_hex(4)}"
+    with embedded.start(home, settings=SETTINGS) as server:
+        ran = Site(server.dsn).manage("test", f"{SUITE}.inserting.InOneTransaction")
+    shutil.rmtree(home)
     assert "OK" in ran
 
 

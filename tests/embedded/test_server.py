@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+import awa
 from awa import embedded
 from awa.embedded.binaries import find
 from awa.errors import EmbeddedError
@@ -43,6 +44,24 @@ def test_application_connects_as_the_ordinary_owner_of_its_database(place: Path)
         ).fetchone()
         assert row == ("awa", False, "awa", "awa")
         assert ask(server.superuser_dsn, "select rolsuper from pg_roles where rolname = current_user") is True
+
+
+RIGHTS = "select array[rolcreatedb, rolcreaterole, rolsuper] from pg_roles where rolname = current_user"
+
+
+def test_its_role_makes_databases_and_roles_on_a_server_made_before_too(place: Path) -> None:
+    with embedded.start(place) as server:
+        assert ask(server.dsn, RIGHTS) == [True, True, False]
+        with psycopg.connect(server.superuser_dsn, autocommit=True) as admin:
+            admin.execute("alter role awa nocreatedb nocreaterole")
+        assert ask(server.dsn, RIGHTS) == [False, False, False]
+    with embedded.start(place) as server:
+        assert ask(server.dsn, RIGHTS) == [True, True, False]
+        with psycopg.connect(server.dsn, autocommit=True) as connection:
+            connection.execute("create database test_shop")
+        with awa.Client(server.dsn) as client:
+            client.migrate(roles=True)
+        assert ask(server.dsn, "select count(*) from pg_roles where rolname like 'awa\\_%'") == 4
 
 
 def test_data_survives_a_stop(place: Path) -> None:
