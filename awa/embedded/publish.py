@@ -101,13 +101,9 @@ def _copy(tree: Path, target: Path, account: Account) -> None:
     scratch = Path(tempfile.mkdtemp(prefix=".copying-", dir=target.parent))
     try:
         for source, below in _parts(tree):
-            (scratch / below).parent.mkdir(parents=True, exist_ok=True)
-            if source.is_dir():
-                shutil.copytree(
-                    source, scratch / below, ignore=shutil.ignore_patterns(*UNNEEDED), ignore_dangling_symlinks=True
-                )
-            else:
-                shutil.copy2(source, scratch / below)
+            shutil.copytree(
+                source, scratch / below, ignore=shutil.ignore_patterns(*UNNEEDED), ignore_dangling_symlinks=True
+            )
         _open_to_all(scratch)
         if not _is_whole(tree, scratch, account):
             raise PermissionError(1, f"{account.name} cannot run the programs there", str(target.parent))
@@ -120,10 +116,8 @@ def _copy(tree: Path, target: Path, account: Account) -> None:
 
 
 def _parts(tree: Path) -> Iterator[tuple[Path, Path]]:
-    """What belongs to a server: each file or directory, and where it stands in a copy."""
-    for program in PROGRAMS:
-        yield tree / "bin" / program, _below(tree) / "bin" / program
-    for name in ("lib", "share"):
+    """What belongs to a server and its tools: each directory, and where it stands in a copy."""
+    for name in ("bin", "lib", "share"):
         yield tree / name, _below(tree) / name
     # Wheels keep the libraries they bring beside the package (Linux) or in it (macOS); programs look there.
     package = tree.parent
@@ -147,8 +141,6 @@ def _is_whole(tree: Path, copy: Path, account: Account) -> bool:
                 path = Path(directory, name)
                 if path.exists() and not _is_same(path, copy / below / path.relative_to(source)):
                     return False
-        if source.is_file() and not _is_same(source, copy / below):
-            return False
     return _runs(copy / _below(tree) / "bin", account)
 
 

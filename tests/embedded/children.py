@@ -1,11 +1,16 @@
 """Python processes for tests which need several, or one that can be killed, or one of another user."""
 
 import os
+import pwd
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 from typing import Any
+
+from awa.embedded.account import Account
+from awa.embedded.binaries import VARIABLE, find
+from awa.embedded.publish import reachable
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,6 +43,17 @@ def spawn(script: str, *args: object, **options: Any) -> "subprocess.Popen[str]"
         env=environment,
         **options,
     )
+
+
+def spawn_as(user: pwd.struct_passwd, place: Path) -> "subprocess.Popen[str]":
+    """Start a process of root's that becomes another user and uses the server in `place`.
+
+    Its programs are those that this process uses: what is in an environment below /root is closed to that user, who
+    would find another PostgreSQL, that of the system, or none.
+    """
+    account = Account(user.pw_uid, user.pw_gid, user.pw_name)
+    programs = reachable(find(), account).directory
+    return spawn(USES_SERVER, place, user.pw_uid, user.pw_gid, env={VARIABLE: str(programs)})
 
 
 def line(child: "subprocess.Popen[str]") -> str:

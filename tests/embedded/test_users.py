@@ -11,7 +11,7 @@ import pytest
 from awa import embedded
 from awa.embedded import home, publish
 from awa.errors import EmbeddedError
-from tests.embedded.children import USES_SERVER, finish, line, spawn
+from tests.embedded.children import finish, line, spawn_as
 
 
 def look(path: Path) -> tuple[int, int, int]:
@@ -35,7 +35,7 @@ def test_ordinary_user_runs_the_server_as_itself(ground: Path) -> None:
     mine = ground / "mine"
     mine.mkdir(0o700)
     os.chown(mine, nobody.pw_uid, nobody.pw_gid)
-    child = spawn(USES_SERVER, mine / "server", nobody.pw_uid, nobody.pw_gid)
+    child = spawn_as(nobody, mine / "server")
     pid = int(line(child).split()[0])
     assert os.stat(f"/proc/{pid}").st_uid == nobody.pw_uid
     assert look(mine / "server") == (nobody.pw_uid, nobody.pw_gid, 0o700)
@@ -49,14 +49,14 @@ def test_root_and_the_owner_share_a_server(ground: Path) -> None:
     mine = ground / "mine"
     mine.mkdir(0o711)
     os.chown(mine, nobody.pw_uid, nobody.pw_gid)
-    child = spawn(USES_SERVER, mine / "server", nobody.pw_uid, nobody.pw_gid)
+    child = spawn_as(nobody, mine / "server")
     pid = int(line(child).split()[0])
     with pytest.raises(EmbeddedError, match="others are using it"):
         embedded.start(mine / "server", settings={"max_connections": "7"})
     with embedded.start(mine / "server") as server:
         assert server.pid == pid
         assert finish(child) == "False"
-    child = spawn(USES_SERVER, mine / "server", nobody.pw_uid, nobody.pw_gid)
+    child = spawn_as(nobody, mine / "server")
     line(child)
     assert finish(child) == "True"
 
@@ -66,7 +66,7 @@ def test_root_and_the_owner_share_a_server(ground: Path) -> None:
 def test_directory_of_another_user_is_refused(place: Path) -> None:
     with embedded.start(place):
         nobody = pwd.getpwnam("nobody")
-        child = spawn(USES_SERVER, place, nobody.pw_uid, nobody.pw_gid)
+        child = spawn_as(nobody, place)
         out, err = child.communicate("\n")
         assert out == ""
         assert f"The data directory {place}/data belongs to" in err
