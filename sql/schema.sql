@@ -471,6 +471,9 @@ declare
   v_hi     bigint;
   v_first  bigint;
   v_locked boolean := false;
+  v_los    bigint[] := '{}';
+  v_his    bigint[] := '{}';
+  v_nos    integer[] := '{}';
   v_no     integer;
   v_made   integer := 0;
 begin
@@ -492,33 +495,43 @@ begin
                                         then (v_last - v_lo) / p_segment_ids + 1 else 1 end;
     if v_last + v_margin >= v_lo then
       if pg_total_relation_size('awa.job_log_default') + pg_total_relation_size('awa.attempt_log_default') > v_empty + p_move_bytes then
-        return case when v_made > 0 then v_made end;
+        exit when v_made > 0;
+        return null;
       end if;
-    elsif pg_relation_size('awa.job_log_default') + pg_relation_size('awa.attempt_log_default') > v_scan then
-      return v_made;  -- attaching reads the default partitions, locked; they are being cleared, and there is time
-    end if;
-    if not v_locked and v_last + v_margin >= v_lo then
-      lock table only awa.job_log, only awa.attempt_log in access exclusive mode;
       v_locked := true;
+    elsif pg_relation_size('awa.job_log_default') + pg_relation_size('awa.attempt_log_default') > v_scan then
+      exit;  -- attaching reads the default partitions, locked; they are being cleared, and there is time
     end if;
     insert into awa.segment (lo, hi) values (v_lo, v_hi) returning no into v_no;
     execute format('create table awa.job_log_%s (like awa.job_log including all)', v_no);
     execute format('create table awa.attempt_log_%s (like awa.attempt_log including all)', v_no);
-    lock table awa.job_log_default, awa.attempt_log_default in access exclusive mode;
-    if exists (select from awa.job_log_default where id >= v_lo and id < v_hi)
-       or exists (select from awa.attempt_log_default where job_id >= v_lo and job_id < v_hi) then
+    v_los := v_los || v_lo;
+    v_his := v_his || v_hi;
+    v_nos := v_nos || v_no;
+    v_made := v_made + 1;
+  end loop;
+  if v_made = 0 then
+    return 0;
+  end if;
+  -- All locks come after the tables are made, which takes the longest.
+  if v_locked then
+    lock table only awa.job_log, only awa.attempt_log in access exclusive mode;
+  end if;
+  lock table awa.job_log_default, awa.attempt_log_default in access exclusive mode;
+  for i in 1 .. v_made loop
+    if exists (select from awa.job_log_default where id >= v_los[i] and id < v_his[i])
+       or exists (select from awa.attempt_log_default where job_id >= v_los[i] and job_id < v_his[i]) then
       lock table only awa.job_log, only awa.attempt_log in access exclusive mode;
       v_locked := true;
       execute format('with stray as (delete from awa.job_log_default where id >= %s and id < %s returning *)
-                      insert into awa.job_log_%s select * from stray', v_lo, v_hi, v_no);
+                      insert into awa.job_log_%s select * from stray', v_los[i], v_his[i], v_nos[i]);
       execute format('with stray as (delete from awa.attempt_log_default where job_id >= %s and job_id < %s returning *)
-                      insert into awa.attempt_log_%s select * from stray', v_lo, v_hi, v_no);
+                      insert into awa.attempt_log_%s select * from stray', v_los[i], v_his[i], v_nos[i]);
     end if;
     execute format('alter table awa.job_log attach partition awa.job_log_%s for values from (%s) to (%s)',
-                   v_no, v_lo, v_hi);
+                   v_nos[i], v_los[i], v_his[i]);
     execute format('alter table awa.attempt_log attach partition awa.attempt_log_%s for values from (%s) to (%s)',
-                   v_no, v_lo, v_hi);
-    v_made := v_made + 1;
+                   v_nos[i], v_los[i], v_his[i]);
   end loop;
   if not v_locked and (select last_value from awa.job_id) + v_margin >= v_first then
     raise exception 'the id sequence came near while segments were made' using errcode = 'lock_not_available';

@@ -21,6 +21,7 @@ from benchmarks.scenarios import (
     recovery,
     scheduled,
     together,
+    upkeep,
     working,
 )
 
@@ -38,6 +39,7 @@ SCENARIOS: dict[str, Callable[[Plan], Result]] = {
     "history": history.run,
     "memory": memory.run,
     "recovery": recovery.run,
+    "upkeep": upkeep.run,
     "inside": inside.run,
     "importing": importing.run,
 }
