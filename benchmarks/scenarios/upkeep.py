@@ -57,7 +57,9 @@ _PASSED = """
 _UNSEALED = (
     "insert into awa.job_log (queue, kind) select 'default', 'restored' from generate_series(1::bigint, %(jobs)s)"
 )
-_STRAY = "insert into awa.job_log (xid, queue, kind) select null, 'default', 'stray' from generate_series(1::bigint, %(jobs)s)"
+_STRAY = """
+    insert into awa.job_log (xid, queue, kind)
+    select null, 'default', 'stray' from generate_series(1::bigint, %(jobs)s)"""
 
 
 class Held(NamedTuple):

@@ -268,7 +268,7 @@ def test_purged_is_gone(client: Client, bury: Callable[..., list[int]], monkeypa
     assert client.purge_dlq(allow_all=True) == 2
     assert client.list_jobs() == []
     with client._using("test") as connection:
-        assert connection.execute("select count(*) from awa.attempt_log").fetchone() == (0,)
+        assert connection.execute("select count(*) from awa.every_attempt").fetchone() == (0,)
 
 
 @both_servers

@@ -168,7 +168,7 @@ def test_a_segment_goes_with_its_jobs_and_their_attempts(db: Connection) -> None
     )
     assert state(db, ids[0]) is None
     assert one(db, "select count(*) from awa.held") == 0
-    assert one(db, "select count(*) from awa.attempt_log") == 0
+    assert one(db, "select count(*) from awa.every_attempt") == 0
     assert segments(db)[0] == 11
 
 
@@ -284,7 +284,7 @@ def test_held_jobs_are_forgotten_when_their_retention_has_passed(db: Connection)
     assert retire.prune(db, Retention(3600.0, 3600.0 * 3), recheck_s=0.0) == 2
     assert {job: state(db, job) for job in ids} == dict(zip(ids, [None, "failed", None, "running"], strict=True))
     assert retire.prune(db, Retention(3600.0, 3600.0), recheck_s=0.0) == 1
-    assert one(db, "select count(*) from awa.attempt_log where job_id < 11") == 0
+    assert one(db, "select count(*) from awa.every_attempt where job_id < 11") == 0
     assert places(db)[ids[3]] == ["leased"]
 
 

@@ -65,7 +65,7 @@ def rows_of(db: Connection, job: int) -> int:
     row = db.execute(
         "select (select count(*) from awa.job_log where id = %(id)s) "
         "+ (select count(*) from awa.held where id = %(id)s) "
-        "+ (select count(*) from awa.attempt_log where job_id = %(id)s) "
+        "+ (select count(*) from awa.every_attempt where job_id = %(id)s) "
         "+ (select count(*) from awa.dlq where job_id = %(id)s) "
         "+ (select count(*) from awa.rerouted where job_id = %(id)s)",
         {"id": job},

@@ -16,7 +16,7 @@ select 'leased', u.id, b.id, b.round, coalesce(b.attempts[u.pos], 0), b.owner, b
 union all
 select 'deferred', job_id, null, round, attempt, null, lane from awa.deferred"""
 BATCHES = "select id, cardinality(ids), cardinality(attempts) from awa.batch"
-ATTEMPTS = "select job_id, round, attempt, outcome, started_at is not null from awa.attempt_log order by 1, 2, 3"
+ATTEMPTS = "select job_id, round, attempt, outcome, started_at is not null from awa.every_attempt order by 1, 2, 3"
 BODIES = """
 select id, substr(tableoid::regclass::text, 5), queue, kind, priority from awa.job_log
 union all select id, 'held', queue, kind, priority from awa.held"""

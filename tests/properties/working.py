@@ -225,7 +225,7 @@ class Working(World):
             return None
         ids = [job.id for job in lease]
         rows = self.onlooker.execute(
-            "select job_id, count(*) from awa.attempt_log where job_id = any(%s) group by job_id", [ids]
+            "select job_id, count(*) from awa.every_attempt where job_id = any(%s) group by job_id", [ids]
         ).fetchall()
         known = {job.id: len(job.log) for job in lease}
         suspects = [job_id for job_id, count in rows if count > known[job_id]]

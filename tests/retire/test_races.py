@@ -58,7 +58,7 @@ def test_a_retry_that_comes_while_its_job_is_pruned_finds_no_job(db: Connection,
     leader.run("commit")
     with pytest.raises(JobNotFound):
         operator.result()
-    assert value(db, "select count(*) from awa.attempt_log where job_id = %s", first) == 0
+    assert value(db, "select count(*) from awa.every_attempt where job_id = %s", first) == 0
     assert not ids_of(take(db, sign_in(db)))
 
 

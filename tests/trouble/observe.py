@@ -74,7 +74,7 @@ def resumed(
     jobs = more(shop) if more else shop.insert_many([("note", {})] * 20)
     shop.until_state("completed", *held, *jobs, timeout=LONG_S)
     assert [len(shop.attempts(job)) for job in held] == [1] * len(held)
-    assert shop.rows("select count(*) from awa.attempt_log group by job_id having count(*) > 1") == []
+    assert shop.rows("select count(*) from awa.every_attempt group by job_id having count(*) > 1") == []
     assert shop.rows("select id from awa.batch") == []
     assert not supervisor.events("worker.exited")
     lost = {each["process"] for each in supervisor.events("database.lost")}
