@@ -49,6 +49,7 @@ LEVELS: Final = {
     telemetry.WORKER_KILLED: logging.WARNING,
     telemetry.WORKER_DAMAGED: logging.ERROR,
     telemetry.SUPERVISOR_WARNING: logging.WARNING,
+    telemetry.SUPERVISOR_GIVING_UP: logging.ERROR,
     telemetry.SUPERVISOR_FENCED: logging.WARNING,
     telemetry.SUPERVISOR_SERVICE_FAILED: logging.ERROR,
     telemetry.SUPERVISOR_RELOAD_FAILED: logging.ERROR,

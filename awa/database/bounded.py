@@ -7,7 +7,7 @@ limit for that. Keepalives do not help either: whoever stands in between goes on
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import Any, Final, TypeVar
@@ -15,7 +15,6 @@ from typing import Any, Final, TypeVar
 import psycopg
 from psycopg import capabilities
 
-from awa.database.guarded import unguarded
 from awa.database.own import OwnConnection
 
 ANSWER_S: Final = 60.0
@@ -35,11 +34,13 @@ class BoundedConnection(OwnConnection):
     """Raises `NoAnswer`, and is closed then, when an answer takes more than `answer_s` seconds."""
 
     answer_s = ANSWER_S
+    beat: Callable[[], None] | None = None
+    """Called some ten times a second while an answer is waited for."""
 
     def wait(self, gen: Generator[Any, Any, RV], *args: Any, **options: Any) -> RV:
         """Do what the driver's does: everything that is said to the server goes through here."""
         try:
-            return super().wait(_within(gen, self.answer_s), *args, **options)
+            return super().wait(_within(gen, self.answer_s, self.beat), *args, **options)
         except _OutOfTime:
             self._give_up()
             raise NoAnswer(
@@ -61,23 +62,22 @@ class BoundedConnection(OwnConnection):
 @contextmanager
 def patience(connection: psycopg.Connection[Any], times: float) -> Iterator[None]:
     """Wait so many times longer for answers in this block, if the connection is bounded at all."""
-    bounded = unguarded(connection)
-    if not isinstance(bounded, BoundedConnection):
+    if not isinstance(connection, BoundedConnection):
         yield
         return
-    usual = bounded.answer_s
-    bounded.answer_s = usual * times
+    usual = connection.answer_s
+    connection.answer_s = usual * times
     try:
         yield
     finally:
-        bounded.answer_s = usual
+        connection.answer_s = usual
 
 
 class _OutOfTime(Exception):
     pass
 
 
-def _within(gen: Generator[Any, Any, RV], seconds: float) -> Generator[Any, Any, RV]:
+def _within(gen: Generator[Any, Any, RV], seconds: float, beat: Callable[[], None] | None) -> Generator[Any, Any, RV]:
     """Run a generator of the driver, and end it when it takes too long.
 
     Whoever drives it comes back every 100 ms with nothing if nothing has happened: that is when we look.
@@ -88,6 +88,8 @@ def _within(gen: Generator[Any, Any, RV], seconds: float) -> Generator[Any, Any,
         while True:
             ready = yield wanted
             wanted = gen.send(ready)
+            if beat is not None:
+                beat()
             if monotonic() > deadline:
                 gen.close()
                 raise _OutOfTime

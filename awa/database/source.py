@@ -17,7 +17,6 @@ from awa.codec import decode
 from awa.database.borrowed import borrowed
 from awa.database.connections import connect, dsn_of, parsed
 from awa.database.dsn import DSN_VARIABLE
-from awa.database.guarded import guard, guarded
 from awa.database.pool import Pool
 from awa.errors import DatabaseError, ValidationError
 
@@ -85,7 +84,7 @@ class OwnConnections(Source):
         return named(self._given)
 
     def lend(self) -> AbstractContextManager[psycopg.Connection[Any]]:
-        return self._pool.connection(guarded)
+        return self._pool.connection()
 
     def lend_plain(self) -> AbstractContextManager[psycopg.Connection[Any]]:
         return self._pool.connection()
@@ -94,7 +93,7 @@ class OwnConnections(Source):
         self._pool.close()
 
     def _open(self) -> psycopg.Connection[Any]:
-        connection = connect(required(self.dsn), role="client", is_shared=True)
+        connection = connect(required(self.dsn), role="client")
         set_json_loads(decode, connection)
         return connection
 
@@ -113,8 +112,8 @@ class CallersPool(Source):
 
     @contextmanager
     def lend(self) -> Iterator[psycopg.Connection[Any]]:
-        with self.lend_plain() as connection, guard(borrowed(connection)) as lent:
-            yield lent
+        with self.lend_plain() as connection:
+            yield borrowed(connection)
 
     @contextmanager
     def lend_plain(self) -> Iterator[psycopg.Connection[Any]]:
@@ -144,8 +143,8 @@ class CallersConnection(Source):
 
     @contextmanager
     def lend(self) -> Iterator[psycopg.Connection[Any]]:
-        with self.lend_plain() as connection, guard(borrowed(connection)) as lent:
-            yield lent
+        with self.lend_plain() as connection:
+            yield borrowed(connection)
 
     @contextmanager
     def lend_plain(self) -> Iterator[psycopg.Connection[Any]]:

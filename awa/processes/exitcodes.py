@@ -19,3 +19,5 @@ class ExitCode(IntEnum):
     """The worker reached its limit of jobs or memory and wants a fresh one in its place."""
     ORPHANED = 73
     """The process that started this one is gone."""
+    HUNG = 74
+    """A part of the supervisor has hung or died, so it has ended instead of claiming to be well."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import faulthandler
+import os
 from time import monotonic
 from typing import Any, Final
 
@@ -10,10 +12,13 @@ import psycopg
 from awa import telemetry
 from awa.engine import lead
 from awa.processes.clock import monotonic_us
+from awa.processes.exitcodes import ExitCode
 from awa.supervisor.node import Node
 from awa.supervisor.service import Service
 
 ANSWER_S_MIN: Final = 1.0
+MAIN_HUNG_S: Final = 30.0
+"""So long the main thread may not get on, in seconds. What it waits for itself, it waits for a few seconds at most."""
 RETRY_SHARE_MAX: Final = 0.45
 """Of an interval, no wait between two tries takes more than this part. A node that judges others after an outage has
 had a beat late by half an interval, or else the outage was so short that with waits like this everybody else's beat is
@@ -28,6 +33,7 @@ class Heart(Service):
     def __init__(self, node: Node) -> None:
         super().__init__(node)
         self._told = (node.kinds, node.queues)
+        self._has_said = False
 
     @property
     def answer_s(self) -> float:
@@ -40,8 +46,11 @@ class Heart(Service):
         return RETRY_SHARE_MAX * self._node.settings.heartbeat_interval_s
 
     def step(self, connection: psycopg.Connection[Any]) -> float:
-        """Beat once."""
+        """Beat once, unless the main thread hangs: then nobody looks after the workers."""
         node = self._node
+        if (hung_s := node.main.look()) > MAIN_HUNG_S:
+            self._withhold(hung_s)
+            return node.settings.heartbeat_interval_s
         asked, asked_us = monotonic(), monotonic_us()
         if (heard := lead.heartbeat(connection, node.id)) is None:
             self._sign_in_anew(connection)
@@ -59,6 +68,16 @@ class Heart(Service):
         """Sign out."""
         lead.resign(connection, self._node.id)
         lead.leave_node(connection, self._node.id)
+
+    def _withhold(self, hung_s: float) -> None:
+        """Let the others rescue our jobs; end when they have had the time to see that."""
+        if not self._has_said:
+            self._has_said = True
+            reason = f"its main thread has hung for {hung_s:.0f} s: this node sends no heartbeat any more"
+            telemetry.emit(telemetry.SUPERVISOR_GIVING_UP, reason=reason)
+            faulthandler.dump_traceback(all_threads=True)
+        if hung_s > MAIN_HUNG_S + self._node.settings.heartbeat_stale_s:
+            os._exit(ExitCode.HUNG)  # the forkserver sees it, and ends the workers
 
     def _sign_in_anew(self, connection: psycopg.Connection[Any]) -> None:
         """Take another id. The jobs of our workers were given to others, so the main loop replaces all of them."""

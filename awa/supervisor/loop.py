@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Final
 
 from awa import telemetry
+from awa.processes.exitcodes import ExitCode
 from awa.processes.forkserver import BootFailed, Event, Exited, Forked, ForkFailed, ForkServer, ForkServerGone, Ready
 from awa.processes.signals import SignalQueue
 from awa.processes.title import Title
@@ -16,6 +17,7 @@ from awa.supervisor.leader import Leader
 from awa.supervisor.node import Node
 from awa.supervisor.pool import Pool
 from awa.supervisor.servers import Servers
+from awa.supervisor.vitals import Vitals
 from awa.supervisor.waker import Waker
 from awa.supervisor.warden import Warden
 
@@ -38,6 +40,7 @@ class Loop:
         waker: Waker,
         heart: Heart,
         leader: Leader,
+        vitals: Vitals,
         app_dsn: str | None,
     ) -> None:
         """`app_dsn` is the database that the application names."""
@@ -49,6 +52,9 @@ class Loop:
         self._waker = waker
         self._heart = heart
         self._leader = leader
+        self._vitals = vitals
+        self.has_given_up = False
+        """A part of this supervisor hangs, or has died."""
         self._warden = Warden(node, pool.interrupt, pool.end)
         self._title = Title("supervisor")
         self._kill_at: float | None = None
@@ -63,6 +69,9 @@ class Loop:
                 self._until_kill(),
                 self._warden.look(),
             )
+            self._node.main.beat()
+            if not self.has_given_up and (problem := self._vitals.look()) is not None:
+                self._give_up(problem)
             self._show()
             self._wait(wait_s)
             for number in self._signals.take():
@@ -106,6 +115,14 @@ class Loop:
         self._node.is_draining = True
         self._servers.close()
         self._pool.drain()
+
+    def _give_up(self, problem: str) -> None:
+        """End in order, because of what cannot be replaced. Others take the jobs; a service manager starts another."""
+        self.has_given_up = True
+        reason = f"{problem}; this supervisor drains, gives its jobs back and exits with code {ExitCode.HUNG:d}"
+        telemetry.emit(telemetry.SUPERVISOR_GIVING_UP, reason=reason)
+        if self._kill_at is None:
+            self._drain()
 
     def _kill(self, why: str) -> None:
         self._kill_at = monotonic() + KILL_WAIT_S
@@ -153,9 +170,9 @@ class Loop:
     def _lost(self, server: ForkServer, event: ForkServerGone) -> None:
         """A forkserver has ended, and its workers with it."""
         how = f"exit code {event.code}" if event.signal is None else f"signal {event.signal}"
-        if server is self._servers.current:
+        if server is self._servers.current and server not in self._servers.hung:
             telemetry.emit(telemetry.SUPERVISOR_SERVICE_FAILED, service="forkserver", error=f"ended with {how}")
-        self._pool.lost_all(server)
+        self._pool.lost_all(server, self._servers.hung.get(server))
         self._servers.gone(server, how)
         if self._kill_at is not None:
             self._servers.close()

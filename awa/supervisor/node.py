@@ -10,6 +10,7 @@ from typing import Final
 from awa.database.bounded import ANSWER_S
 from awa.processes.board import Board
 from awa.processes.clock import ServerClock
+from awa.processes.silence import Silence
 from awa.processes.wakes import Wakes
 from awa.settings import Settings
 from awa.supervisor.occupants import Occupants
@@ -53,6 +54,8 @@ class Node:
     def __post_init__(self) -> None:
         self.occupants = Occupants(self.board, self.wakes.supervisor.ring)
         """Who is on the board."""
+        self.main = Silence(2 * self.settings.heartbeat_interval_s)
+        """How long the main thread has not got on."""
 
     def note_beat(self) -> None:
         """Note that a heartbeat has been answered."""

@@ -186,9 +186,12 @@ class Pool:
             self._node.look_back()  # what it handed back stands in front of where the others claim
         slot.state = WorkerState.VACANT
 
-    def lost_all(self, server: ForkServer) -> None:
-        """A forkserver is gone and its workers with it; nobody will learn how each ended."""
+    def lost_all(self, server: ForkServer, hung: str | None = None) -> None:
+        """A forkserver is gone and its workers with it; how each ended is unknown. `hung`: how it hung, if it
+        was killed for that."""
         for worker in [worker for worker in self.workers.values() if worker.server is server]:
+            if hung is not None and worker.doom is None:
+                worker.doom = Doom(f"its forkserver {hung}", attempts_at_once=WHATEVER_ATTEMPT)
             occupant = self._node.occupants.get(worker.slot)
             pid = occupant.pid if occupant is not None else None
             self.exited(Exited(worker.slot, pid or 0, None, int(SIGKILL), 0, 0.0, 0.0))

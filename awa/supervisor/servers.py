@@ -11,6 +11,8 @@ from awa.processes.forkserver import BootFailed, Event, ForkServer
 
 RESTART_FIRST_S: Final = 0.5
 RESTART_MAX_S: Final = 30.0
+LOOK_S: Final = 1.0
+"""How often to see whether they answer."""
 LONG_LOAD_S: Final = 30.0
 """An application that has been loading for so long may never be done: say so, and do not make another try wait for it.
 """
@@ -32,6 +34,8 @@ class Servers:
         """Whether it has been said why the one that is loading fails."""
         self._again = False
         self._failures = 0
+        self.hung: dict[ForkServer, str] = {}
+        """Those that were killed because they hung, and how."""
         self._restart_at: float | None = None
 
     def all(self) -> list[ForkServer]:
@@ -73,6 +77,7 @@ class Servers:
     def gone(self, server: ForkServer, how: str) -> None:
         """One has ended, with `how`. The one in use is replaced; the one to come has failed."""
         server.stop()
+        self.hung.pop(server, None)
         if server is self._coming:
             if not self._has_said:
                 self._say_failed(f"the application ended the process that loaded it ({how})")
@@ -93,13 +98,27 @@ class Servers:
         for server in [server for server in self._leaving if not has_workers(server)]:
             self._leaving.remove(server)
             server.stop()
+        for server in self.all():
+            self._give_up_if_hung(server)
         self._warn_of_a_long_load()
         if self._restart_at is None or self._coming is not None:
-            return RESTART_MAX_S
+            return LOOK_S
         if monotonic() >= self._restart_at:
             self.reload()
             return RESTART_FIRST_S
-        return self._restart_at - monotonic()
+        return min(LOOK_S, self._restart_at - monotonic())
+
+    def _give_up_if_hung(self, server: ForkServer) -> None:
+        """Kill one that does not answer: it forks, reaps and kills nothing any more, nor says so."""
+        if server in self.hung or (how := server.hangs()) is None:
+            return
+        self.hung[server] = how
+        telemetry.emit(
+            telemetry.SUPERVISOR_SERVICE_FAILED,
+            service="forkserver",
+            error=f"the forkserver (process {server.pid}) {how}; it and its workers are killed, and replaced",
+        )
+        server.kill_hung()
 
     def close(self) -> None:
         """Start no more, and do not wait for one that is loading."""

@@ -11,9 +11,10 @@ import psycopg
 from psycopg.errors import LockNotAvailable
 
 from awa import telemetry
-from awa.database.bounded import NoAnswer
+from awa.database.bounded import BoundedConnection, NoAnswer
 from awa.database.connections import connect, is_pooled
 from awa.database.errors import TROUBLE
+from awa.processes.silence import Silence
 from awa.processes.wakes import Channel
 from awa.supervisor.node import Node
 
@@ -22,6 +23,8 @@ RETRY_S: Final = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 LOCK_TIMEOUT: Final = "set lock_timeout = '2s'"
 """A transaction that somebody leaves open must not stop a service for good."""
 LOCK_RETRY_S: Final = 0.5
+LOOK_S: Final = 1.0
+"""How often the main thread looks whether it gets on."""
 
 
 def retry_s(tries: int, longest_s: float, uniform: float) -> float:
@@ -46,6 +49,10 @@ class Service:
         self._stopping = False
         self._tries = 0
         self._complaints: dict[str, type[Exception]] = {}
+        self.silence = Silence(LOOK_S)
+        """How long it has not got on."""
+        self.sleeps_s = 0.0
+        """For how long it has said that it would do nothing, in seconds."""
         self._thread = threading.Thread(target=self._run, name=f"awa-{self.name}", daemon=True)
 
     @property
@@ -66,6 +73,10 @@ class Service:
     def start(self) -> None:
         """Begin."""
         self._thread.start()
+
+    def has_died(self) -> bool:
+        """Whether its thread has ended, though nobody told it to."""
+        return not self._stopping and not self._thread.is_alive()
 
     def ring(self) -> None:
         """Make the next round begin now. From any thread."""
@@ -138,12 +149,16 @@ class Service:
         ) as connection:
             if not is_pooled(connection):  # there it would be set for others
                 connection.execute(LOCK_TIMEOUT)
+            if isinstance(connection, BoundedConnection):
+                connection.beat = self.silence.beat
             self.opened(connection)
             while not self._stopping:
                 wait_s = self._round(connection)
                 self._tries = 0
                 self._node.outage.is_over(self.name)
+                self._beat(wait_s)
                 self.pause(connection, wait_s)
+                self._beat()
             self.closing(connection)
 
     def _round(self, connection: psycopg.Connection[Any]) -> float:
@@ -160,5 +175,12 @@ class Service:
         """Wait before the next try."""
         wait_s = retry_s(self._tries, self.longest_wait_s, random.random())
         self._tries += 1
+        self._beat(wait_s)
         if not self._stopping:
             self._bell.wait(wait_s)
+        self._beat()
+
+    def _beat(self, sleeps_s: float = 0.0) -> None:
+        """Show that it gets on, and that it is about to sleep for so long, in seconds."""
+        self.sleeps_s = sleeps_s
+        self.silence.beat()

@@ -35,6 +35,7 @@ from awa.supervisor.pool import Pool
 from awa.supervisor.proxy import Proxy
 from awa.supervisor.servers import Servers
 from awa.supervisor.service import Service
+from awa.supervisor.vitals import Vitals
 from awa.supervisor.waker import Waker
 
 LEAVE_S: Final = 5.0
@@ -60,8 +61,7 @@ def serve(
         return 1
     for warning in booted.warnings + _doubts(node, booted.info):
         telemetry.emit(telemetry.SUPERVISOR_WARNING, warning=warning)
-    _serve(node, servers, signals, processes, booted.info["dsn"])
-    return ExitCode.OK
+    return _serve(node, servers, signals, processes, booted.info["dsn"])
 
 
 def _enter(settings: Settings, info: dict[str, Any], board: Board, wakes: Wakes, answer_s: float) -> Node:
@@ -90,13 +90,14 @@ def _doubts(node: Node, info: dict[str, Any]) -> list[str]:
     return [f"setting queues names {', '.join(strange)}, and no task of the application does (they name {known})"]
 
 
-def _serve(node: Node, servers: Servers, signals: SignalQueue, processes: int, app_dsn: str | None) -> None:
-    """Run the services and the loop; leave in order."""
+def _serve(node: Node, servers: Servers, signals: SignalQueue, processes: int, app_dsn: str | None) -> int:
+    """Run the services and the loop; leave in order; return the exit code."""
     proxy, heart, leader = Proxy(node), Heart(node), Leader(node, _duties(node))
     waker, keeper = Waker(node, proxy), Keeper(node, leader)
     pool = Pool(node, servers.current, proxy, processes, fenced=heart.ring)
-    loop = Loop(node, servers, signals, pool, waker, heart, leader, app_dsn)
-    for service in (waker, leader, keeper, proxy, heart):
+    services = (waker, leader, keeper, proxy, heart)
+    loop = Loop(node, servers, signals, pool, waker, heart, leader, Vitals(services), app_dsn)
+    for service in services:
         service.start()
     telemetry.emit(
         telemetry.SUPERVISOR_READY, processes=processes, kinds=",".join(node.kinds), database=describe(node.dsn)
@@ -107,6 +108,7 @@ def _serve(node: Node, servers: Servers, signals: SignalQueue, processes: int, a
         loop.end()
         _leave(proxy, heart, waker, leader, keeper)
     telemetry.emit(telemetry.SUPERVISOR_STOPPED, node=node.id)
+    return ExitCode.HUNG if loop.has_given_up else ExitCode.OK
 
 
 def _duties(node: Node) -> list[Duty]:

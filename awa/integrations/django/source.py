@@ -8,7 +8,6 @@ from typing import Any
 
 import psycopg
 
-from awa.database.guarded import guard
 from awa.database.source import Source
 from awa.errors import AwaError
 from awa.integrations.django.address import dsn_of
@@ -27,8 +26,7 @@ class DjangoConnections(Source):
 
     @contextmanager
     def lend(self) -> Iterator[psycopg.Connection[Any]]:
-        with guard(joined(alias())) as connection:
-            yield connection
+        yield joined(alias())
 
     def lend_plain(self) -> AbstractContextManager[psycopg.Connection[Any]]:
         raise AwaError(

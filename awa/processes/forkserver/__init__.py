@@ -10,6 +10,8 @@ would become its own. It starts this program instead, through `ForkServer`, and 
                                          ◀──  forked pid, or fork_failed
                                          ◀──  exited pid, status, memory, CPU time: whenever a worker ends
       kill slot, signal                  ──▶    signals the worker's process group, if it has not been reaped
+      ping                               ──▶    answers; one that does not is replaced by the supervisor
+                                         ◀──  alive
       stop                               ──▶    kills all groups, reaps them, exits
 
 Who dies with whom:

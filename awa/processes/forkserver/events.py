@@ -49,6 +49,10 @@ class Exited(NamedTuple):
     system_s: float
 
 
+class Alive(NamedTuple):
+    """The forkserver has got round to answering a `ping`. `ForkServer.poll` keeps this to itself."""
+
+
 class ForkServerGone(NamedTuple):
     """The forkserver itself has ended. Nothing comes after this."""
 
@@ -59,7 +63,7 @@ class ForkServerGone(NamedTuple):
     """Slot to process id of the workers it had. They have been killed; nobody will learn their exit status."""
 
 
-Event = Ready | BootFailed | Forked | ForkFailed | Exited | ForkServerGone
+Event = Ready | BootFailed | Forked | ForkFailed | Exited | Alive | ForkServerGone
 
 BY_NAME: dict[str, type[Event]] = {
     "ready": Ready,
@@ -67,6 +71,7 @@ BY_NAME: dict[str, type[Event]] = {
     "forked": Forked,
     "fork_failed": ForkFailed,
     "exited": Exited,
+    "alive": Alive,
 }
 
 

@@ -9,14 +9,22 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final
 
 from awa.processes.board import Board
-from awa.processes.forkserver.events import BY_NAME, Event, Exited, Forked, ForkFailed, ForkServerGone
+from awa.processes.forkserver.events import BY_NAME, Alive, Event, Exited, Forked, ForkFailed, ForkServerGone, Ready
 from awa.processes.forkserver.wire import Message, Wire
+from awa.processes.silence import Silence
 from awa.processes.wakes import Wakes
 
 _GONE_TIMEOUT_S = 2.0
+PING_S: Final = 1.0
+STOPPED_S: Final = 5.0
+"""A forkserver that does not answer for so long, and is stopped, is given up: a signal or a debugger has done it."""
+HUNG_S: Final = 30.0
+"""One that is not stopped may be slow: a fork of a large process while memory is short takes seconds."""
 
 
 class ForkServer:
@@ -29,6 +37,9 @@ class ForkServer:
         self._board = board
         self._gone = False
         self._asked: set[int] = set()
+        self._silence: Silence | None = None
+        """Of one that has loaded the application: before, it may take as long as it likes."""
+        self._ping_at = 0.0
         self.workers: dict[int, int] = {}
         """Slot to process id of the workers known to live."""
 
@@ -98,6 +109,25 @@ class ForkServer:
         """Signal the worker in `slot`, by default with all it has started. Nothing happens when it has been reaped."""
         self._order({"do": "kill", "slot": slot, "signal": int(number), "group": group})
 
+    def hangs(self) -> str | None:
+        """Have it show that it lives; return in words how it hangs, if it has not done so for too long.
+
+        Call this at least once a second.
+        """
+        if self._gone or self._silence is None:
+            return None
+        if monotonic() >= self._ping_at:
+            self._ping_at = monotonic() + PING_S
+            self._order({"do": "ping"})
+        silent_s = self._silence.look()
+        if silent_s > STOPPED_S and (state := _state(self.pid)) in _STOPPED:
+            return f"has not answered for {silent_s:.0f} s: it is {_STOPPED[state]}"
+        return f"has not answered for {silent_s:.0f} s" if silent_s > HUNG_S else None
+
+    def kill_hung(self) -> None:
+        """Kill one that hangs. `poll` returns `ForkServerGone` when it has ended."""
+        self._process.kill()
+
     def poll(self) -> list[Event]:
         """Return what happened since the last call. `ForkServerGone` is the last event there ever is."""
         if self._gone:
@@ -106,7 +136,7 @@ class ForkServer:
         # Asked first, so that its last words are received below. An open stream alone is no proof of life: a process
         # that the application forked while it was imported may hold the socket.
         ended = self._process.poll() is not None
-        events = [self._note(message) for message in self._wire.receive()]
+        events = self._receive()
         if ended or self._wire.closed:
             events.append(self._bury())
         return events
@@ -121,7 +151,7 @@ class ForkServer:
             self._order({"do": "stop"})
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout_s)
-            events = [self._note(message) for message in self._wire.receive()]
+            events = self._receive()
             self._kill_everything()
             self.workers.clear()
             self._gone = True
@@ -132,12 +162,20 @@ class ForkServer:
         if not self._gone:  # or nobody is there to obey, and `ForkServerGone` says so
             self._wire.send(message)
 
+    def _receive(self) -> list[Event]:
+        events = [self._note(message) for message in self._wire.receive()]
+        if events and self._silence is not None:
+            self._silence.beat()
+        return [event for event in events if not isinstance(event, Alive)]
+
     def _note(self, message: Message) -> Event:
         fields: dict[str, Any] = dict(message)
         event = BY_NAME[fields.pop("event")](**fields)
         if isinstance(event, (Forked, ForkFailed)):
             self._asked.discard(event.slot)
-        if isinstance(event, Forked):
+        if isinstance(event, Ready):
+            self._silence = Silence(PING_S)
+        elif isinstance(event, Forked):
             self.workers[event.slot] = event.pid
         elif isinstance(event, Exited):
             self.workers.pop(event.slot, None)
@@ -149,19 +187,39 @@ class ForkServer:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_GONE_TIMEOUT_S)
         for slot in self._asked:  # forked, perhaps, and the news of it lost
-            if self._board[slot].pid:
-                self.workers[slot] = self._board[slot].pid
+            if self._is_of_its_session(pid := self._board[slot].pid):
+                self.workers[slot] = pid
         status = self._kill_everything()
         workers, self.workers = self.workers, {}
         return ForkServerGone(status if status >= 0 else None, -status if status < 0 else None, workers)
 
+    def _is_of_its_session(self, pid: int) -> bool:
+        """Whether a process that a worker claims to be is one of this forkserver's: the board may hold anything."""
+        try:
+            return pid > 0 and os.getsid(pid) == self.pid
+        except (ProcessLookupError, PermissionError, OverflowError):
+            return False
+
     def _kill_everything(self) -> int:
         """Kill the forkserver if it lives, then the groups of its workers. Returns the forkserver's status."""
         self._process.kill()  # does nothing once it has been reaped
-        status = self._process.wait()
+        status = -int(signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):  # it hangs in the kernel, and ends when that lets go of it
+            status = self._process.wait(_GONE_TIMEOUT_S)
         # The workers were not our children, so their ids could in theory belong to others by now. They have died within
         # the last moments, and an id comes round again only after all the others have been used.
         for pid in self.workers.values():
             with contextlib.suppress(ProcessLookupError, PermissionError):  # gone with all it had started
                 os.killpg(pid, signal.SIGKILL)
         return status
+
+
+_STOPPED: Final = {"T": "stopped by a signal", "t": "stopped by a debugger"}
+
+
+def _state(pid: int) -> str:
+    """Return the letter that Linux has for the state of a process; elsewhere, nothing."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return ""

@@ -13,7 +13,7 @@ from functools import partial
 from signal import Signals
 
 from awa.processes.forkserver.child import ChildMain, flush_output, live
-from awa.processes.forkserver.events import Event, Exited, Forked, ForkFailed, name_of
+from awa.processes.forkserver.events import Alive, Event, Exited, Forked, ForkFailed, name_of
 from awa.processes.forkserver.wire import Message, Wire
 from awa.processes.seat import Seats
 from awa.processes.signals import SignalQueue
@@ -77,6 +77,8 @@ class Nursery:
                 self._fork(message["slot"], message["message"])
             case "kill":
                 self._kill(message["slot"], Signals(message["signal"]), message["group"])
+            case "ping":
+                self.report(Alive())
             case "stop":
                 self._running = False
 
