@@ -46,6 +46,33 @@ def test_a_cancel_that_is_not_committed_stops_nobody(shop: Shop, supervise: Star
     assert not supervisor.events("database.lost")
 
 
+def test_many_cancels_that_are_not_committed_stop_nobody(shop: Shop, supervise: Start) -> None:
+    """More batches than a claim looks at are locked, in front of all others."""
+    control.pause(shop.db, "default")
+    cancelled = [shop.insert("note") for _ in range(24)]
+    seal_all(shop.db)
+    shop.db.execute("update awa.batch set ids = ids[:1]")
+    shop.db.execute(
+        "insert into awa.batch (lane, order_key, ids) select lane, order_key, array[job] "
+        "from awa.batch, unnest(%s::bigint[]) as job where not job = any (ids)",
+        [cancelled],
+    )
+    others = shop.insert_many([("note", {})] * 6 + [("noop", {})] * 6)
+    supervisor = supervise(processes=2).ready()
+    with psycopg.connect(shop.dsn, application_name="careless") as other:
+        for job in cancelled:
+            control.cancel(other, job)
+        control.resume(shop.db, "default")
+        shop.until_state("completed", *others)
+        said = supervisor.until_event("claim.locked")
+        assert f"process {other.info.backend_pid} (application careless" in said["held_by"]
+        shop.until_state("completed", shop.insert("note"))
+        other.commit()
+    shop.until_state("cancelled", *cancelled)
+    assert not supervisor.events("worker.exited")
+    assert not supervisor.events("database.lost")
+
+
 def test_a_burial_that_has_to_wait_lets_the_others_go_first(shop: Shop, supervise: Start) -> None:
     supervisor = supervise(processes=2).ready()
     jobs = [shop.insert("until_cancelled") for _ in range(2)]
