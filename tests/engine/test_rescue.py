@@ -66,7 +66,7 @@ def test_the_lease_is_taken_apart_as_the_board_says(db: Connection, worker: int)
     assert {name: error[name] for name in ("error", "type", "signal", "attempt")} == {
         "error": KILLED, "type": "WorkerDied", "signal": 9, "attempt": 1
     }  # fmt: skip
-    assert datetime.fromisoformat(str(error["at"])).tzinfo is not None
+    assert datetime.fromisoformat(str(error["at"]).replace("Z", "+00:00")).tzinfo is not None
 
 
 def test_a_first_death_is_retried_at_once_with_the_attempt_spent(db: Connection, worker: int) -> None:
