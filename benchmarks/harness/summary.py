@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +40,38 @@ alike.
 
 
 def write_page(sources: Sequence[Path], page: Path = ROOT / PAGE) -> None:
-    """Write the page and its charts from files of results. Of a scenario that is in several the last one counts."""
+    """Write the page and its charts from files of results. Of a scenario that is in several the last one counts.
+
+    Runs at length (`--full`) stand beside the short ones of their scenario, and in the table of goals after them: what
+    only minutes show must not be hidden by rounds of seconds.
+    """
     runs = {source: load(source) for source in sources}
-    results = {name: result for measured, _ in runs.values() for name, result in measured.items()}
+    at_length = _of(runs, is_full=True)
+    results = _of(runs, is_full=False) or at_length
+    long = {
+        f"{name}, at length": _named(result) for name, result in at_length.items() if result is not results.get(name)
+    }
     charts = draw_all(results, page.parent / CHARTS)
-    parts = [INTRODUCTION, _runs(runs), _goals(results), _contenders(results)]
-    parts += [_scenario(name, result) for name, result in results.items()]
+    parts = [INTRODUCTION, _runs(runs), _goals({**results, **long}), _contenders(results)]
+    parts += [_scenario(name, result) for name, result in {**results, **long}.items()]
     parts.append("## Charts\n\n" + "\n".join(f"![{path.stem}]({CHARTS}/{path.name})" for path in charts) + "\n")
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text("\n".join(parts))
+
+
+def _of(runs: Mapping[Path, tuple[Mapping[str, Result], Mapping[str, Any]]], *, is_full: bool) -> dict[str, Result]:
+    """Return the last result of each scenario among the runs at length, or among the others."""
+    return {
+        name: result
+        for measured, about in runs.values()
+        if bool(about["asked"].get("full")) is is_full
+        for name, result in measured.items()
+    }
+
+
+def _named(result: Result) -> Result:
+    """Return a result whose figures say that they are of a run at length."""
+    return replace(result, figures=[replace(figure, name=f"{figure.name}, at length") for figure in result.figures])
 
 
 def _runs(runs: Mapping[Path, tuple[Mapping[str, Result], Mapping[str, Any]]]) -> str:
@@ -58,7 +82,7 @@ def _runs(runs: Mapping[Path, tuple[Mapping[str, Result], Mapping[str, Any]]]) -
     for source, (results, about) in runs.items():
         asked, load_before = about["asked"], about["machine"]["load_before"][0]
         rows.append(
-            f"| {', '.join(results)} | {asked['rounds']} | {asked['seconds']:g} s | {load_before:g} "
+            f"| {', '.join(results)} | {asked['rounds']} | {_length(asked)} | {load_before:g} "
             f"| `benchmarks/results/{source.name}` |"
         )
     table = "\n".join(rows)
@@ -69,6 +93,10 @@ Python {machine["python"]}, PostgreSQL {settings["server_version"]}, {chosen}. B
 
 {table}
 """
+
+
+def _length(asked: Mapping[str, Any]) -> str:
+    return "minutes" if asked.get("full") else f"{asked['seconds']:g} s"
 
 
 def _goals(results: Mapping[str, Result]) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+from benchmarks import __main__ as command
 from benchmarks.__main__ import BESIDE, _arguments, main
 from benchmarks.harness.charts import draw_all, slug
 from benchmarks.harness.comparison import FASTEST_PYTHON, compare
@@ -143,3 +145,37 @@ def test_who_takes_part_is_asked_for_by_name() -> None:
     assert _arguments(["--rivals", "none"]).rivals == []
     assert _arguments(["--rivals", "awa-pg,rq"]).rivals == ["awa-pg", "rq"]
     assert set(BESIDE) <= set(everybody)
+
+
+def test_a_run_at_length_stands_beside_the_short_one(tmp_path: Path) -> None:
+    short = save({"drain": everything()["drain"]}, SETTINGS, ASKED, tmp_path / "a")
+    length = everything()["drain"]
+    length.figures = [Figure("rate with a pinned horizon", "×", [0.9], 0.95)]
+    long = save({"drain": length}, SETTINGS, {**ASKED, "full": True}, tmp_path / "b")
+    for sources in ([short, long], [long, short]):
+        write_page(sources, page := tmp_path / "performance.md")
+        text = page.read_text()
+        goals = text.partition("\n## Goals")[2].partition("\n## ")[0]
+        assert "| rate with a pinned horizon, at length | 0.9 × | 0.9 … 0.9 | ≥ 0.95 × | NOT REACHED |" in goals
+        assert text.count("\n## Drain\n") == text.count("\n## Drain, at length\n") == 1
+        assert "| drain | 2 | minutes |" in text
+    write_page([long], page)
+    assert ", at length" not in page.read_text()
+
+
+@pytest.mark.parametrize(("given", "code"), [([], 0), (["--check"], 1)])
+def test_a_goal_that_is_missed_is_no_error_unless_asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], given: list[str], code: int
+) -> None:
+    missed = Result([Figure("rate", "jobs/s", [1.0], 2.0), Figure("other", "jobs/s", [3.0], 2.0)])
+    monkeypatch.setitem(command.SCENARIOS, "drain", lambda plan: missed)
+    monkeypatch.setattr(command, "_keep", lambda *_: None)
+    handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)]
+    try:
+        assert main(["drain", *given]) == code
+    finally:
+        for number, handler in zip((signal.SIGTERM, signal.SIGHUP), handlers, strict=True):
+            signal.signal(number, handler)
+    said = capsys.readouterr().out
+    assert "1 of 2 goals reached\n  not: rate" in said
+    assert ("not by an error" in said) is (not given)
