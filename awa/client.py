@@ -15,6 +15,7 @@ from awa.copying import Copier
 from awa.database import schema
 from awa.database.borrowed import borrowed
 from awa.database.errors import translated
+from awa.database.guarded import guard
 from awa.database.roles import grant
 from awa.database.source import Source, required, source_of
 from awa.dead_letters import DeadLetters
@@ -158,7 +159,8 @@ class Client(Registrar, Copier, Jobs, Queues, DeadLetters):
     def _lend_plain(self) -> Iterator[psycopg.Connection[Any]]:
         self._refuse_closed()
         with self._source.lend_plain() as connection:
-            self._check_schema(borrowed(connection))
+            with guard(borrowed(connection)) as lent:
+                self._check_schema(lent)
             yield connection
 
     def _check_schema(self, connection: psycopg.Connection[Any]) -> None:

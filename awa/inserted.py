@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
-from typing import Final
+from datetime import datetime, timezone
 
 from awa import codec
 from awa.engine.bulk import Added
 from awa.engine.insert import Inserted, NewJob
 from awa.errors import UniqueConflict
 from awa.job import Job, JobState
-from awa.moments import moment
+from awa.moments import from_microseconds, moment
 from awa.policy import seconds_of
 from awa.unique.options import UniqueOptions
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def inserted_job(job: NewJob, inserted: Inserted, unique: UniqueOptions | None = None) -> Job:
@@ -24,8 +21,8 @@ def inserted_job(job: NewJob, inserted: Inserted, unique: UniqueOptions | None =
     """
     if inserted.outcome != "inserted":
         return _holder(job, inserted, unique)
-    created_at = _time(inserted.created_us)
-    run_at = created_at if inserted.run_us == inserted.created_us else _time(inserted.run_us)
+    created_at = from_microseconds(inserted.created_us)
+    run_at = created_at if inserted.run_us == inserted.created_us else from_microseconds(inserted.run_us)
     return new_row(job, inserted.id, JobState.parse(inserted.state), created_at=created_at, run_at=run_at)
 
 
@@ -62,20 +59,24 @@ def new_row(job: NewJob, job_id: int, state: JobState, *, created_at: datetime, 
 
 def _holder(job: NewJob, inserted: Inserted, unique: UniqueOptions | None) -> Job:
     on_conflict = (unique and unique.on_conflict) or "error"
-    row = codec.decode((inserted.existing or "{}").encode())
     if inserted.outcome == "existing" and on_conflict != "skip":
         taken = ", and it has been started or just taken by a worker, so it cannot be replaced"
-        holder = f"job {inserted.id} ({row['state']}) holds its unique key"
+        holder = f"job {inserted.id} ({inserted.state}) holds its unique key"
         raise UniqueConflict(
             f"could not insert a job of kind {job.envelope.kind!r}: {holder}"
             f"{taken if on_conflict == 'replace' else ''}. Nothing was inserted, and the transaction can go on",
             inserted.id,
         )
+    conflict = "replaced" if inserted.outcome == "replaced" else "skipped"
+    row = codec.decode(bytes.fromhex(inserted.existing or "7b7d"))
+    state = JobState.parse(inserted.state)
+    if row["kind"] is None:
+        return _unread(job, inserted.id, state, conflict)
     return Job(
         id=inserted.id,
         kind=row["kind"],
         queue=row["queue"],
-        state=JobState.parse(inserted.state),
+        state=state,
         priority=row["priority"],
         attempt=row["attempt"],
         max_attempts=row["max_attempts"],
@@ -85,16 +86,21 @@ def _holder(job: NewJob, inserted: Inserted, unique: UniqueOptions | None) -> Jo
         metadata=row["metadata"],
         unique_key=_unhex(row["unique_key"]),
         ordering_key=_unhex(row["ordering_key"]),
-        run_at=_time(inserted.run_us),
-        created_at=_time(inserted.created_us),
+        run_at=from_microseconds(inserted.run_us),
+        created_at=from_microseconds(inserted.created_us),
         expires_at=None if row["expires_at"] is None else moment(row["expires_at"]),
-        conflict="replaced" if inserted.outcome == "replaced" else "skipped",
+        conflict=conflict,
+    )
+
+
+def _unread(job: NewJob, job_id: int, state: JobState, conflict: str) -> Job:
+    """Return a job that this role may not read: what is known of it is what `job` was to be."""
+    said = job.envelope
+    replaced = codec.decode(job.args) if conflict == "replaced" else None
+    return Job(
+        job_id, said.kind, said.queue, state, said.priority, 0, said.max_attempts, args=replaced, conflict=conflict
     )
 
 
 def _unhex(text: str | None) -> bytes | None:
-    return None if text is None else bytes.fromhex(text.removeprefix("\\x"))
-
-
-def _time(microseconds: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=microseconds)
+    return None if text is None else bytes.fromhex(text)

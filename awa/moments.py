@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
 import msgspec
 
 from awa.errors import ValidationError
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _YEARS: Final = range(2, 9999)
 """A time zone away from these lie years that datetime does not know."""
 
@@ -27,6 +28,11 @@ def moment(value: Any, name: str = "run_at") -> datetime:
     if found.year not in _YEARS:
         raise ValidationError(f"{name} is {value!r}; it must lie in the years {_YEARS[0]} to {_YEARS[-1]}")
     return found
+
+
+def from_microseconds(microseconds: int) -> datetime:
+    """Return a time in UTC from microseconds since the epoch, as statements return times that any library can read."""
+    return _EPOCH + timedelta(microseconds=microseconds)
 
 
 def _as_datetime(value: Any) -> datetime:

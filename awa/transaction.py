@@ -19,6 +19,7 @@ from psycopg.types.json import Jsonb
 from awa import codec
 from awa.database.borrowed import borrowed
 from awa.database.errors import is_lost, translated
+from awa.database.guarded import guard
 from awa.errors import AwaError, DatabaseError, OutcomeUnknown
 from awa.inserting import Inserter
 from awa.task import Registry
@@ -135,8 +136,8 @@ class SyncTransaction(Inserter):
 
     @contextmanager
     def _using(self, doing: str) -> Iterator[psycopg.Connection[Any]]:
-        with translated(doing):
-            yield borrowed(self.connection)
+        with translated(doing), guard(borrowed(self.connection)) as connection:
+            yield connection
 
     @contextmanager
     def _running(self, sql: str, args: tuple[Any, ...]) -> Iterator[psycopg.Cursor[Row]]:

@@ -11,6 +11,18 @@
 -- Installed by "awa migrate" inside one transaction, by an ordinary database
 -- owner: no superuser, no extension. PostgreSQL 14 to 18.
 
+-- What stands here is looked for in pg_catalog only, whoever installs it.
+set local search_path = pg_catalog, pg_temp;
+
+do $$
+begin
+  if getdatabaseencoding() <> 'UTF8' then
+    raise exception 'this database is encoded in %, and Awa needs UTF8: jobs are JSON, in which any character may be. '
+      'Create another one: create database name encoding ''UTF8'' template template0', getdatabaseencoding()
+      using errcode = 'feature_not_supported';
+  end if;
+end $$;
+
 create schema awa;
 
 -- The numbers of awa.job.JobState are the positions in this list, from zero;
@@ -199,11 +211,11 @@ create index queue_paused on awa.queue (name) where paused_at is not null;
 -- What a priority costs in order_key: one ageing interval a level, so that a job
 -- of priority 3 comes level with one of priority 1 enqueued two intervals later.
 -- An interval of 0 turns ageing off: a lower priority then never overtakes.
+-- Its body is bound to what it means here, and not looked up by whoever calls it.
 create function awa.ageing(priority smallint, ageing_s integer) returns interval
-language sql immutable parallel safe as $$
-  select (priority - 1) * case when ageing_s = 0 then interval '1000 years'
-                               else make_interval(secs => coalesce(ageing_s, 60)) end
-$$;
+language sql immutable parallel safe
+return (priority - 1) * case when ageing_s = 0 then interval '1000 years'
+                             else make_interval(secs => coalesce(ageing_s, 60)) end;
 
 -- What a batch has in common: queue, kind and priority. The flags say what there may be
 -- in the lane, so that others pay nothing for it: jobs with a unique key, jobs with an
@@ -959,7 +971,7 @@ declare
 begin
   -- Most jobs are like this: one expression costs half of what the tests below do.
   if char_length(p_kind) between 1 and 200 and char_length(p_queue) between 1 and 200
-     and (p_kind || p_queue) !~ '[\x01-\x1f\x7f-\x9f]' and p_priority between 1 and 4
+     and (p_kind || p_queue) !~ e'[\\x01-\\x1f\\x7f-\\x9f]' and p_priority between 1 and 4
      and p_max_attempts between 1 and 1000 and p_unique_states = 159 and jsonb_typeof(p_args) = 'object'
      and p_run_at is null and p_delay_s is null and p_expires_at is null and p_unique_key is null
      and p_ordering_key is null and p_timeout_ms is null and p_tags is null and p_metadata is null
@@ -968,10 +980,10 @@ begin
   end if;
   if p_kind is null then
     raise exception 'kind is null; a job has a kind' using errcode = '22004';
-  elsif char_length(p_kind) not between 1 and 200 or p_kind ~ '[\x01-\x1f\x7f-\x9f]' then
+  elsif char_length(p_kind) not between 1 and 200 or p_kind ~ e'[\\x01-\\x1f\\x7f-\\x9f]' then
     raise exception 'kind % is not a name: it must be text of 1 to 200 printable characters',
       quote_literal(left(p_kind, 60)) using errcode = '23514';
-  elsif char_length(p_queue) not between 1 and 200 or p_queue ~ '[\x01-\x1f\x7f-\x9f]' then
+  elsif char_length(p_queue) not between 1 and 200 or p_queue ~ e'[\\x01-\\x1f\\x7f-\\x9f]' then
     raise exception 'queue % is not a name: it must be text of 1 to 200 printable characters',
       quote_literal(left(p_queue, 60)) using errcode = '23514';
   elsif p_priority not between 1 and 4 then
@@ -1115,6 +1127,7 @@ declare
   v_holder        bigint;
   v_states        integer;
   v_state         awa.job_state;
+  v_kind          text;
   v_tries         integer     := 0;
   v_now           timestamptz;
   v_id            bigint;
@@ -1164,7 +1177,7 @@ begin
     exit when found;
     select job_id, states into v_holder, v_states from awa.unique_claim where key = p_unique_key;
     continue when not found;
-    select j.state into v_state from awa.jobs j where j.id = v_holder;
+    select j.state, j.kind into v_state, v_kind from awa.jobs j where j.id = v_holder;
     if not found then
       -- Its row has just been moved by a retire, or somebody has deleted it by hand: a
       -- second statement sees which, unless the snapshot is the transaction's.
@@ -1195,7 +1208,8 @@ begin
         using errcode = 'unique_violation', constraint = 'unique_claim_pkey', schema = 'awa', table = 'unique_claim',
               detail = v_holder::text, hint = 'opts on_conflict skip returns that job, replace changes one not yet started';
     end if;
-    if v_on_conflict = 'replace' and awa.replace_job(v_holder, p_args, p_run_at, p_max_attempts, p_tags, p_metadata,
+    -- A producer may change what is of the kind it inserts, and nothing else.
+    if v_on_conflict = 'replace' and v_kind = p_kind and awa.replace_job(v_holder, p_args, p_run_at, p_max_attempts, p_tags, p_metadata,
                                                      v_timeout_ms::integer, v_expires_at) then
       v_job.outcome := 'replaced';
     else
@@ -1205,6 +1219,12 @@ begin
            j.metadata, j.tags, j.run_at, j.created_at, j.expires_at, j.unique_key, j.ordering_key
     into v_job from awa.jobs j where j.id = v_holder;
     continue when not found;
+    -- Roles that may not read jobs learn that there is one, and how it stands. Within this function the role is the
+    -- owner's; who has called it is in the setting, or has logged in.
+    if not has_table_privilege(coalesce(nullif(current_setting('role'), 'none'), session_user), 'awa.jobs', 'select') then
+      v_job := row(v_job.id, v_job.outcome, null, null, v_job.state, null, null, null, null, null, null, null, null, null,
+                   null, null, null)::awa.inserted_job;
+    end if;
     if v_job.outcome = 'replaced' and (p_run_at > v_now) is not true and exists (select from awa.idle) then
       perform pg_notify('awa:wake', '');
     end if;

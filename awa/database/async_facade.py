@@ -88,6 +88,10 @@ class Facade:
         try:
             with Entered(self.asynchronous.pipeline()) as pipeline:
                 yield pipeline
+        except BaseException:
+            if not self.closed:
+                self.rollback()  # of the transaction that was begun in the pipeline, and has failed in it
+            raise
         finally:
             if self.is_at_rest:
                 self.isolation_level = self._theirs
@@ -120,6 +124,11 @@ class Cursor(AbstractContextManager["Cursor"]):
     def rowcount(self) -> int:
         """How many rows the statement returned or affected."""
         return self._cursor.rowcount
+
+    @property
+    def description(self) -> list[psycopg.Column] | None:
+        """The columns of the rows; None where there are none."""
+        return self._cursor.description
 
     def execute(self, query: Any, params: Any = None, *, prepare: bool | None = None, binary: bool = False) -> Cursor:
         """Run a statement; return this cursor."""

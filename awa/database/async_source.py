@@ -9,7 +9,7 @@ import inspect
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -21,6 +21,7 @@ from awa.database.async_pool import AsyncPool
 from awa.database.async_turns import Turns
 from awa.database.connections import dsn_of, options, prepared, target_of
 from awa.database.greenlets import Entered, await_
+from awa.database.guarded import guard, guarded
 from awa.database.source import Source, check_max, conninfo_of, named, refuse_fork, required
 from awa.errors import ValidationError
 
@@ -59,11 +60,13 @@ class OwnAsyncConnections(Source):
 
     @contextmanager
     def lend(self) -> Iterator[psycopg.Connection[Any]]:
+        with self.lend_plain() as connection:
+            yield guarded(connection)
+
+    @contextmanager
+    def lend_plain(self) -> Iterator[psycopg.Connection[Any]]:
         with self._pool.connection() as facade:
             yield connection_of(facade)
-
-    def lend_plain(self) -> AbstractContextManager[psycopg.Connection[Any]]:
-        return self.lend()
 
     def close(self) -> None:
         self._pool.close()
@@ -76,7 +79,7 @@ class OwnAsyncConnections(Source):
             opening = psycopg.AsyncConnection.connect(target, **options(target, "client"), autocommit=True)
             return connection_of(Facade(await_(opening)))
 
-        opened = facade_of(prepared(target, open_one)).asynchronous
+        opened = facade_of(prepared(target, open_one, is_shared=True)).asynchronous
         set_json_loads(decode, opened)
         return Facade(opened)  # made when all is set: what is set now is what it goes back to
 
@@ -96,15 +99,17 @@ class CallersAsyncPool(Source):
 
     @contextmanager
     def lend(self) -> Iterator[psycopg.Connection[Any]]:
+        with self.lend_plain() as connection, guard(connection) as lent:
+            yield lent
+
+    @contextmanager
+    def lend_plain(self) -> Iterator[psycopg.Connection[Any]]:
         if self._pid != os.getpid():
-            with self._of_child.lend() as connection:
+            with self._of_child.lend_plain() as connection:
                 yield connection
             return
         with Entered(self._pool.connection()) as lent, _autocommit(Facade(lent)) as facade:
             yield connection_of(facade)
-
-    def lend_plain(self) -> AbstractContextManager[psycopg.Connection[Any]]:
-        return self.lend()
 
     def close(self) -> None:
         self._of_child.close()
@@ -129,8 +134,8 @@ class CallersAsyncConnection(Source):
         # One call after another: savepoints of two that are gathered would end in the wrong order.
         self._turns.begin()
         try:
-            with self.lend_plain() as connection:
-                yield connection
+            with self.lend_plain() as connection, guard(connection) as lent:
+                yield lent
         finally:
             self._turns.end()
 

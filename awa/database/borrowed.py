@@ -48,6 +48,10 @@ class Borrowed:
         try:
             with self._connection.pipeline() as pipeline:
                 yield pipeline
+        except BaseException:
+            if not self._connection.closed:
+                self._connection.rollback()  # of the transaction that was begun in the pipeline, and has failed in it
+            raise
         finally:
             if self._connection.isolation_level != self._theirs and not self._connection.closed:
                 self._connection.isolation_level = self._theirs

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 import psycopg
 from psycopg import capabilities
 
+from awa.database.guarded import unguarded
 from awa.database.own import OwnConnection
 
 ANSWER_S: Final = 60.0
@@ -62,15 +63,16 @@ class BoundedConnection(OwnConnection):
 @contextmanager
 def patience(connection: psycopg.Connection[Any], times: float) -> Iterator[None]:
     """Wait so many times longer for answers in this block, if the connection is bounded at all."""
-    if not isinstance(connection, BoundedConnection):
+    bounded = unguarded(connection)
+    if not isinstance(bounded, BoundedConnection):
         yield
         return
-    usual = connection.answer_s
-    connection.answer_s = usual * times
+    usual = bounded.answer_s
+    bounded.answer_s = usual * times
     try:
         yield
     finally:
-        connection.answer_s = usual
+        bounded.answer_s = usual
 
 
 class _OutOfTime(Exception):

@@ -15,19 +15,14 @@ from psycopg.types.json import set_json_loads
 
 from awa.database.bounded import BoundedConnection
 from awa.database.dsn import resolve
+from awa.database.guarded import guarded
 from awa.database.own import OwnConnection
+from awa.database.session import ENCODING, INTRODUCE, INTRODUCE_SHARED, refuse_encoding
 from awa.errors import DatabaseError
 
 CONNECT_TIMEOUT_S = 10
 
 _WITH_DRIVER: Final = re.compile(r"postgres(?:ql)?(\+\w+)://", re.IGNORECASE)
-
-# The engine relies on each statement seeing what was committed before it: with anything stricter, a claim that meets
-# another one fails instead of passing on. The driver's isolation level covers only transactions that it begins itself;
-# statements in autocommit mode follow the session's default, which a database or role may have set to something else.
-_INTRODUCTION = b"""
-    select pg_backend_pid(), case when current_setting('default_transaction_isolation') <> 'read committed'
-    then set_config('default_transaction_isolation', 'read committed', false) end"""
 
 # A connection that has been given up may be alive at the other end, with a transaction half said that has locked our
 # lease: the server is to end it when it hears no more for as long as we would wait ourselves. In the middle of a
@@ -56,25 +51,30 @@ def connect(
     answer_s: float | None = None,
     patience_max: float = 1.0,
     plan_once: bool = False,
+    is_shared: bool = False,
 ) -> psycopg.Connection[Any]:
     """Open a connection for the process or thread called `role` (shown in pg_stat_activity).
 
     `answer_s`: the longest anybody waits for an answer on it, in seconds (see `BoundedConnection`), and the longest its
     server waits in the middle of a transaction; None: for ever. `patience_max`: how many times longer a transaction may
     take, and with `patience` an answer. `plan_once`: whoever uses it prepares few statements and repeats them for ever,
-    so the server is to plan each once, for whatever parameters, and on indexes.
+    so the server is to plan each once, for whatever parameters, and on indexes. `is_shared`: the application gets it
+    lent for statements of its own, so it keeps the settings that role and database give it, and what is Awa's goes by
+    way of `guarded`; left out, it has Awa's settings (see `session`), with each transaction if a pooler is between.
     JSON columns come back as raw bytes: the codec decodes them straight into the handler's type.
     Raises `DatabaseError` that names the server (never the password) and says what to check.
     """
     target = target_of(dsn)
-    return prepared(
+    connection = prepared(
         target,
         lambda: _opened(target, role, answer_s),
         autocommit=autocommit,
         answer_s=answer_s,
         patience_max=patience_max,
         plan_once=plan_once,
+        is_shared=is_shared,
     )
+    return guarded(connection) if is_pooled(connection) and not is_shared else connection
 
 
 def target_of(dsn: str) -> str:
@@ -92,20 +92,23 @@ def prepared(
     answer_s: float | None = None,
     patience_max: float = 1.0,
     plan_once: bool = False,
+    is_shared: bool = False,
 ) -> psycopg.Connection[Any]:
     """Return the connection to `target` that `open_one` opens, as the engine needs it; see `connect`."""
     with ExitStack() as failing:
         try:
             connection = open_one()
             failing.callback(connection.close)
-            introduced = connection.execute(_INTRODUCTION).fetchone()
+            refuse_encoding(connection.info.parameter_status("server_encoding"), describe(target))
+            introduction = INTRODUCE_SHARED if is_shared else INTRODUCE
+            introduced = connection.execute(introduction, {"pid": connection.info.backend_pid}).fetchone()
         except psycopg.Error as error:
             raise cannot_connect(target, error) from error
         connection.autocommit = autocommit
         connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         set_json_loads(_raw, connection)
         connection.adapters.register_loader("jsonb", _RawText)  # as above, in half the time
-        if introduced is None or introduced[0] != connection.info.backend_pid:
+        if introduced is None or not introduced[0]:
             connection.prepare_threshold = None  # the next transaction may be another server's, which knows of none
         else:
             if plan_once:
@@ -141,7 +144,8 @@ def dsn_of(connection: psycopg.BaseConnection[Any], **changed: Any) -> str:
 
 
 def options(dsn: str, role: str) -> dict[str, Any]:
-    """Return parameters the DSN does not set itself: name, time-out, and keepalives that notice a dead peer."""
+    """Return parameters the DSN does not set itself: name, time-out, and keepalives that notice a dead peer; and the
+    encoding, which neither the DSN nor the environment may choose."""
     wanted: dict[str, Any] = {
         "application_name": f"awa {role}",
         "connect_timeout": CONNECT_TIMEOUT_S,
@@ -151,7 +155,8 @@ def options(dsn: str, role: str) -> dict[str, Any]:
         "tcp_user_timeout": 30_000,
     }
     given = parsed(dsn)
-    return {name: value for name, value in wanted.items() if name not in given}
+    chosen = {name: value for name, value in wanted.items() if name not in given}
+    return {**chosen, "client_encoding": ENCODING}
 
 
 def parsed(dsn: str) -> dict[str, Any]:

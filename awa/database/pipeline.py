@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import psycopg
 
+from awa.database.guarded import BEGIN, COMMIT, Guarded, unguarded
 from awa.database.own import Answer, Message, OwnConnection
-
-_BEGIN: Final = b"begin isolation level read committed"
-_COMMIT: Final = b"commit"
 
 
 class Said(Protocol):
@@ -54,6 +52,10 @@ def one_trip(connection: psycopg.Connection[Any]) -> Iterator[Trip]:
         if trip.asked:
             connection.tell(trip.asked)
         return
+    if isinstance(connection, Guarded):
+        with connection.trip() as guarded:
+            yield guarded
+        return
     connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED  # refused in the middle of a transaction
     if not connection.autocommit:  # a caller's: the driver begins the transaction, whatever we do
         with connection.pipeline(), connection.transaction():
@@ -61,9 +63,9 @@ def one_trip(connection: psycopg.Connection[Any]) -> Iterator[Trip]:
         return
     try:
         with connection.pipeline():
-            connection.execute(_BEGIN, prepare=True)
+            connection.execute(BEGIN, prepare=True)
             yield connection
-            connection.execute(_COMMIT, prepare=True)
+            connection.execute(COMMIT, prepare=True)
     except BaseException:
         if not connection.closed:
             with suppress(psycopg.Error):  # it broke, and whoever uses it next is told so
@@ -89,6 +91,13 @@ def repeat(
     return connection.execute(sql, parameters, prepare=prepare, binary=binary)
 
 
+def records(connection: psycopg.Connection[Any], sql: bytes, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Run a statement; return its rows as dicts."""
+    cursor = connection.execute(sql, parameters)
+    names = [column.name for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
 def run_and_do(
     connection: psycopg.Connection[Any],
     sql: bytes,
@@ -100,8 +109,9 @@ def run_and_do(
     """Run a statement and do something else: over a connection of ours while the server works on it, over another one
     before that. What is done must not use the connection.
     """
-    if isinstance(connection, OwnConnection):
-        return connection.tell_and_do(Message(sql, parameters, is_binary=binary), do)
+    own = unguarded(connection)
+    if isinstance(own, OwnConnection):  # inside of a transaction, which has its settings
+        return own.tell_and_do(Message(sql, parameters, is_binary=binary), do)
     do()
     return connection.execute(sql, parameters, binary=binary)
 

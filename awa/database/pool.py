@@ -31,6 +31,7 @@ FRESH_S: Final = 0.01
 which this thread lets go of the interpreter: where many threads insert, it then waits for all the others."""
 
 Opener = Callable[[], "psycopg.Connection[Any]"]
+Wrap = Callable[["psycopg.Connection[Any]"], "psycopg.Connection[Any]"]
 
 
 class HasSocket(Protocol):
@@ -53,10 +54,10 @@ class Pool:
         # A client at module level is hardly ever closed: then this says goodbye to the server as the process ends.
         weakref.finalize(self, _close_own, self._by_process)
 
-    def connection(self) -> AbstractContextManager[psycopg.Connection[Any]]:
-        """Lend a connection for a block, in autocommit mode and in no transaction. Raises DatabaseError, as the block
-        begins, when there is none."""
-        return _Loan(self._of_this_process(), self._open_one)
+    def connection(self, wrap: Wrap | None = None) -> AbstractContextManager[psycopg.Connection[Any]]:
+        """Lend a connection for a block, in autocommit mode and in no transaction, as `wrap` makes it. Raises
+        DatabaseError, as the block begins, when there is none."""
+        return _Loan(self._of_this_process(), self._open_one, wrap)
 
     def close(self) -> None:
         """Close this process's connections; those in use close when they come back."""
@@ -71,15 +72,16 @@ class Pool:
 class _Loan:
     """A connection, for as long as a block lasts. (A generator that does the same takes a microsecond more.)"""
 
-    __slots__ = ("_connection", "_of", "_open_one")
+    __slots__ = ("_connection", "_of", "_open_one", "_wrap")
 
-    def __init__(self, of: _Connections, open_one: Opener) -> None:
+    def __init__(self, of: _Connections, open_one: Opener, wrap: Wrap | None) -> None:
         self._of = of
         self._open_one = open_one
+        self._wrap = wrap
 
     def __enter__(self) -> psycopg.Connection[Any]:
         self._connection = self._of.take(self._open_one)
-        return self._connection
+        return self._connection if self._wrap is None else self._wrap(self._connection)
 
     def __exit__(self, *_: object) -> None:
         self._of.give_back(self._connection)

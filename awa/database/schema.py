@@ -18,6 +18,7 @@ from psycopg.errors import DuplicateSchema, LockNotAvailable, UniqueViolation
 
 from awa.database.errors import translated
 from awa.database.holders import watched
+from awa.database.session import refuse_encoding
 from awa.database.statements import root, script
 from awa.errors import DatabaseError, SchemaNotMigrated, SchemaTooNew
 
@@ -71,6 +72,7 @@ def migrate(connection: psycopg.Connection[Any]) -> list[int]:
         raise DatabaseError(
             f"PostgreSQL {connection.info.server_version // 10000} is too old: Awa needs 14 or newer. Nothing changed"
         )
+    refuse_encoding(connection.info.parameter_status("server_encoding"), f"database {connection.info.dbname}")
     if connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
         # A snapshot taken before the lock was had would not show what another migrate has just done.
         connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
@@ -118,6 +120,7 @@ def lock(connection: psycopg.Connection[Any]) -> None:
 
 def check(connection: psycopg.Connection[Any]) -> None:
     """Raise `SchemaNotMigrated` or `SchemaTooNew` unless the database has the schema this release works with."""
+    refuse_encoding(connection.info.parameter_status("server_encoding"), f"database {connection.info.dbname}")
     with translated("read the schema version"):
         have = current(connection)
     if have is None:

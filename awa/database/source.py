@@ -17,6 +17,7 @@ from awa.codec import decode
 from awa.database.borrowed import borrowed
 from awa.database.connections import connect, dsn_of, parsed
 from awa.database.dsn import DSN_VARIABLE
+from awa.database.guarded import guard, guarded
 from awa.database.pool import Pool
 from awa.errors import DatabaseError, ValidationError
 
@@ -84,7 +85,7 @@ class OwnConnections(Source):
         return named(self._given)
 
     def lend(self) -> AbstractContextManager[psycopg.Connection[Any]]:
-        return self._pool.connection()
+        return self._pool.connection(guarded)
 
     def lend_plain(self) -> AbstractContextManager[psycopg.Connection[Any]]:
         return self._pool.connection()
@@ -93,7 +94,7 @@ class OwnConnections(Source):
         self._pool.close()
 
     def _open(self) -> psycopg.Connection[Any]:
-        connection = connect(required(self.dsn), role="client")
+        connection = connect(required(self.dsn), role="client", is_shared=True)
         set_json_loads(decode, connection)
         return connection
 
@@ -112,8 +113,8 @@ class CallersPool(Source):
 
     @contextmanager
     def lend(self) -> Iterator[psycopg.Connection[Any]]:
-        with self.lend_plain() as connection:
-            yield borrowed(connection)
+        with self.lend_plain() as connection, guard(borrowed(connection)) as lent:
+            yield lent
 
     @contextmanager
     def lend_plain(self) -> Iterator[psycopg.Connection[Any]]:
@@ -143,8 +144,8 @@ class CallersConnection(Source):
 
     @contextmanager
     def lend(self) -> Iterator[psycopg.Connection[Any]]:
-        with self.lend_plain() as connection:
-            yield borrowed(connection)
+        with self.lend_plain() as connection, guard(borrowed(connection)) as lent:
+            yield lent
 
     @contextmanager
     def lend_plain(self) -> Iterator[psycopg.Connection[Any]]:

@@ -22,8 +22,9 @@ from awa.database.pipeline import run_and_do
 from awa.database.statements import statement
 from awa.engine.arrays import byte_strings, numbers
 from awa.engine.filing import Filing
-from awa.engine.insert import Execute, NewJob, wake
+from awa.engine.insert import Execute, NewJob, ascii_json, wake
 from awa.engine.rows import BEGIN, END, rows
+from awa.moments import from_microseconds
 
 CHUNK_JOBS: Final = 25_000
 """Jobs a bulk insert holds in memory at a time; twice as many where it reads ahead. Between two chunks the server has
@@ -282,16 +283,17 @@ def _duplicates(
 
 
 def _note_called(bulk: Bulk, chunk: list[NewJob], answer: Iterable[Any]) -> None:
-    for job, (job_id, outcome, created_at, run_at, later, holder) in zip(chunk, answer, strict=True):
+    for job, (job_id, outcome, created_us, run_us, later, holder) in zip(chunk, answer, strict=True):
         if job_id is not None:
-            bulk.added.append(Added(job_id, created_at, run_at, later))
+            run_at = None if run_us is None else from_microseconds(run_us)
+            bulk.added.append(Added(job_id, from_microseconds(created_us), run_at, later))
         elif outcome == "existing" and job.unique is not None and job.unique.is_required and bulk.conflict is None:
             bulk.conflict = Conflict(len(bulk.ids), holder)
         bulk.ids.append(job_id)
 
 
 def _records(chunk: list[NewJob]) -> dict[str, Any]:
-    return {"jobs": msgspec.json.encode([_record(job) for job in chunk]).decode()}
+    return {"jobs": ascii_json(msgspec.json.encode([_record(job) for job in chunk]))}
 
 
 def _record(job: NewJob) -> dict[str, Any]:

@@ -8,11 +8,11 @@ from typing import Any, Final, NamedTuple
 
 import psycopg
 from psycopg.errors import LockNotAvailable
-from psycopg.rows import dict_row
 
 from awa import telemetry
 from awa.database import holders
 from awa.database.borrowed import as_one
+from awa.database.pipeline import records
 from awa.database.statements import statement
 from awa.engine import ended, queues
 from awa.engine.arrays import numbers
@@ -381,5 +381,4 @@ def _seal_if_free(connection: psycopg.Connection[Any], *, after_others: bool = F
 
 
 def _rows(connection: psycopg.Connection[Any], sql: bytes, wanted: dict[str, Any]) -> list[dict[str, Any]]:
-    with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(sql, wanted).fetchall()
+    return records(connection, sql, wanted)

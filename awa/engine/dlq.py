@@ -12,10 +12,10 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import psycopg
-from psycopg.rows import dict_row
 
 from awa import telemetry
 from awa.database.borrowed import as_one
+from awa.database.pipeline import records
 from awa.database.statements import statement
 from awa.engine import ended
 from awa.engine.arrays import numbers
@@ -171,8 +171,7 @@ def _move(connection: psycopg.Connection[Any], ids: Sequence[int], reason: str) 
 
 
 def _entries(connection: psycopg.Connection[Any], ids: Sequence[int]) -> list[dict[str, Any]]:
-    with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(_ENTRIES, {"ids": numbers(ids)}).fetchall()
+    return records(connection, _ENTRIES, {"ids": numbers(ids)})
 
 
 def _now(connection: psycopg.Connection[Any]) -> str:

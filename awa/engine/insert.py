@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple, Protocol
@@ -9,6 +11,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import msgspec
 import psycopg
 
+from awa.database.guarded import unguarded
 from awa.database.pipeline import repeat
 from awa.database.statements import statement
 from awa.engine.arrays import texts
@@ -16,6 +19,7 @@ from awa.engine.arrays import texts
 INSERT: Final = statement("insert/insert")
 """The one statement of a single insert, for `Execute`."""
 _WAKE = statement("insert/wake")
+_NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 
 
 class Unique(msgspec.Struct, frozen=True, gc=False):
@@ -83,7 +87,8 @@ class Execute(Protocol):
 
 def insert(connection: psycopg.Connection[Any], job: NewJob, *, replace: bool = False) -> Inserted:
     """Insert one job: one statement, no commit. See `parameters` for `replace`."""
-    row = repeat(connection, INSERT, parameters(job, replace=replace), prepare=None, binary=True).fetchone()
+    # Not guarded: the statement is right under any settings, and making them would be more work than it is.
+    row = repeat(unguarded(connection), INSERT, parameters(job, replace=replace), prepare=None, binary=True).fetchone()
     assert row is not None
     return Inserted(*row)
 
@@ -97,18 +102,25 @@ def parameters(job: NewJob, *, replace: bool = False) -> dict[str, Any]:
     said, unique = job.envelope, job.unique
     return {
         "kind": said.kind,
-        "args": job.args.decode(),
+        "args": ascii_json(job.args),
         "queue": said.queue,
         "priority": said.priority,
         "run_at": None if said.run_at is None else said.run_at.isoformat(),
         "max_attempts": said.max_attempts,
         "tags": None if said.tags is None else texts(said.tags),
-        "metadata": None if said.metadata is None else said.metadata.decode(),
+        "metadata": None if said.metadata is None else ascii_json(said.metadata),
         "unique_key": None if unique is None else unique.key.hex(),
         "unique_states": None if unique is None else unique.states,
         "ordering_key": None if said.ordering_key is None else said.ordering_key.hex(),
         "opts": _opts(said, None if unique is None else "replace" if replace else "skip"),
     }
+
+
+def ascii_json(document: bytes) -> str:
+    """Return a JSON document in characters that every client encoding has: the application may have chosen any."""
+    if document.isascii():
+        return document.decode()
+    return _NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], document.decode())
 
 
 def wake(connection: psycopg.Connection[Any]) -> None:

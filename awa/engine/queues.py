@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import psycopg
-from psycopg.rows import dict_row
 
+from awa.database.pipeline import records
 from awa.database.statements import statement
 from awa.queue_policy import QueuePolicy, with_defaults
 
@@ -17,9 +17,8 @@ _FORGET = statement("queues/forget")
 
 def policy(connection: psycopg.Connection[Any], queue: str) -> QueuePolicy:
     """Return how the jobs of a queue are treated; of one that nobody has seen, the defaults."""
-    with connection.cursor(row_factory=dict_row) as cursor:
-        row = cursor.execute(_POLICY, {"queue": queue}).fetchone()
-    return QueuePolicy(queue, **row) if row else QueuePolicy(queue)
+    found = records(connection, _POLICY, {"queue": queue})
+    return QueuePolicy(queue, **found[0]) if found else QueuePolicy(queue)
 
 
 def configure(connection: psycopg.Connection[Any], queue: str, changes: dict[str, Any]) -> None:

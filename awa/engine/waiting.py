@@ -6,8 +6,8 @@ from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 import psycopg
-from psycopg.rows import dict_row
 
+from awa.database.pipeline import records
 from awa.database.statements import statement
 from awa.engine import control
 from awa.job import JobState
@@ -34,10 +34,10 @@ def waiting_reasons(connection: psycopg.Connection[Any], job_id: int) -> list[Wa
     state = JobState.parse(row["state"])
     if state.is_terminal or state is JobState.Running:
         return []
-    with connection.cursor(row_factory=dict_row) as cursor:
-        facts = cursor.execute(_FACTS, {"id": job_id}).fetchone()
-    if facts is None or facts["is_leased"]:  # it was taken, or went, a moment ago
+    found = records(connection, _FACTS, {"id": job_id})
+    if not found or found[0]["is_leased"]:  # it was taken, or went, a moment ago
         return []
+    facts = found[0]
     return [*_time(state, row, facts), *_place(facts), *_turn(state, facts)]
 
 

@@ -23,6 +23,7 @@ import psycopg
 from awa.database.connections import dsn_of
 from awa.database.errors import TROUBLE, translated
 from awa.database.foreign import Foreign, foreign, is_open, refuse_autocommit
+from awa.database.guarded import guard_execute
 from awa.database.source import OwnConnections
 from awa.engine import claim, settle
 from awa.engine.claim import Body
@@ -110,13 +111,20 @@ class Completions:
         raw = target.raw()
         refuse_autocommit(target.name, raw)
         self._refuse_second(job, raw)
-        self._refuse_other_database(job, target, raw)
         settlement = self._settlement(job, result)
-        earlier, self._asked = self._asked, _Asked(job.id, raw)
-        self._asked.xid = settle.settle_within(target.execute, self._slot.worker_id, settlement)
-        if self._asked.xid is None:
-            self._asked = earlier
-            raise self._refusal(job, target)
+        earlier = self._asked
+        refusal: AwaError | None
+        with guard_execute(target.execute):
+            refusal = self._other_database(job, target, raw)
+            if refusal is None:
+                self._asked = _Asked(job.id, raw)
+                self._asked.xid = settle.settle_within(target.execute, self._slot.worker_id, settlement)
+                if self._asked.xid is None:
+                    self._asked = earlier
+                    refusal = self._refusal(job, target)
+        if refusal is not None:
+            raise refusal
+        assert self._asked is not None
         self._asked.has_failed = False
 
     def transaction(self, job: Job, given: Any, result: Any) -> JobTransaction | TransactionBlock:
@@ -232,15 +240,16 @@ class Completions:
         if asked is not None and asked.raw is not raw and is_open(asked.raw):
             raise AwaError(f"job {job.id} is being completed in a transaction that is still open on another connection")
 
-    def _refuse_other_database(self, job: Job, target: Foreign, raw: Any) -> None:
+    def _other_database(self, job: Job, target: Foreign, raw: Any) -> AwaError | None:
         if raw in self._known:
-            return
+            return None
         if settle.identity(target.execute) != self._database:
-            raise AwaError(
+            return AwaError(
                 f"{target.name} leads to another database than the one job {job.id} is in. A transaction can complete "
                 "the job only in its own database: use one there, or let the handler return"
             )
         self._known.add(raw)
+        return None
 
     def _refusal(self, job: Job, target: Foreign) -> AwaError:
         if settle.recorded(target.execute, self._slot.worker_id, job.id, job.attempt, None).recorded:

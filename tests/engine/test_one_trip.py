@@ -102,21 +102,21 @@ def test_also_where_what_is_set_for_the_session_may_be_lost(database: str) -> No
 
 
 def test_each_statement_sees_what_others_have_committed_meanwhile(connection: Connection, db: Connection) -> None:
-    db.execute("create table seen (id int)")
+    db.execute("create table public.seen (id int)")
     db.execute("select pg_advisory_lock(7)")
     pid = connection.info.backend_pid
 
     def let_go() -> None:
         until_blocked(db, pid)
-        db.execute("insert into seen values (1)")
+        db.execute("insert into public.seen values (1)")
         db.execute("select pg_advisory_unlock(7)")
 
     thread = Thread(target=let_go)
     thread.start()
     with one_trip(connection) as trip:
-        first = trip.execute(b"select count(*) from seen")
+        first = trip.execute(b"select count(*) from public.seen")
         trip.execute(b"select pg_advisory_xact_lock(7)")
-        after = trip.execute(b"select count(*) from seen")
+        after = trip.execute(b"select count(*) from public.seen")
     thread.join()
     assert first.fetchone() == (0,)
     assert after.fetchone() == (1,)
@@ -255,23 +255,23 @@ def test_a_connection_that_is_lost_says_so(connection: Connection) -> None:
 
 @pytest.mark.parametrize("autocommit", [False, True])
 def test_in_a_transaction_of_the_callers_it_is_refused(database: str, db: Connection, autocommit: bool) -> None:
-    db.execute("create table kept (id int)")
+    db.execute("create table public.kept (id int)")
     with psycopg.connect(database, autocommit=autocommit) as callers:
         callers.execute("begin" if autocommit else "select 1")
         with pytest.raises(psycopg.ProgrammingError, match="INTRANS"), one_trip(callers) as trip:
-            trip.execute(b"insert into kept values (1)")
+            trip.execute(b"insert into public.kept values (1)")
         assert callers.info.transaction_status == TransactionStatus.INTRANS
         callers.rollback()
-    assert db.execute("select * from kept").fetchall() == []
+    assert db.execute("select * from public.kept").fetchall() == []
 
 
 def test_where_transactions_begin_by_themselves_it_is_one_of_its_own(database: str, db: Connection) -> None:
-    db.execute("create table kept (id int)")
+    db.execute("create table public.kept (id int)")
     with psycopg.connect(database) as callers:
         with one_trip(callers) as trip:
-            trip.execute(b"insert into kept values (1)")
+            trip.execute(b"insert into public.kept values (1)")
         assert callers.info.transaction_status == TransactionStatus.IDLE
-        assert db.execute("select * from kept").fetchall() == [(1,)]
+        assert db.execute("select * from public.kept").fetchall() == [(1,)]
 
 
 # ---------------------------------------------------------------- statements that are repeated

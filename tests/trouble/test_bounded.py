@@ -77,13 +77,13 @@ def test_nor_for_a_word_at_a_time(proxy: TcpProxy, bounded: psycopg.Connection[o
 
 def test_what_we_gave_up_is_ended_in_the_server(database: str, connection: psycopg.Connection[object]) -> None:
     """Else each new try would add another backend that waits for the lock."""
-    connection.execute("create table t ()")
+    connection.execute("create table public.t ()")
     blocked = "select count(*) from pg_stat_activity where application_name = 'awa blocked'"
     with connection.transaction():
-        connection.execute("lock table t")
+        connection.execute("lock table public.t")
         for _ in range(3):
             with connect(database, role="blocked", answer_s=ANSWER_S) as bounded, pytest.raises(NoAnswer):
-                bounded.execute("select * from t")
+                bounded.execute("select * from public.t")
         until(lambda: connection.execute(blocked).fetchone() == (0,), SLOW_S)
 
 
@@ -121,7 +121,7 @@ def test_who_asks_for_no_limit_has_none(database: str) -> None:
 def others(database: str) -> Iterator[psycopg.Connection[object]]:
     """A connection that waits for a lease, for a while."""
     with connect(database, role="others") as others:
-        others.execute("create table lease (id int); insert into lease values (1)")
+        others.execute("create table public.lease (id int); insert into public.lease values (1)")
         others.execute("set lock_timeout = '20s'")
         yield others
 
@@ -134,7 +134,7 @@ def ghost(proxy: TcpProxy, others: psycopg.Connection[object]) -> Iterator[psyco
     ghost.pgconn.finish()
 
 
-LOCK = b"select * from lease for update"
+LOCK = b"select * from public.lease for update"
 
 
 def test_a_transaction_half_said_is_ended_by_the_server(

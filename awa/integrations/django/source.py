@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 
+from awa.database.guarded import guard
 from awa.database.source import Source
 from awa.errors import AwaError
 from awa.integrations.django.address import dsn_of
@@ -26,7 +27,8 @@ class DjangoConnections(Source):
 
     @contextmanager
     def lend(self) -> Iterator[psycopg.Connection[Any]]:
-        yield joined(alias())
+        with guard(joined(alias())) as connection:
+            yield connection
 
     def lend_plain(self) -> AbstractContextManager[psycopg.Connection[Any]]:
         raise AwaError(

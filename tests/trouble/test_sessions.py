@@ -1,0 +1,235 @@
+"""Roles, databases and environments with settings of their own: everything works, and the application keeps its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any, Final
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+from psycopg.sql import SQL, Identifier, Literal
+
+import awa
+from awa.database.connections import connect
+from awa.database.session import LIMITS, SETTINGS
+from awa.engine import retire
+from tests.engine.helpers import small_segments
+from tests.fixtures.postgres import for_database
+from tests.fixtures.supervisor import Shop, Start
+from tests.retire.steps import AT_ONCE
+
+pytestmark = pytest.mark.postgres
+
+NAME: Final = "Zoë Größer €"
+HOSTILE: Final = {
+    "client_encoding": "LATIN1",
+    "DateStyle": "German, DMY",
+    "IntervalStyle": "sql_standard",
+    "TimeZone": "Pacific/Chatham",
+    "search_path": "evil, public, pg_catalog",
+    "default_transaction_isolation": "serializable",
+    "default_transaction_deferrable": "on",
+    "standard_conforming_strings": "off",
+    "bytea_output": "escape",
+    "extra_float_digits": "-10",
+    "array_nulls": "off",
+    "transform_null_equals": "on",
+    "row_security": "off",
+    "lock_timeout": "1ms",
+    "enable_indexscan": "off",
+}
+"""What an administrator may set for a role or a database, and a user in the environment."""
+
+VARIABLES: Final = {"PGCLIENTENCODING": "client_encoding", "PGTZ": "TimeZone", "PGDATESTYLE": "DateStyle"}
+
+EVIL: Final = """
+create schema evil;
+create function evil.raised() returns text language plpgsql as $$
+begin raise exception 'a function of another role was called by %%: %%', session_user, current_query(); end $$;
+create function evil.cardinality(bigint[]) returns integer language sql as 'select length(evil.raised())';
+create function evil.now() returns timestamptz language sql as 'select evil.raised()::timestamptz';
+create function evil.clock_timestamp() returns timestamptz language sql as 'select evil.raised()::timestamptz';
+create function evil.decode(text, text) returns bytea language sql as 'select evil.raised()::bytea';
+create function evil.to_jsonb(awa.inserted_job) returns jsonb language sql as 'select evil.raised()::jsonb';
+create function evil.current_setting(text) returns text language sql as 'select evil.raised()';
+create function evil.current_setting(text, boolean) returns text language sql as 'select evil.raised()';
+create function evil.pg_backend_pid() returns integer language sql as 'select length(evil.raised())';
+create function evil.set_config(text, text, boolean) returns text language sql as 'select evil.raised()';
+create function evil.to_regclass(text) returns regclass language sql as 'select evil.raised()::regclass';
+create function evil.pg_notify(text, text) returns void language plpgsql as $$ begin perform evil.raised(); end $$;
+create function evil.has_table_privilege(text, text) returns boolean language sql as 'select evil.raised()::boolean';
+create function evil.unnest(bigint[]) returns setof bigint language sql as 'select evil.raised()::bigint';
+create function evil.make_interval(secs integer) returns interval language sql as 'select evil.raised()::interval';
+create function evil.pg_current_xact_id() returns xid8 language sql as 'select evil.raised()::xid8';
+create function evil.either(bigint, bigint) returns boolean language sql as 'select evil.raised()::boolean';
+create operator evil.= (leftarg = bigint, rightarg = bigint, function = evil.either);
+create function evil.times(numeric, integer) returns numeric language sql as 'select evil.raised()::numeric';
+create operator evil.* (leftarg = numeric, rightarg = integer, function = evil.times);
+create function evil.differ(text, text) returns boolean language sql as 'select evil.raised()::boolean';
+create operator evil.<> (leftarg = text, rightarg = text, function = evil.differ);
+create domain evil.text as pg_catalog.text check (evil.raised() is null);
+create domain evil.jsonb as pg_catalog.jsonb check (evil.raised() is null);
+"""
+
+Apply = Callable[[str, dict[str, str]], None]
+
+
+@pytest.fixture
+def apply(database: str, superuser_dsn: str, monkeypatch: pytest.MonkeyPatch) -> Apply:
+    """Gives a role, a database or the environment some settings, for connections that are opened from now on."""
+    with psycopg.connect(database) as owner:
+        name, role = owner.info.dbname, owner.info.user
+
+    def change(where: str, settings: dict[str, str]) -> None:
+        with psycopg.connect(for_database(superuser_dsn, name, "postgres"), autocommit=True) as admin:
+            admin.execute(EVIL.replace("%%", "%").encode())
+            admin.execute(SQL("grant usage on schema evil to {}").format(Identifier(role)))
+            target = SQL("alter role {} in database {}" if where == "role" else "alter database {1}")
+            for setting, text in settings.items() if where != "environment" else ():
+                values = SQL(", ").join(map(Literal, text.split(", ")))
+                alter = target.format(Identifier(role), Identifier(name))
+                admin.execute(alter + SQL(" set {} = {}").format(Identifier(setting), values))
+        if where == "environment":
+            options = [f"-c {key}={text.replace(' ', '')}" for key, text in settings.items()]
+            monkeypatch.setenv("PGOPTIONS", " ".join(options))
+            for variable, key in VARIABLES.items():
+                if key in settings:
+                    monkeypatch.setenv(variable, settings[key].replace(" ", ""))
+
+    return change
+
+
+def test_it_is_hostile(database: str, apply: Apply) -> None:
+    """A statement that looks for names in the application's path meets what another role has put there."""
+    apply("role", HOSTILE)
+    with psycopg.connect(database) as theirs, pytest.raises(psycopg.errors.RaiseException, match="another role"):
+        theirs.execute("select cardinality(array[1, 2]::bigint[])")
+
+
+def shown(connection: psycopg.Connection[Any]) -> dict[str, Any]:
+    """What the application has set."""
+    return {name: row[0] for name in SETTINGS if (row := connection.execute(f"show {name}".encode()).fetchone())}
+
+
+def life(dsn: str, application: str) -> None:
+    """Insert, claim, settle, fail, retry, cancel, list and retire; by a client of its own, and over the caller's."""
+    client = awa.Client(dsn)
+    seen: list[Any] = []
+    before: dict[str, Any] = {}
+
+    @client.task(kind="greet")
+    def greet(job: awa.Job) -> Any:
+        seen.append(job.args)
+        if job.args.get("fails") and not client.get_job(job.id).errors:
+            raise ValueError(NAME)
+        if job.args.get("completes") == "in a transaction":
+            with job.transaction() as tx:
+                tx.result = {"name": job.args["name"]}
+        if job.args.get("completes") == "over a connection":
+            with psycopg.connect(application) as theirs:
+                theirs.execute("select 1")
+                job.complete(theirs, {"name": job.args["name"]})
+                assert shown(theirs)["search_path"] == before["search_path"]
+        return {"name": job.args["name"]}
+
+    with connect(dsn, role="retiring") as db:
+        small_segments(db, 10, 3)
+    with psycopg.connect(application) as theirs:
+        before.update(shown(theirs))
+        over = awa.Client(theirs)
+        unique = {"by_args": ["key"], "on_conflict": "replace"}
+        jobs = [client.insert({"name": NAME, "x": 0.1}, kind="greet", tags=["null", 'a"b']).id]
+        jobs += [
+            over.insert({"name": NAME}, kind="greet").id,
+            *over.insert_many([{"name": NAME}] * 2, kind="greet").ids,
+        ]
+        first = over.insert({"name": NAME, "key": 1}, kind="greet", unique_opts=unique)
+        jobs.append(over.insert({"name": NAME, "key": 1, "more": 2}, kind="greet", unique_opts=unique).id)
+        assert jobs[-1] == first.id
+        jobs.append(client.insert({"name": NAME}, kind="greet", connection=theirs).id)
+        jobs += client.insert_many([{"name": NAME}] * 2, kind="greet", connection=theirs).ids
+        assert {job.id for job in over.list_jobs(kind="greet")} == set(jobs)
+        assert shown(theirs) == before
+        theirs.commit()
+        with client.transaction() as tx:
+            own = {**before, "client_encoding": "UTF8"}
+            assert shown(tx.connection) == own
+            jobs += [tx.insert({"name": NAME}, kind="greet").id, *tx.insert_many([{"name": NAME}], kind="greet").ids]
+            assert shown(tx.connection) == own
+        jobs += client.insert_many([{"name": NAME}] * 300, kind="greet").ids
+        for how in ("in a transaction", "over a connection"):
+            jobs.append(client.insert({"name": NAME, "completes": how}, kind="greet").id)
+        failing = client.insert({"name": NAME, "fails": True}, kind="greet", max_attempts=1).id
+        later = client.insert({"name": NAME}, kind="greet", run_at=datetime.now(timezone.utc) + timedelta(hours=1)).id
+        cancelled = over.insert({"name": NAME}, kind="greet").id
+        theirs.commit()
+        over.cancel(cancelled)
+        theirs.commit()
+    assert client.work() == len(jobs) + 1
+    assert [args["name"] for args in seen] == [NAME] * len(seen)
+    failed = client.get_job(failing)
+    assert failed.state is awa.JobState.Failed
+    assert NAME in failed.errors[0]["error"]
+    client.retry(failing)
+    assert client.work() == 1
+    states = {job.id: job.state for job in client.list_jobs(limit=1000)}
+    assert {states[job] for job in (*jobs, failing)} == {awa.JobState.Completed}
+    assert (states[later], states[cancelled]) == (awa.JobState.Scheduled, awa.JobState.Cancelled)
+    assert client.get_job(jobs[0]).result == {"name": NAME}
+    assert client.get_job(jobs[0]).args == {"name": NAME, "x": 0.1}
+    client.cancel(later)
+    assert [(stats.queue, stats.available) for stats in client.queue_stats()] == [("default", 0)]
+    with connect(dsn, role="retiring") as db:
+        retire.extend(db, 10, 3)
+        for _ in range(6):
+            retire.watch(db)
+        assert retire.retire(db, AT_ONCE, recheck_s=0.0) > 0
+    client.close()
+
+
+@pytest.mark.parametrize("where", ["role", "database", "environment"])
+@pytest.mark.parametrize("setting", [*sorted(HOSTILE), "all of them"])
+def test_a_setting_changes_nothing(database: str, apply: Apply, where: str, setting: str) -> None:
+    apply(where, HOSTILE if setting == "all of them" else {setting: HOSTILE[setting]})
+    life(database, database)
+
+
+@pytest.mark.processes
+def test_supervisors_and_their_workers_do_not_mind(shop: Shop, apply: Apply, supervise: Start) -> None:
+    apply("role", HOSTILE)
+    apply_environment = {"PGOPTIONS": "-c DateStyle=German", "PGCLIENTENCODING": "LATIN1", "PGTZ": "Asia/Tokyo"}
+    supervisor = supervise(env=apply_environment).ready()
+    jobs = shop.insert_many([("note", {"name": NAME})] * 300)
+    shop.until_state("completed", *jobs)
+    assert not supervisor.events("worker.exited")
+    assert supervisor.stop() == 0
+
+
+@pytest.mark.parametrize("where", ["role", "database", "environment"])
+def test_a_connection_of_awa_s_own_has_its_settings(database: str, apply: Apply, where: str) -> None:
+    apply(where, HOSTILE)
+    with connect(make_conninfo(database, client_encoding="LATIN1"), role="test") as connection:
+        for name, value in {**SETTINGS, **LIMITS}.items():
+            assert connection.execute(f"show {name}".encode()).fetchone() == (value,), name
+
+
+def test_a_database_in_another_encoding_is_refused(superuser_dsn: str, encoded: str) -> None:
+    for refused in (lambda: awa.Client(encoded).migrate(), lambda: awa.Client(encoded).insert({}, kind="a")):
+        with pytest.raises(awa.DatabaseError, match=r"encoded in \w+, and Awa needs UTF8.* Create another"):
+            refused()
+    with psycopg.connect(encoded) as theirs, pytest.raises(awa.DatabaseError, match="Awa needs UTF8"):
+        awa.Client(theirs).migrate()
+
+
+@pytest.fixture(params=["LATIN1", "SQL_ASCII"])
+def encoded(request: pytest.FixtureRequest, database: str, superuser_dsn: str) -> Any:
+    """A database that is not in UTF-8."""
+    with psycopg.connect(database) as owner:
+        name, role = f"{owner.info.dbname}_{request.param.lower()}", owner.info.user
+    with psycopg.connect(superuser_dsn, autocommit=True) as admin:
+        create = SQL("create database {} owner {} encoding {} locale 'C' template template0")
+        admin.execute(create.format(Identifier(name), Identifier(role), Literal(request.param)))
+        yield for_database(superuser_dsn, name)
+        admin.execute(SQL("drop database {} with (force)").format(Identifier(name)))
