@@ -10,6 +10,7 @@ import click
 
 from awa.cli.names import MEANT, force_option, refuse_unknown
 from awa.cli.output import json_option, say, show_fields, show_json, show_table, text
+from awa.cli.scope import confirm, yes_option
 from awa.cli.target import client, database_url_option
 from awa.client import Client
 from awa.engine.control import QueueStat
@@ -108,6 +109,24 @@ def resume(name: str, force: bool) -> None:
         _refuse_unknown(chosen, name, force)
         chosen.resume_queue(name)
     say(f"Resumed queue '{name}'")
+
+
+@queue.command()
+@database_url_option
+@queue_argument
+@yes_option
+@force_option("Do not look whether the queue is known.")
+@json_option
+def drain(name: str, yes: bool, force: bool, as_json: bool) -> None:
+    """Cancel all jobs of a queue that wait. Running jobs go on; the queue is not paused."""
+    with client() as chosen:
+        _refuse_unknown(chosen, name, force)
+        confirm(f"Cancel all waiting jobs of queue {name!r}?", yes)
+        count = chosen.drain_queue(name)
+    if as_json:
+        show_json({"count": count})
+    else:
+        say(f"Drained {count} jobs from queue '{name}'")
 
 
 @queue.command()

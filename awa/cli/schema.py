@@ -12,6 +12,9 @@ from awa.cli.target import client, database_url_option, target
 from awa.database import roles, schema
 from awa.database.connections import connect
 
+SHOWN = "shown"
+"""What `--version` without a number stands for."""
+
 
 @click.command()
 @database_url_option
@@ -25,12 +28,22 @@ from awa.database.connections import connect
 @click.option("--from", "after", type=int, metavar="N", help="With --sql: only what comes after version N.")
 @click.option("--to", type=int, metavar="N", help="With --sql: only up to version N.")
 @click.option(
-    "--version", "as_version", is_flag=True, help="Print the version of the database's schema and change nothing."
+    "--version",
+    "asked",
+    is_flag=False,
+    flag_value=SHOWN,
+    metavar="[N]",
+    help="Alone: print the version of the database's schema and change nothing. With N: bring it to that version.",
 )
 @json_option
-def migrate(with_roles: bool, as_sql: bool, after: int | None, to: int | None, as_version: bool, as_json: bool) -> None:
+def migrate(
+    with_roles: bool, as_sql: bool, after: int | None, to: int | None, asked: str | None, as_json: bool
+) -> None:
     """Install Awa's schema, or bring it up to this release. Safe to run again, and by many at once."""
-    if as_sql and as_version:
+    as_version = asked == SHOWN
+    if asked is not None and not as_version:
+        _refuse_version(asked)
+    if as_sql and asked is not None:
         raise click.UsageError("--sql and --version exclude each other: one prints what would run, the other what is")
     if as_version and with_roles:
         raise click.UsageError("--version changes nothing, and --roles grants rights: leave one out")
@@ -42,6 +55,12 @@ def migrate(with_roles: bool, as_sql: bool, after: int | None, to: int | None, a
         _print_version(as_json)
     else:
         _migrate(with_roles, as_json)
+
+
+def _refuse_version(asked: str) -> None:
+    """Raise UsageError unless the schema can be brought to a version: a database goes forward only, to this release."""
+    if not asked.isdecimal() or int(asked) != schema.VERSION:
+        raise click.UsageError(f"--version is {asked}; this release brings a database to version {schema.VERSION} only")
 
 
 def _range(after: int | None, to: int | None) -> tuple[int, int]:

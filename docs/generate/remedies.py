@@ -71,6 +71,8 @@ REMEDIES: Final = (
     Remedy("awa/engine/control.py", "kept moving",
            "The job changed hands at each look, or its insert is not committed.",
            "Try again; commit the insert first."),
+    Remedy("awa/engine/dlq.py", "", "What kept the dead letter from running again went away at that moment.",
+           "Try again."),
     Remedy("awa/engine/control.py", "", "The state of the job does not allow this step.",
            "See where it stands, by awa job show. Failed and cancelled jobs can be retried, others brought forward or "
            "cancelled."),

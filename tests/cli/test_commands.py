@@ -26,7 +26,10 @@ def test_migrate_installs_once(awa: Run, empty_database: str) -> None:
         awa("migrate", "--version", env=env).stdout
         == f"schema version none (this release works with {schema.VERSION})\n"
     )
-    assert awa("migrate", env=env).stdout.splitlines()[-1] == f"The schema is at version {schema.VERSION}."
+    assert (
+        awa("migrate", "--version", schema.VERSION, env=env).stdout.splitlines()[-1]
+        == f"The schema is at version {schema.VERSION}."
+    )
     assert awa("migrate", env=env).stdout == f"Nothing to do: the schema is at version {schema.VERSION}.\n"
     assert json.loads(awa("migrate", "--json", env=env).stdout) == {"applied": [], "version": schema.VERSION}
     assert json.loads(awa("migrate", "--version", "--json", env=env).stdout)["version"] == schema.VERSION
@@ -50,6 +53,10 @@ def test_migrate_sql_is_what_migrate_would_run(awa: Run, empty_database: str) ->
         (("--from", "0"), "without --sql"),
         (("--to", "1"), "without --sql"),
         (("--sql", "--version"), "exclude each other"),
+        (("--sql", "--version", str(schema.VERSION)), "exclude each other"),
+        (("--version", "99"), f"--version is 99; this release brings a database to version {schema.VERSION} only"),
+        (("--version", "0"), "--version is 0; this release"),
+        (("--version", "x"), "--version is x; this release"),
         (("--sql", "--from", "5", "--to", "2"), "from version 5 to 2: this release knows versions 0 (no schema) to "),
         (
             ("--sql", "--to", "99"),

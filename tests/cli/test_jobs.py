@@ -87,3 +87,14 @@ def test_a_job_that_waits_for_its_time_runs_now(awa: Run, client: Client) -> Non
     assert told == (
         f"error: job {later} cannot be brought forward: it is completed; only scheduled and retryable jobs can\n"
     )
+
+
+def test_a_queue_is_drained(awa: Run, client: Client) -> None:
+    jobs = [client.insert({}, kind="k", queue="a").id for _ in range(2)]
+    other = client.insert({}, kind="k", queue="b").id
+    assert "There is no terminal to ask at: add --yes" in awa("queue", "drain", "a", code=1).stderr
+    assert client.get_job(jobs[0]).state is JobState.Available
+    assert awa("queue", "drain", "a", "--yes").stdout == "Drained 2 jobs from queue 'a'\n"
+    assert {client.get_job(job).state for job in jobs} == {JobState.Cancelled}
+    assert client.get_job(other).state is JobState.Available
+    assert json.loads(awa("queue", "drain", "a", "--yes", "--json").stdout) == {"count": 0}

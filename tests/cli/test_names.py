@@ -20,6 +20,7 @@ def mail(client: Client) -> int:
         ("queue", "pause", "emial"),
         ("queue", "resume", "emial"),
         ("queue", "policy", "emial"),
+        ("queue", "drain", "emial", "--yes"),
         ("queue", "configure", "emial", "--dlq"),
         ("job", "list", "--queue", "emial"),
         ("job", "cancel", "--queue", "emial", "--yes"),
