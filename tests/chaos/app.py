@@ -19,11 +19,11 @@ from typing import Any
 import psycopg
 
 import awa
-from awa.errors import DatabaseError, JobCancelled, JobTimeout, LeaseLost, TerminalError
+from awa.errors import DatabaseError, JobCancelled, JobTimeout, LeaseLost, OutcomeUnknown, TerminalError
 from awa.job import Job
 from tests.chaos.server import SESSION
 
-TROUBLE = (psycopg.OperationalError, psycopg.InterfaceError, DatabaseError)
+TROUBLE = (psycopg.OperationalError, psycopg.InterfaceError, DatabaseError, OutcomeUnknown)
 INTERRUPTIONS = (JobTimeout, JobCancelled, LeaseLost)
 GLUTTON_BYTES = 48 * 1024 * 1024
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import random
 import signal
 import time
+from typing import Final
 
 from tests.chaos.fault import Hit, NoTarget, Scene, connected, fault, pause, tell
+
+CLOCK_STEP_MAX_S: Final = 15.0
 
 
 @fault(4)
@@ -49,6 +52,14 @@ def clock_skew(scene: Scene, draw: random.Random) -> Hit:
     node = scene.fleet.some(draw)
     node.skew_s = draw.choice([-1, 1]) * draw.randrange(60, 7200)
     return tell(node, signal.SIGTERM)
+
+
+@fault(2)
+def clock_step(scene: Scene, draw: random.Random) -> Hit:
+    """The server's clock is set, by more than a node may be silent; what is put aside waits for so much longer."""
+    if not scene.server.set_clock(draw.choice([-1, 1]) * draw.uniform(5, CLOCK_STEP_MAX_S)):
+        raise NoTarget
+    return Hit()
 
 
 @fault(4)

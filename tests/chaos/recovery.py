@@ -1,8 +1,8 @@
 """How long it took to get over a fault, from the database's own records and the nodes' logs.
 
-One machine has one clock, so the driver's `time.time()` and the server's `clock_timestamp()` can be compared; nodes
-with a skewed clock are left out where their own log is needed. Faults come thick here: a recovery counts as undisturbed
-when no other fault could hold it up.
+One machine has one clock, so the driver's `time.time()` and the server's `clock_timestamp()` can be compared, until the
+server's is set: what may end after that is left out. Nodes with a skewed clock are left out where their own log is
+needed. Faults come thick here: a recovery counts as undisturbed when no other fault could hold it up.
 """
 
 from __future__ import annotations
@@ -65,10 +65,14 @@ def measure(connection: psycopg.Connection[Any], injected: Sequence[Injected], n
     running = Times("worker killed -> its job is claimed again")
     replaced = Times("worker killed -> another is ready")
     elsewhere = Times("supervisor killed -> a job of it is claimed elsewhere")
+    set_at = min((fault.began for fault in injected if fault.kind == "clock_step"), default=float("inf"))
     for fault in injected:
         if fault.kind == "worker_kill":
-            _job_of(connection, fault, injected, claimable, running)
             _replacement_of(fault, injected, nodes, replaced)
+        if fault.hit.at + LONGEST_S > set_at:
+            continue
+        if fault.kind == "worker_kill":
+            _job_of(connection, fault, injected, claimable, running)
         elif fault.kind == "supervisor_kill":
             _jobs_of(connection, fault, injected, elsewhere)
     return [claimable, running, replaced, elsewhere]

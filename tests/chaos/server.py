@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -14,6 +15,7 @@ import psycopg
 from awa import embedded
 from awa.database import schema
 from tests.chaos import tables
+from tests.fixtures.clock import REASON, Clock
 
 SETTINGS = {
     "fsync": "off",  # the server's processes are killed, not the machine: what was written is there
@@ -38,6 +40,7 @@ class Server:
         self._path = path
         self._bin_dir = bin_dir
         self._lock = threading.Lock()
+        self._clock = Clock(path.parent) if REASON is None else None
         self._server = self._start()
         with self.connect() as connection:
             schema.migrate(connection)
@@ -68,10 +71,17 @@ class Server:
             self._lock.release()
         return True
 
+    def set_clock(self, ahead_s: float) -> bool:
+        """Set its clock so far from the real time; False where that cannot be done."""
+        if self._clock is not None:
+            self._clock.step(ahead_s)
+        return self._clock is not None
+
     def stop(self) -> None:
         """Stop it in good order."""
         with self._lock:
             self._server.stop()
 
     def _start(self) -> embedded.Server:
-        return embedded.start(self._path, settings=SETTINGS, bin_dir=self._bin_dir)
+        with self._clock.preloaded() if self._clock is not None else contextlib.nullcontext():
+            return embedded.start(self._path, settings=SETTINGS, bin_dir=self._bin_dir)

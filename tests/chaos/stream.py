@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import awa
 from awa.engine.filing import JOBS_MIN
-from awa.errors import AwaError, DatabaseError, StateConflict
+from awa.errors import AwaError, DatabaseError, OutcomeUnknown, StateConflict
 from tests.chaos.config import Config
 from tests.chaos.server import Server
 
@@ -149,7 +149,7 @@ class Stream:
                         ids.append(tx.insert(mine[0], kind=kind, run_at=run_at).id)
                 if roll_back:
                     tx.rollback()
-        except DatabaseError:
+        except (DatabaseError, OutcomeUnknown):
             self.lost_answers += 1
             return []
         if not roll_back:
@@ -164,7 +164,7 @@ class Stream:
             self._client.cancel(job)
         except StateConflict:
             return
-        except DatabaseError:
+        except (DatabaseError, OutcomeUnknown):
             self.lost_answers += 1
         else:
             self.note_cancelled([job])
