@@ -29,7 +29,7 @@ def test_whoever_holds_up_the_queue_is_named(shop: Shop, supervise: Start, sessi
 
     holder.run("begin")
     holder.run("select from awa.leader for update")
-    client.start("update awa.leader set until = until")
+    client.start("select from awa.leader for update")
     for who in ("awa leader", "awa client"):
         said = supervisor.until_event("database.locked", who=who)
         assert name in said["held_by"]
