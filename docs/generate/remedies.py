@@ -188,6 +188,7 @@ EVENTS: Final = {
     "worker.exited": "See how it ended; for want of memory, give it more or limit the job.",
     "supervisor.warning": "Do what it says.",
     "supervisor.fenced": "See why the node could not reach the database for so long.",
+    "supervisor.giving_up": "Nothing at once: the service manager starts it again. Report what `reason` says.",
     "supervisor.service_failed": "Nothing, if it is rare: it is tried again. Else read the error.",
     "supervisor.reload_failed": "Mend the application, then reload again; the old code goes on.",
 }
