@@ -195,6 +195,8 @@ EVENTS: Final = {
 """What to do about the events that are warnings or errors; their causes stand in `events.MEANINGS`."""
 
 CLAIMS: Final = {
+    "and name it in the database URL. Nothing was changed":
+        "tests/trouble/test_sessions.py::test_a_database_in_another_encoding_is_refused",
     "is closed, and what was done over it is rolled back unless it was committed":
         "tests/messages/test_truth.py::test_over_a_closed_connection_nothing_is_kept",
     ". Nothing was changed. Run `awa migrate --roles` as ":
