@@ -26,7 +26,7 @@ SLICE_BYTES: Final = 4_000_000
 KEYS_MAX: Final = 2_000
 """Unique keys looked at in one step."""
 TRIES: Final = 5
-"""Times that what changed is moved, and the drop tried again, before the segment is left to the next round."""
+"""Times that the drop is tried, each behind moving what changed, before the segment is left to the next round."""
 
 _LEAVE = statement("retire/leave")
 _STRAY = statement("retire/stray")
@@ -204,9 +204,7 @@ def _drop(
             return False
         _move_changed(connection, segment, goes_on)
         row = run_short(connection, _DROP, {"no": segment.no, "left_over": numbers(left)})
-        if row is None:
-            break
-        if row[0] is not None:
+        if row is not None and row[0] is not None:
             held = len(found.survivors) - len(left) + row[0]
             telemetry.emit(telemetry.RETIRE_SEGMENT, segment=segment.no, jobs=found.jobs, held=held)
             return True
