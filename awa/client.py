@@ -13,9 +13,10 @@ from awa.asking import check_work_limit, queue_names
 from awa.codec import BYTES_MAX
 from awa.copying import Copier
 from awa.database import schema
-from awa.database.borrowed import borrowed
+from awa.database.borrowed import as_one, borrowed
 from awa.database.errors import translated
 from awa.database.guarded import guard
+from awa.database.paths import warn_of_hidden_names
 from awa.database.roles import grant
 from awa.database.source import Source, required, source_of
 from awa.dead_letters import DeadLetters
@@ -95,8 +96,10 @@ class Client(Registrar, Copier, Jobs, Queues, DeadLetters):
         """
         self._refuse_closed()
         with translated("migrate the database"), self._source.lend() as connection:
-            applied = schema.migrate(connection)
-            if roles:
+            if not roles:
+                return schema.migrate(connection)
+            with as_one(connection):  # refused, the roles take the schema back with them
+                applied = schema.migrate(connection)
                 grant(connection)
             return applied
 
@@ -167,6 +170,7 @@ class Client(Registrar, Copier, Jobs, Queues, DeadLetters):
         """Look once, with the first connection; not in a transaction of the caller's, which need not be about jobs."""
         if not self._is_checked:
             schema.check(connection)
+            warn_of_hidden_names(connection)
             self._is_checked = True
 
     def _seal_before_callers_transaction(self, connection: psycopg.Connection[Any]) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 import psycopg
 from psycopg.errors import DuplicateSchema, LockNotAvailable, UniqueViolation
 
+from awa.database import paths
 from awa.database.errors import translated
 from awa.database.holders import watched
 from awa.database.session import refuse_encoding
@@ -76,6 +77,13 @@ def migrate(connection: psycopg.Connection[Any]) -> list[int]:
     if connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
         # A snapshot taken before the lock was had would not show what another migrate has just done.
         connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+    applied = _brought_up(connection)
+    with translated("migrate the database"), connection.transaction():
+        paths.keep(connection)
+    return applied
+
+
+def _brought_up(connection: psycopg.Connection[Any]) -> list[int]:
     with translated("migrate the database"), connection.transaction(), lock_limit(connection, "migrate the database"):
         have = current(connection)
         if have is None:
