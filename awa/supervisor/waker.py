@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import psycopg
 
+from awa import telemetry
 from awa.database.connections import is_pooled
 from awa.engine import claim, lead, seal
 from awa.engine.seal import Sealed
@@ -49,6 +50,7 @@ class Waker(Service):
         self._lanes_until = 0.0
         self._floor = 0
         self._announced: int | None = None
+        self._has_said_polling = False
         self._is_told = False
         self._idle_at = 0.0
         self._rounds_idle = 0
@@ -57,9 +59,21 @@ class Waker(Service):
         """Listen; through a pooler, where others would hear what is said to us, poll only."""
         self._announced = None
         if is_pooled(connection):
+            self._say_polling()
             return
         connection.execute(f'listen "{WAKE}"')
         connection.execute(f'listen "{CANCEL}"')
+
+    def _say_polling(self) -> None:
+        """Say once that nothing is heard through a pooler."""
+        if not self._has_said_polling:
+            self._has_said_polling = True
+            telemetry.emit(
+                telemetry.SUPERVISOR_WARNING,
+                warning="the database is reached through a pooler that lends connections by the transaction: work is "
+                f"found by polling, every {self._node.settings.poll_interval_ms} ms or more rarely, and not by "
+                "notification. Give --database-url the server itself to change that",
+            )
 
     def step(self, connection: psycopg.Connection[Any]) -> float:
         """Look for work if a worker is idle; wake it."""

@@ -14,7 +14,7 @@ import pytest
 from psycopg.rows import dict_row, kwargs_row
 from psycopg.types.json import set_json_loads
 
-from awa import Client, DatabaseError, JobState, StateConflict
+from awa import Client, DatabaseError, JobState
 from awa.database import pool as own_pool
 from awa.database.pool import Pool
 from tests.client.kinds import SendEmail
@@ -142,13 +142,6 @@ def test_steering_on_the_callers_connection(connect: Any, client: Client) -> Non
     assert [(each.queue, each.paused) for each in theirs.queue_stats()] == [("q", True)]
     theirs.resume_queue("q")
     assert client.queue_stats()[0].paused is False
-
-
-def test_a_job_of_the_open_transaction_cannot_be_cancelled_there_and_the_error_says_why(connect: Any) -> None:
-    theirs = Client(connect(autocommit=False))
-    job = theirs.insert({}, kind="dict")
-    with pytest.raises(StateConflict, match="not committed yet"):
-        theirs.cancel(job.id)
 
 
 def test_the_isolation_level_of_the_callers_connection_stays(connect: Any, client: Client) -> None:
