@@ -186,3 +186,20 @@ def test_a_stranger_may_do_nothing(login: Login, connect: Connect, database: str
                    where pronamespace = 'awa'::regnamespace and has_function_privilege('public', p.oid, 'execute'))"""
     ).fetchone()
     assert row == (False, ["awa.ageing"])
+
+
+def test_a_producer_reads_and_changes_no_job_of_others_by_its_unique_key(login: Login, database: str) -> None:
+    unique = {"by_args": ["n"]}
+    with Client(login("awa_producer")) as client, Client(database) as owner, psycopg.connect(database) as db:
+        job = owner.insert({"n": 1, "secret": "x"}, kind="pay", tags=["t"], metadata={"m": 1}, unique_opts=unique)
+        found = client.insert({"n": 1}, kind="pay", unique_opts={**unique, "on_conflict": "skip"})
+        assert (found.id, found.conflict, found.state) == (job.id, "skipped", JobState.Available)
+        assert (found.args, found.tags, found.metadata) == (None, [], {})
+        call = """select (j).outcome, (j).id, (j).args, (j).kind from (select awa.insert_job(%s, unique_key => %s,
+                  opts => '{"on_conflict": "replace"}') as j) called"""
+        with psycopg.connect(login("awa_producer"), autocommit=True) as producer:
+            assert producer.execute(call, ["other", job.unique_key]).fetchone() == ("existing", job.id, None, None)
+            assert owner.get_job(job.id).args == {"n": 1, "secret": "x"}
+            assert producer.execute(call, ["pay", job.unique_key]).fetchone() == ("replaced", job.id, None, None)
+        assert owner.get_job(job.id).args == {}
+        assert db.execute(call, ["pay", job.unique_key]).fetchone() == ("replaced", job.id, {}, "pay")
