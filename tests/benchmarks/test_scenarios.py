@@ -52,7 +52,7 @@ def start(ground: Path, *args: str) -> subprocess.Popen[str]:
 def test_it_runs_and_tells_its_figures(name: str, ground: Path) -> None:
     with start(ground, name, "--jobs", str(JOBS.get(name, 120)), *TINY) as running:
         said, _ = running.communicate(timeout=TIMEOUT_S)
-    assert running.returncode in (0, 1), said  # of so few jobs, goals say nothing
+    assert running.returncode == 0, said  # of so few jobs, goals say nothing, and none is asked for
     (path,) = (ground / "results").glob("*.json")
     results, about = load(path)
     figures = results[name].figures
