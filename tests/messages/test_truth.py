@@ -83,7 +83,11 @@ def test_a_newer_schema_is_left_alone(client: Client, connection: psycopg.Connec
 
 
 def test_a_lock_that_is_not_had_changes_nothing(
-    client: Client, connection: psycopg.Connection[Any], connect: Connect, monkeypatch: pytest.MonkeyPatch
+    client: Client,
+    connection: psycopg.Connection[Any],
+    connect: Connect,
+    login: Callable[[str], str],  # the roles are there
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     client.migrate(roles=True)
     before = connection.execute(RIGHTS).fetchall()
