@@ -426,6 +426,16 @@ create table awa.changed (
 );
 create index changed_job on awa.changed (job_id);
 
+-- Tables in which rows may be alike. A publication of all tables (change data capture, a
+-- move to another server by logical replication) has PostgreSQL refuse every update and
+-- delete in a table whose rows it cannot tell apart, whether or not it finds any: nothing
+-- would be settled. This costs nothing where changes are not decoded.
+alter table awa.expiring replica identity full;
+alter table awa.replaced replica identity full;
+alter table awa.line_freed replica identity full;
+alter table awa.tally replica identity full;
+alter table awa.changed replica identity full;
+
 -- Jobs that are no longer in the queue, or of the priority, that their body says:
 -- bodies are never changed. Few; they go with their job.
 create table awa.rerouted (
