@@ -143,9 +143,10 @@ class _Text(logging.Formatter):
         who = "" if _is_event(record) else f"{record.name}: "
         pairs = "".join(f" {name}={_shown(value)}" for name, value in fields.items())
         head = f"{stamp}.{int(record.msecs):03d} {record.levelname:<7} {self._process}[{os.getpid()}]"
-        # Lines below are indented: text of a job cannot look like a line of the log.
-        lines = [f"{head} {who}{said}{pairs}", *(f"    {line}" for line in below if line.strip())]
-        return printable("\n".join(lines))
+        # Loggers, levels and fields may have any name, and lines below are indented: text of a job cannot look like a
+        # line of the log.
+        first = printable_line(f"{head} {who}{said}{pairs}")
+        return "\n".join([first, *(printable(f"    {line}") for line in below if line.strip())])
 
 
 class _Json(logging.Formatter):
@@ -166,8 +167,10 @@ class _Json(logging.Formatter):
             "process": self._process,
             "process_id": os.getpid(),
             **what,
-            **{name: _named(value) for name, value in _fields(record).items()},
         }
+        # A field of the application's that is called like one of these stands behind them under another name: what
+        # reads the lines must find in each what it expects there.
+        line |= {f"extra_{name}" if name in line else name: _named(value) for name, value in _fields(record).items()}
         if record.exc_info:
             line[_BELOW] = self.formatException(record.exc_info)
         if record.stack_info:
@@ -193,13 +196,23 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 
 def _encoded(line: dict[str, Any]) -> str:
     try:
-        return msgspec.json.encode(line, enc_hook=str).decode()
+        return msgspec.json.encode(line, enc_hook=_as_text).decode()
     except Exception:  # noqa: BLE001 - whatever it holds (half a character, a dict with itself in it): as text, then
-        return msgspec.json.encode({name: printable(str(value)) for name, value in line.items()}).decode()
+        return msgspec.json.encode(
+            {printable(str(name)): printable(_as_text(value)) for name, value in line.items()}
+        ).decode()
+
+
+def _as_text(value: Any) -> str:
+    """Return a value as text; of one whose `__str__` fails, its type."""
+    try:
+        return "".join([str(value)])  # a copy, unless it is plain: a subclass of str may have methods that raise
+    except Exception:  # noqa: BLE001 - an application's; the rest of the line is worth keeping
+        return f"<{type(value).__qualname__}>"
 
 
 def _shown(value: Any) -> str:
-    text = str(value)
+    text = _as_text(value)
     return printable_line(repr(text) if not text or any(sign.isspace() for sign in text) else text)
 
 
