@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from docs.generate.collecting import Message
+from docs.generate.particular import PARTICULAR
 
 
 class Remedy(NamedTuple):
@@ -52,6 +53,7 @@ REMEDIES: Final = (
            "Use that job, wait for its end, or say on_conflict 'skip' or 'replace'."),
     Remedy("", "unique key of jobs[", "A job of a bulk insert has a key that is taken, and was not to be left out.",
            "Say on_conflict 'skip' to leave such jobs out, or remove it from the list."),
+    *(Remedy(*each) for each in PARTICULAR),
     Remedy("awa/cli/supervise.py", "", "The supervisor has no application to load.",
            "Give --app package.module:client."),
     Remedy("awa/cli/target.py", "", "The command does not know which database it is about.",
