@@ -174,5 +174,8 @@ def _lead_group(pid: int) -> None:
 
 
 def _kill_group(pid: int, number: Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody left, or nobody that is ours to kill
-        os.killpg(pid, number)
+    """Signal a child and its group. A handler can have moved the child to another group, so the child comes by itself,
+    too: its id cannot be recycled before it is reaped."""
+    for send in (os.killpg, os.kill):
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # the group is empty, or not to be signalled
+            send(pid, number)
