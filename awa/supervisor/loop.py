@@ -17,6 +17,7 @@ from awa.supervisor.leader import Leader
 from awa.supervisor.node import Node
 from awa.supervisor.pool import Pool
 from awa.supervisor.servers import Servers
+from awa.supervisor.stalls import Stalls
 from awa.supervisor.vitals import Vitals
 from awa.supervisor.waker import Waker
 from awa.supervisor.warden import Warden
@@ -56,6 +57,7 @@ class Loop:
         self.has_given_up = False
         """A part of this supervisor hangs, or has died."""
         self._warden = Warden(node, pool.interrupt, pool.end)
+        self._stalls = Stalls(node, pool.end)
         self._title = Title("supervisor")
         self._kill_at: float | None = None
         self._kills = 0
@@ -69,6 +71,7 @@ class Loop:
                 self._until_kill(),
                 self._warden.look(),
             )
+            self._stalls.look()
             self._node.main.beat()
             if not self.has_given_up and (problem := self._vitals.look()) is not None:
                 self._give_up(problem)

@@ -44,6 +44,19 @@ def test_a_stopped_forkserver_is_replaced(shop: Shop, supervise: Start) -> None:
     assert supervisor.stop() == 0
 
 
+def test_a_worker_that_is_stopped_between_jobs_is_replaced(shop: Shop, supervise: Start) -> None:
+    supervisor = start(supervise)
+    shop.until_state("completed", shop.insert("note"))
+    (worker,) = supervisor.workers()
+    until(lambda: "idle" in " ".join(psutil.Process(worker).cmdline()), message="the worker is idle")
+    psutil.Process(worker).suspend()
+    killed = supervisor.until_event("worker.killed", pid=worker)
+    assert "it is stopped by a signal" in killed["why"]
+    assert "job" not in killed
+    shop.until_state("completed", shop.insert("note"))
+    assert supervisor.stop() == 0
+
+
 def test_time_limits_are_kept_when_the_forkserver_is_stopped(shop: Shop, supervise: Start) -> None:
     """Nothing is called killed before it is dead."""
     supervisor = start(supervise, app="tests.fixtures.endless:client")

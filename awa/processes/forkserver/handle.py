@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ from awa.processes.board import Board
 from awa.processes.forkserver.events import BY_NAME, Alive, Event, Exited, Forked, ForkFailed, ForkServerGone, Ready
 from awa.processes.forkserver.wire import Message, Wire
 from awa.processes.silence import Silence
+from awa.processes.stopped import stopped_by
 from awa.processes.wakes import Wakes
 
 _GONE_TIMEOUT_S = 2.0
@@ -120,8 +120,8 @@ class ForkServer:
             self._ping_at = monotonic() + PING_S
             self._order({"do": "ping"})
         silent_s = self._silence.look()
-        if silent_s > STOPPED_S and (state := _state(self.pid)) in _STOPPED:
-            return f"has not answered for {silent_s:.0f} s: it is {_STOPPED[state]}"
+        if silent_s > STOPPED_S and (how := stopped_by(self.pid)):
+            return f"has not answered for {silent_s:.0f} s: it is {how}"
         return f"has not answered for {silent_s:.0f} s" if silent_s > HUNG_S else None
 
     def kill_hung(self) -> None:
@@ -209,17 +209,7 @@ class ForkServer:
         # The workers were not our children, so their ids could in theory belong to others by now. They have died within
         # the last moments, and an id comes round again only after all the others have been used.
         for pid in self.workers.values():
-            with contextlib.suppress(ProcessLookupError, PermissionError):  # gone with all it had started
-                os.killpg(pid, signal.SIGKILL)
+            for kill in (os.killpg, os.kill):  # a handler can have moved its worker to another group
+                with contextlib.suppress(ProcessLookupError, PermissionError):  # gone with all it had started
+                    kill(pid, signal.SIGKILL)
         return status
-
-
-_STOPPED: Final = {"T": "stopped by a signal", "t": "stopped by a debugger"}
-
-
-def _state(pid: int) -> str:
-    """Return the letter that Linux has for the state of a process; elsewhere, nothing."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
-        return ""

@@ -1,0 +1,78 @@
+"""Stalls: ends workers that hang between two jobs.
+
+A job has a time limit, and the warden keeps it. Between jobs nothing limits a worker: one that is stopped there, by a
+signal or a debugger, or that hangs, claims no jobs any more, and keeps those that it has claimed or finished and not
+settled. It beats with each step that it takes, also while it waits for the database to come back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+from typing import Final
+
+from awa.processes.silence import Silence
+from awa.processes.slot import WorkerState
+from awa.processes.stopped import stopped_by
+from awa.supervisor.death import Doom
+from awa.supervisor.node import Node
+from awa.supervisor.occupants import Occupant
+
+LOOK_S: Final = 1.0
+STOPPED_S: Final = 5.0
+"""A worker that has not beaten for so long, and is stopped, is ended."""
+HUNG_ANSWERS: Final = 10
+"""One that is not stopped may wait for the server, in each of some statements for as long as an answer may take."""
+_EXEMPT: Final = (WorkerState.VACANT, WorkerState.BOOTING)
+"""What an application does at the start of a worker may take as long as it likes."""
+
+
+class _Watch:
+    """What was seen of one worker last."""
+
+    def __init__(self, occupant: Occupant) -> None:
+        self.occupant = occupant
+        self.silence = Silence(2 * LOOK_S)
+        self._seen: tuple[int, int, int] | None = None
+
+    def look(self) -> float:
+        """Return for how many seconds the worker has taken no step."""
+        slot = self.occupant.slot
+        seen = slot.beat, slot.turn, slot.state
+        if seen != self._seen:
+            self._seen = seen
+            self.silence.beat()
+        return self.silence.look()
+
+
+class Stalls:
+    """Called from the main thread, again and again; never waits."""
+
+    def __init__(self, node: Node, kill: Callable[[int, Doom], None]) -> None:
+        """`kill(slot, doom)` kills a worker with its group."""
+        self._node = node
+        self._kill = kill
+        self._watches: dict[int, _Watch] = {}
+        self._look_at = 0.0
+
+    def look(self) -> None:
+        """Look at every worker that runs no job."""
+        if monotonic() < self._look_at:
+            return
+        self._look_at = monotonic() + LOOK_S
+        for occupant, running in self._node.occupants.look():
+            slot = occupant.slot
+            if running is not None or slot.state in _EXEMPT:
+                self._watches.pop(slot.index, None)
+            else:
+                self._see(occupant)
+
+    def _see(self, occupant: Occupant) -> None:
+        watch = self._watches.get(occupant.slot.index)
+        if watch is None or watch.occupant is not occupant:
+            watch = self._watches[occupant.slot.index] = _Watch(occupant)
+        silent_s = watch.look()
+        if silent_s > STOPPED_S and occupant.pid is not None and (how := stopped_by(occupant.pid)):
+            self._kill(occupant.slot.index, Doom(f"it has taken no step for {silent_s:.0f} s: it is {how}"))
+        elif silent_s > HUNG_ANSWERS * self._node.answer_s:
+            self._kill(occupant.slot.index, Doom(f"it has taken no step for {silent_s:.0f} s, and runs no job"))
