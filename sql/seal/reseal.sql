@@ -10,7 +10,11 @@
 -- It is repeated as transactions end that then had an id and were open.
 --
 -- Parameters: jobs_max (of one step), rows_max (looked at in the second pass), batch_max.
--- Index: job_log_xid (xid, id). Runs under seal/lock.sql, behind seal/reseal_open.sql.
+-- Index: job_log_xid (xid, id), by all three scans: "xid is not null" because the index is
+-- partial, and comparing rows does not imply that to the planner; "id + 0" because the
+-- range of ids is nearly the whole log, and the primary key must not be tempting: a
+-- step that reads and sorts all that was restored makes the whole take its square.
+-- Runs under seal/lock.sql, behind seal/reseal_open.sql.
 -- Returns the jobs sealed, whether there is more to do now, whether lines have
 -- changed, and whether all of that restore has been done (with all jobs it sealed).
 with job as materialized (
@@ -29,7 +33,7 @@ with job as materialized (
      from old cross join lateral (
        select xid, id, created_at, run_at, queue, kind, priority, expires_at, unique_states, ordering_key
        from awa.job_log
-       where id > old.above and id <= old.upto and (xid, id) > (old.from_xid, old.from_id)
+       where xid is not null and id + 0 > old.above and id + 0 <= old.upto and (xid, id) > (old.from_xid, old.from_id)
          and (old.target is null or (xid, id) > (old.cur_xid, old.cur_id) or not pg_visible_in_snapshot(xid, old.target))
        order by xid, id limit %(jobs_max)s
      ) j)
@@ -41,7 +45,7 @@ with job as materialized (
        select j.xid, j.id, j.created_at, j.run_at, j.queue, j.kind, j.priority, j.expires_at, j.unique_states,
               j.ordering_key
        from awa.job_log j
-       where j.id > open.above and j.id <= open.upto
+       where j.xid is not null and j.id + 0 > open.above and j.id + 0 <= open.upto
          and (j.xid, j.id) > (open.xip, open.past) and (j.xid, j.id) <= (open.xip, 9223372036854775807)
          and (open.target is null or (j.xid, j.id) > (open.cur_xid, open.cur_id)
               or not pg_visible_in_snapshot(j.xid, open.target))
@@ -53,7 +57,7 @@ with job as materialized (
   from own cross join lateral (
     select xid, id, created_at, run_at, queue, kind, priority, expires_at, unique_states, ordering_key
     from awa.job_log
-    where id > own.above and id <= own.upto and (xid, id) > (own.from_xid, own.from_id) and (xid, id) < (own.end_xid, 0)
+    where xid is not null and id + 0 > own.above and id + 0 <= own.upto and (xid, id) > (own.from_xid, own.from_id) and (xid, id) < (own.end_xid, 0)
     order by xid, id limit %(rows_max)s
   ) j
 ), doubtful as materialized (

@@ -19,6 +19,7 @@ from tests.engine.helpers import (
     buffers,
     explain,
     new,
+    nodes,
     places,
     scans,
     small_segments,
@@ -355,3 +356,31 @@ def test_sealing_reads_its_index_and_an_empty_seal_next_to_nothing(
         db.execute(statement("seal/lock"))
         plan = explain(db, "seal/seal", wanted, generic=generic)
     assert buffers(plan) < 150
+
+
+@pytest.mark.parametrize("generic", [False, True])
+@pytest.mark.parametrize("analyzed", [False, True])
+@both_servers
+def test_a_step_of_a_restore_reads_what_it_seals_and_not_the_rest(
+    db: Connection, generic: bool, analyzed: bool
+) -> None:
+    """Neither what was sealed in the other cluster nor what later steps seal; nor, in the second pass, either."""
+    add_unsealed(db, 20_000)
+    seal_all(db)
+    add_unsealed(db, 20_000)
+    restored_elsewhere(db)
+    if analyzed:
+        db.execute("analyze awa.job_log")
+    wanted = {"jobs_max": 100, "rows_max": 100, "batch_max": BATCH_JOBS_MAX}
+    with db.transaction():
+        for name in ("lock", "restored", "reseal_open"):
+            db.execute(statement(f"seal/{name}"))
+        first = explain(db, "seal/reseal", wanted, generic=generic)
+        db.execute("update awa.restored set foreign_done = true, at_xid = '0', at_id = 0, own_done = false")
+        second = explain(db, "seal/reseal", wanted, generic=generic)
+    for plan in (first, second):
+        used = {index for _, index in scans(plan, "job_log")}
+        assert used, plan
+        assert all(index and index.endswith(("xid_id_idx", "job_log_xid")) for index in used), used
+        read = [n["Actual Rows"] for n in nodes(plan) if str(n.get("Relation Name", "")).startswith("job_log_")]
+        assert sum(read) <= 200, read
