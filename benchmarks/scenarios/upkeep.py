@@ -54,9 +54,11 @@ _ATTEMPTS = """
 _PASSED = """
     update awa.segment set sealed = true, passed_at = now() - interval '1 day', passed_by = '{}', closed_at = now(),
                            closed_gen = 1 where lo = 1"""
-_UNSEALED = (
-    "insert into awa.job_log (queue, kind) select 'default', 'restored' from generate_series(1::bigint, %(jobs)s)"
-)
+# With xids of another cluster, which is far ahead, a hundred jobs a transaction.
+_UNSEALED = """
+    insert into awa.job_log (queue, kind, xid)
+    select 'default', 'restored', (pg_current_xact_id()::text::bigint + 1000000000 + i / 100)::text::xid8
+    from generate_series(1::bigint, %(jobs)s) i"""
 _STRAY = """
     insert into awa.job_log (xid, queue, kind)
     select null, 'default', 'stray' from generate_series(1::bigint, %(jobs)s)"""
