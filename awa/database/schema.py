@@ -32,6 +32,8 @@ LOCK_WAIT_S: Final = 30.0
 _LOCK: Final = b"lock table awa.schema_version in share row exclusive mode"
 _LIMIT_LOCKS: Final = b"select current_setting('lock_timeout'), set_config('lock_timeout', %(ms)s, true)"
 _SET_LIMIT: Final = b"select set_config('lock_timeout', %(value)s, true)"
+_PATH: Final = b"select current_setting('search_path')"
+_SET_PATH: Final = b"select pg_catalog.set_config('search_path', %(path)s, true)"
 
 
 class Migration(NamedTuple):
@@ -166,6 +168,9 @@ def _upgrade(connection: psycopg.Connection[Any], have: int | None) -> list[int]
 
 
 def _apply(connection: psycopg.Connection[Any], step: Migration) -> int:
+    row = connection.execute(_PATH).fetchone()
     # Without parameters psycopg sends a script in one message, so functions with semicolons in their bodies pass whole.
     connection.execute(step.sql.encode())
+    assert row is not None
+    connection.execute(_SET_PATH, {"path": row[0]})  # the script sets one; the transaction may be a caller's, and go on
     return step.version

@@ -21,7 +21,7 @@ from tests.interleavings.test_settlers import in_transaction, rescue_open, settl
 
 Open = Callable[..., Session]
 KILLED = "killed by SIGKILL"
-EFFECTS = "create table effects (job bigint)"
+EFFECTS = "create table public.effects (job bigint)"
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def complete(connection: Connection, worker: int, job: int) -> str | None:
 def begin(handler: Session, worker: int, job: int, isolation: str = "read committed") -> None:
     """Have the handler write its row, in a transaction that it leaves open."""
     handler.run(f"begin isolation level {isolation}")
-    handler.run("insert into effects values (%s)", [job])
+    handler.run("insert into public.effects values (%s)", [job])
 
 
 def failures(ids: list[int]) -> list[Settlement]:
@@ -69,7 +69,7 @@ def failures(ids: list[int]) -> list[Settlement]:
 
 
 def effects(db: Connection) -> list[int]:
-    return [job for (job,) in db.execute("select job from effects order by 1").fetchall()]
+    return [job for (job,) in db.execute("select job from public.effects order by 1").fetchall()]
 
 
 def attempts(db: Connection) -> dict[int, int]:
@@ -150,7 +150,7 @@ def test_the_transaction_may_not_fall_silent(
 
 def test_one_that_does_is_ended(db: Connection, worker: int, ids: list[int], handler: Session) -> None:
     handler.run("set idle_in_transaction_session_timeout = '500ms'")
-    handler.run("begin; insert into effects values (1)")
+    handler.run("begin; insert into public.effects values (1)")
     handler.run(complete, worker, ids[0])
     until(lambda: not db.execute("select from pg_stat_activity where pid = %s", [handler.pid]).fetchall())
     assert rescue(db, worker, Death(KILLED, ids[0]))[:4] == (0, ids[0], False, 2)
