@@ -124,7 +124,8 @@ create table awa.segment (
 -- jobs whose xid is visible in snap. A seal too large for one step leaves
 -- target (the snapshot it works towards) and the last (xid, id) it reached.
 -- system_id is the cluster the xids belong to. Jobs with ids up to foreign_id were
--- restored from another one: their xids are never compared with snap.
+-- restored from another one: their xids are never compared with snap. Null: there are
+-- none, which takes no room.
 create table awa.seal (
   gen       bigint      primary key,
   base_gen  bigint      not null,
@@ -135,7 +136,7 @@ create table awa.seal (
   jobs      integer     not null,
   sealed_at timestamptz not null default clock_timestamp(),
   system_id bigint      not null,
-  foreign_id bigint     not null default 0
+  foreign_id bigint
 );
 
 insert into awa.seal (gen, base_gen, snap, jobs, system_id)
@@ -379,7 +380,6 @@ create table awa.tally (
 ) with (autovacuum_vacuum_scale_factor = 0.05);
 
 create index tally_minute on awa.tally (minute);
-create index tally_loose on awa.tally (minute) where not folded;
 create index tally_deaths on awa.tally (minute) where deaths > 0;
 
 -- ------------------------------------------------------------------- dlq
@@ -786,7 +786,7 @@ returns table (id bigint, queue text, kind text, priority smallint, due boolean,
 language sql stable security definer
 set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
   with head as materialized (
-    select snap, target, cur_xid, cur_id, foreign_id,
+    select snap, target, cur_xid, cur_id, coalesce(foreign_id, 0) as foreign_id,
            coalesce((select min(lo) from awa.segment where not sealed),
                     (select coalesce(max(hi), 1) from awa.segment)) as floor
     from (select * from awa.seal order by gen desc limit 1) newest

@@ -7,7 +7,7 @@
 -- are judged by where they are alone, as xids of two clusters are mixed in them.
 -- Runs under seal/lock.sql, as a statement of its own. Returns whether it has begun one.
 with aim as materialized (
-  select gen + 1 as gen, snap, target, cur_xid, cur_id, foreign_id,
+  select gen + 1 as gen, snap, target, cur_xid, cur_id, coalesce(foreign_id, 0) as foreign_id,
          greatest(pg_snapshot_xmax(pg_current_snapshot())::text::bigint - age(xmin) - 1, 4) as since
   from (select *, xmin from awa.seal order by gen desc limit 1) head
   where current_setting('awa.sealer', true) = 'true'

@@ -34,7 +34,7 @@ with head as materialized (
   select * from (
     (select xid, id, created_at, run_at, queue, kind, priority, expires_at, unique_states, ordering_key
      from awa.job_log
-     where id >= %(floor)s and id > (select foreign_id from aim)
+     where id >= %(floor)s and id > (select coalesce(foreign_id, 0) from aim)
        and (xid, id) > ((select from_xid from aim), (select from_id from aim))
        and (xid, id) < ((select pg_snapshot_xmax(target) from aim), 0)
        and pg_visible_in_snapshot(xid, (select target from aim))
@@ -47,7 +47,7 @@ with head as materialized (
        select j.xid, j.id, j.created_at, j.run_at, j.queue, j.kind, j.priority, j.expires_at, j.unique_states,
               j.ordering_key
        from awa.job_log j
-       where j.id >= %(floor)s and j.id > (select foreign_id from aim)
+       where j.id >= %(floor)s and j.id > (select coalesce(foreign_id, 0) from aim)
          and (j.xid, j.id) > (open.xid, open.past) and (j.xid, j.id) <= (open.xid, 9223372036854775807)
          and pg_visible_in_snapshot(j.xid, (select target from aim))
        order by j.xid, j.id limit %(jobs_max)s

@@ -132,7 +132,7 @@ def small_segments(connection: Connection, ids: int = 100, ahead: int = 3) -> No
 
 
 def explain(connection: Connection, name: str, wanted: dict[str, Any], *, generic: bool) -> dict[str, Any]:
-    """Run the statement `name` of sql/ under EXPLAIN (ANALYZE, BUFFERS), and return the plan.
+    """Run the statement `name` of sql/ under EXPLAIN (ANALYZE, BUFFERS, WAL), and return the plan.
 
     `generic`: with the plan made once for all parameters, which is what a prepared statement ends up with.
     """
@@ -141,12 +141,13 @@ def explain(connection: Connection, name: str, wanted: dict[str, Any], *, generi
         r"%\((\w+)\)s", lambda match: f"${numbered.setdefault(match[1], len(numbered) + 1)}", statement(name).decode()
     )
     values = sql.SQL(", ").join(sql.Literal(wanted[each]) for each in numbered)
+    given = sql.SQL("({})").format(values) if numbered else sql.SQL("")
     mode = "force_generic_plan" if generic else "force_custom_plan"
     connection.execute("select set_config('plan_cache_mode', %s, false)", [mode])
     connection.execute(b"prepare looked_at as " + text.encode())
     try:
         row = connection.execute(
-            sql.SQL("explain (analyze, buffers, format json) execute looked_at({})").format(values)
+            sql.SQL("explain (analyze, buffers, wal, format json) execute looked_at{}").format(given)
         ).fetchone()
     finally:
         if connection.info.transaction_status != psycopg.pq.TransactionStatus.INERROR:

@@ -1,0 +1,107 @@
+"""What the statements of every job write and read: nothing for what happens rarely."""
+
+from typing import Any
+
+from awa.database.statements import statement
+from awa.engine import control, retire
+from awa.engine.seal import BATCH_JOBS_MAX, STEP_JOBS_MAX
+from awa.engine.settle import settle
+from tests.engine.helpers import (
+    Connection,
+    add_sealed,
+    add_unsealed,
+    buffers,
+    explain,
+    ids_of,
+    outcomes,
+    scans,
+    sign_in,
+    take,
+)
+from tests.fixtures.postgres import both_servers
+
+
+def settle_plan(db: Connection, worker: int) -> dict[str, Any]:
+    """Settle one leased job; return the plan."""
+    add_sealed(db)
+    ids = ids_of(take(db, worker, 1))
+    given = {"started": "{1}", "finished": "{1}", "cpu": "{1}", "peak": "{1}", "delays": "{-1}", "outcomes": "{3}"}
+    given |= {"ids": f"{{{ids[0]}}}", "payload_ids": "{}", "payloads": "{}"}
+    return explain(
+        db, "settle/settle", {**given, "worker": worker, "since": "-infinity", "within": False}, generic=True
+    )
+
+
+@both_servers
+def test_a_settle_writes_one_index_of_the_tally(db: Connection) -> None:
+    """Each index more is an entry more at every settle."""
+    assert db.execute(
+        """select indexrelid::regclass::text from pg_index where indrelid = 'awa.tally'::regclass
+           and pg_get_expr(indpred, indrelid) is distinct from '(deaths > 0)'"""
+    ).fetchall() == [("awa.tally_minute",)]
+    worker = sign_in(db)
+    settle_plan(db, worker)  # makes the pages
+    # Two rows with an index entry each (attempt, tally), the batch's deletion, and no more.
+    assert settle_plan(db, worker)["WAL Records"] <= 5
+
+
+@both_servers
+def test_a_ledger_without_a_restore_says_nothing_of_one(db: Connection) -> None:
+    add_sealed(db, 3)
+    add_unsealed(db, 3)
+    with db.transaction():
+        db.execute(statement("seal/lock"))
+        wanted = {"floor": 0, "jobs_max": STEP_JOBS_MAX, "batch_max": BATCH_JOBS_MAX, "force": False}
+        explain(db, "seal/seal", wanted, generic=True)
+    assert db.execute("select jobs, foreign_id from awa.seal where gen > 1 order by gen desc limit 1").fetchall() == [
+        (3, None)
+    ]
+
+
+def fold_plan(db: Connection) -> dict[str, Any]:
+    return explain(db, "retire/fold_tally", {}, generic=True)
+
+
+@both_servers
+def test_folding_reads_no_days_of_folded_tallies(db: Connection) -> None:
+    db.execute(
+        """insert into awa.tally (minute, lane, outcome, jobs, folded)
+           select date_trunc('minute', now()) - m * interval '1 minute', l, 3, 1, true
+           from generate_series(2, 8000) m, generate_series(1, 3) l order by m desc"""
+    )
+    db.execute("vacuum analyze awa.tally")
+    db.execute(
+        """insert into awa.tally (minute, lane, outcome, jobs)
+           select date_trunc('minute', now()) - interval '1 minute', 1, 3, 1 from generate_series(1, 300)"""
+    )
+    plan = fold_plan(db)
+    assert {index for _, index in scans(plan, "tally")} == {"tally_minute"}
+    assert db.execute("select count(*), sum(jobs) from awa.tally where minute > now() - interval '2.5 minutes' "
+                      "and lane = 1").fetchone() in {(1, 300), (2, 301)}  # fmt: skip
+    assert buffers(plan) < 300 * 3 + 100
+    assert buffers(fold_plan(db)) < 100
+
+
+def test_what_is_too_late_to_be_folded_is_counted_and_forgotten_in_time(db: Connection) -> None:
+    worker = sign_in(db)
+    add_sealed(db, 2)
+    settle(db, worker, outcomes(ids_of(take(db, worker, 2))))
+    db.execute("update awa.tally set minute = minute - interval '2 minutes'")
+    retire.prune(db, retire.Retention(), recheck_s=0.0)
+    late = (
+        "insert into awa.tally (minute, lane, outcome, jobs) select minute - {}, lane, 3, 5 from awa.tally where folded"
+    )
+    db.execute(late.format("interval '5 minutes'").encode())
+    retire.prune(db, retire.Retention(), recheck_s=0.0)
+    assert db.execute("select jobs from awa.tally where folded order by minute").fetchall() == [(5,), (2,)]
+    db.execute((late.format("interval '20 minutes'") + " and jobs = 2").encode())
+    retire.prune(db, retire.Retention(), recheck_s=0.0)
+    assert db.execute("select jobs, folded from awa.tally order by minute").fetchall() == [
+        (5, False),
+        (5, True),
+        (2, True),
+    ]
+    assert control.queue_stats(db)[0].completed_last_hour == 12
+    db.execute("update awa.tally set minute = minute - interval '9 days'")
+    retire.prune(db, retire.Retention(), recheck_s=0.0)
+    assert db.execute("select from awa.tally").fetchall() == []
