@@ -66,6 +66,7 @@ grant execute on function awa.extend_log, awa.extend_beyond, awa.clear_default, 
 -- lead
 grant select, insert, update, delete on awa.node, awa.worker to awa_worker, awa_admin;
 grant select, insert, delete on awa.idle to awa_worker, awa_admin;
+grant select on sequence awa.idle_nodes to awa_worker, awa_admin;
 grant select, update on awa.leader to awa_worker, awa_admin;
 
 -- control: queues, and jobs that run again

@@ -851,10 +851,40 @@ create table awa.worker (
 );
 create index worker_node on awa.worker (node_id);
 
--- Nodes with idle workers. Producers send a wake-up only while there is one.
+-- Nodes with idle workers.
 create table awa.idle (
   node_id integer primary key references awa.node on delete cascade
 );
+
+-- How many nodes have idle workers: its last_value. Producers send a wake-up only while
+-- there is one, and each of them asks. A sequence is one row that is written in place; in
+-- awa.idle a pinned vacuum horizon keeps every row there ever was, and each insert would read
+-- all of them. A change is seen at once, and is not taken back with its transaction: where that
+-- has left too many, producers send wake-ups to nobody until the next change; where too few,
+-- an idle node says so again after some seconds.
+create sequence awa.idle_nodes as integer minvalue 0 start 0;
+
+-- Always empty, as seal_lock is: its lock makes those who count take turns.
+create table awa.idle_lock ();
+
+-- A trigger, because a node's row goes with its node, too, whoever removes that.
+create function awa.count_idle() returns trigger
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_nodes integer;
+begin
+  lock table only awa.idle_lock in share update exclusive mode;
+  v_nodes := (select count(*) from awa.idle);
+  if v_nodes <> (select last_value from awa.idle_nodes) then
+    perform setval('awa.idle_nodes', v_nodes);
+  end if;
+  return null;
+end $$;
+
+revoke execute on function awa.count_idle from public;
+
+create trigger count_idle after insert or delete or truncate on awa.idle
+for each statement execute function awa.count_idle();
 
 -- Who may run the leader's duties. A lease in a row, not a session lock, so that
 -- transaction poolers do not break it. confirmed rises each time the holder confirms
@@ -1235,7 +1265,7 @@ begin
       v_job := row(v_job.id, v_job.outcome, null, null, v_job.state, null, null, null, null, null, null, null, null, null,
                    null, null, null)::awa.inserted_job;
     end if;
-    if v_job.outcome = 'replaced' and (p_run_at > v_now) is not true and exists (select from awa.idle) then
+    if v_job.outcome = 'replaced' and (p_run_at > v_now) is not true and (select last_value from awa.idle_nodes) > 0 then
       perform pg_notify('awa:wake', '');
     end if;
     return v_job;
@@ -1245,7 +1275,7 @@ begin
                            unique_key, unique_states, ordering_key)
   values (v_id, p_queue, p_kind, p_priority, p_max_attempts, v_timeout_ms, p_run_at, p_args, p_metadata, p_tags,
           v_expires_at, p_unique_key, case when p_unique_key is not null then p_unique_states end, p_ordering_key)
-  returning created_at, exists (select from awa.idle) into v_now, v_is_idle;
+  returning created_at, (select last_value from awa.idle_nodes) > 0 into v_now, v_is_idle;
   -- NOTIFY serialises commits, so it is sent only while somebody waits for it, and for jobs that are due.
   if v_is_idle and (p_run_at > v_now) is not true then
     perform pg_notify('awa:wake', '');
@@ -1362,7 +1392,7 @@ begin
     delete from awa.job_log where id = any (v_ids);
     delete from awa.unique_claim where job_id = any (v_ids);
     v_ids := array_fill(null::bigint, array[cardinality(v_ids)]);
-  elsif exists (select from awa.idle) then
+  elsif (select last_value from awa.idle_nodes) > 0 then
     perform pg_notify('awa:wake', '');
   end if;
   return query

@@ -3,8 +3,8 @@
 It wakes as many idle workers as there is work for, and has the proxy look which of the running jobs was cancelled.
 
 NOTIFY at every insert would serialise the commits of all producers, so producers send it only while `awa.idle` has a
-row. That leaves a race (an insert that looked just before the row came), which the poll catches; it also serves where
-LISTEN does not work, behind a transaction pooler.
+row, which they read off `awa.idle_nodes`. That leaves a race (an insert that looked just before the row came), which
+the poll catches; it also serves where LISTEN does not work, behind a transaction pooler.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ WAKE: Final = "awa:wake"
 CANCEL: Final = "awa:cancel"
 BUSY_FOR_S: Final = 1.0
 """So long no worker must have been idle before wake-ups are cancelled: the row must not come and go with every job."""
+ANNOUNCE_AGAIN_S: Final = 10.0
+"""A node that stays idle says so this often: what producers read is not taken back with a transaction that fails."""
 POLL_GROWTH_MAX: Final = 5
 """A node that stays idle polls ever more slowly, down to a fifth of the rate."""
 LANES_FOR_S: Final = 1.0
@@ -52,6 +54,7 @@ class Waker(Service):
         self._announced: int | None = None
         self._has_said_polling = False
         self._is_told = False
+        self._announced_at = 0.0
         self._idle_at = 0.0
         self._rounds_idle = 0
 
@@ -162,9 +165,11 @@ class Waker(Service):
 
     def _announce(self, connection: psycopg.Connection[Any]) -> None:
         self._idle_at = monotonic()
-        if self._announced != self._node.id and not is_pooled(connection):  # producers would speak to nobody
+        if is_pooled(connection):
+            return  # producers would speak to nobody
+        if self._announced != self._node.id or self._idle_at - self._announced_at > ANNOUNCE_AGAIN_S:
             lead.idle(connection, self._node.id)
-            self._announced = self._node.id
+            self._announced, self._announced_at = self._node.id, self._idle_at
 
     def _withdraw(self, connection: psycopg.Connection[Any]) -> None:
         if self._announced is not None and monotonic() - self._idle_at > BUSY_FOR_S:

@@ -1,2 +1,2 @@
 -- Wake idle nodes, if there are any, when this transaction commits.
-select pg_notify('awa:wake', '') from awa.idle limit 1;
+select pg_notify('awa:wake', '') from awa.idle_nodes where last_value > 0;

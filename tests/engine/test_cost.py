@@ -1,13 +1,18 @@
 """What the statements of every job write and read: nothing for what happens rarely."""
 
+from collections.abc import Callable
 from typing import Any
 
+import psycopg
+import pytest
+
 from awa.database.statements import statement
-from awa.engine import control, retire
+from awa.engine import control, lead, retire
 from awa.engine.seal import BATCH_JOBS_MAX, STEP_JOBS_MAX
 from awa.engine.settle import settle
 from tests.engine.helpers import (
     Connection,
+    add,
     add_sealed,
     add_unsealed,
     buffers,
@@ -19,6 +24,25 @@ from tests.engine.helpers import (
     take,
 )
 from tests.fixtures.postgres import both_servers
+
+Connect = Callable[..., psycopg.Connection[Any]]
+
+TURNS = 2_000
+"""Turns from idle to busy, whose rows a pinned horizon keeps: twelve pages and more of them."""
+NEW_JOB = {
+    "kind": "work",
+    "args": "{}",
+    "queue": "default",
+    "priority": 2,
+    "run_at": None,
+    "max_attempts": 25,
+    "tags": None,
+    "metadata": None,
+    "unique_key": None,
+    "unique_states": None,
+    "ordering_key": None,
+    "opts": None,
+}
 
 
 def settle_plan(db: Connection, worker: int) -> dict[str, Any]:
@@ -56,6 +80,37 @@ def test_a_ledger_without_a_restore_says_nothing_of_one(db: Connection) -> None:
     assert db.execute("select jobs, foreign_id from awa.seal where gen > 1 order by gen desc limit 1").fetchall() == [
         (3, None)
     ]
+
+
+@both_servers
+@pytest.mark.parametrize("how", ["insert/insert", "insert/wake"])
+def test_an_insert_reads_no_more_when_a_pinned_horizon_keeps_who_was_idle(
+    db: Connection, connect: Connect, how: str
+) -> None:
+    pin = connect()
+    pin.autocommit = False
+    pin.execute("set transaction isolation level repeatable read")
+    pin.execute("select count(*) from awa.job_log")
+    node = lead.register_node(db, "a")
+    add(db)
+    wanted = NEW_JOB if how == "insert/insert" else {}
+
+    def pages() -> int:
+        """Pages that an insert reads which need not make one."""
+        return min(buffers(explain(db, how, wanted, generic=True)) for _ in range(6))
+
+    before = pages()
+    db.execute(
+        f"""do $$ begin
+          for i in 1..{TURNS} loop
+            insert into awa.idle (node_id) values ({node});
+            delete from awa.idle where node_id = {node};
+          end loop;
+        end $$""".encode()
+    )
+    assert pages() <= before + 1
+    lead.idle(db, node)
+    assert pages() <= before + 4  # PostgreSQL's own notification is among them
 
 
 def fold_plan(db: Connection) -> dict[str, Any]:

@@ -1,6 +1,9 @@
 """Lead: signing in and out, who is idle, and one leader at a time."""
 
 import os
+from collections.abc import Callable
+from threading import Thread
+from typing import Any
 
 import psycopg
 import pytest
@@ -11,6 +14,15 @@ from awa.version import __version__
 from tests.engine.helpers import Connection, add_sealed, all_in, ids_of, take
 from tests.fixtures.postgres import both_servers
 from tests.fixtures.waiting import until
+
+Connect = Callable[..., psycopg.Connection[Any]]
+
+
+def idle_nodes(db: Connection) -> int:
+    """What producers read."""
+    row = db.execute("select last_value from awa.idle_nodes").fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 @pytest.fixture
@@ -69,15 +81,48 @@ def test_idle_and_busy_may_be_said_twice(db: Connection, nodes: tuple[int, int])
         lead.idle(db, nodes[0])
     lead.idle(db, 77)
     assert db.execute("select node_id from awa.idle").fetchall() == [(nodes[0],)]
+    assert idle_nodes(db) == 1
     for _ in range(2):
         lead.busy(db, nodes[0])
     assert db.execute("select node_id from awa.idle").fetchall() == []
+    assert idle_nodes(db) == 0
 
 
 def test_a_node_that_left_is_idle_no_more(db: Connection, nodes: tuple[int, int]) -> None:
     lead.idle(db, nodes[0])
+    lead.idle(db, nodes[1])
+    assert idle_nodes(db) == 2
     lead.leave_node(db, nodes[0])
-    assert db.execute("select node_id from awa.idle").fetchall() == []
+    assert db.execute("select node_id from awa.idle").fetchall() == [(nodes[1],)]
+    assert idle_nodes(db) == 1
+
+
+def test_what_a_failed_transaction_leaves_is_mended_by_saying_it_again(db: Connection, nodes: tuple[int, int]) -> None:
+    lead.idle(db, nodes[0])
+    with db.transaction(force_rollback=True):
+        lead.busy(db, nodes[0])
+    assert db.execute("select node_id from awa.idle").fetchall() == [(nodes[0],)]
+    lead.idle(db, nodes[0])
+    assert idle_nodes(db) == 1
+
+
+def test_nodes_are_counted_one_after_the_other(db: Connection, nodes: tuple[int, int], connect: Connect) -> None:
+    """One goes busy as another goes idle: who counts second sees what the first has done."""
+    a, b = nodes
+    lead.idle(db, a)
+    other = connect()
+    with db.transaction():
+        lead.busy(db, a)
+        pid = other.info.backend_pid
+        thread = Thread(target=lead.idle, args=(other, b))
+        thread.start()
+        until(
+            lambda: (
+                db.execute("select wait_event_type from pg_stat_activity where pid = %s", [pid]).fetchone() == ("Lock",)
+            )
+        )
+    thread.join()
+    assert idle_nodes(db) == 1
 
 
 @both_servers

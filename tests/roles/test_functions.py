@@ -17,6 +17,7 @@ def test_functions_with_the_owners_rights_pin_their_search_path(connection: psyc
     found = connection.execute(PUBLIC).fetchall()
     assert {name.partition("(")[0] for name, _, _ in found} == {
         "awa.clear_default",
+        "awa.count_idle",
         "awa.drop_segment",
         "awa.extend_beyond",
         "awa.extend_log",

@@ -18,7 +18,7 @@ from tests.fixtures.postgres import for_database
 Login = Callable[[str], str]
 Connect = Callable[..., psycopg.Connection[Any]]
 
-TABLES = ("seal_lock", "extend_lock", "schema_version")
+TABLES = ("seal_lock", "extend_lock", "idle_lock", "schema_version")
 MODES = (
     "row exclusive",
     "share update exclusive",
