@@ -17,9 +17,9 @@ from docs.generate import commands, errors, events
 from tests.docs.blocks import ROOT, blocks, pages, prose
 
 OTHER_PROGRAMS = {
-    "--check", "--strict", "--now", "--preload", "--database", "--faults", "--every", "--heartbeat", "--bind",
+    "--check", "--strict", "--now", "--preload", "--database", "--faults", "--every", "--heartbeat", "--bind", "--full",
 }  # fmt: skip
-"""Options in the pages that are not Awa's: of the generator, mypy, systemctl, gunicorn, Django, our chaos."""
+"""Options in the pages that are not Awa's: of the generator, mypy, systemctl, gunicorn, Django, chaos, benchmarks."""
 OTHER_VARIABLES = {"AWA_PG_BIN", "AWA_TEST_PG"} | set(config.OPTIONS)
 """Environment variables that are no settings, and keys of a Flask application's configuration."""
 

@@ -26,7 +26,7 @@ before: dict[str, int] = {}
 
 def create_app() -> Flask:
     app = Flask(__name__)
-    app.config.update(SQLALCHEMY_DATABASE_URI=os.environ["SHOP_URL"], AWA_DATABASE_URL=os.environ.get("AWA_URL"))
+    app.config.update(SQLALCHEMY_DATABASE_URI=os.environ["SHOP_URL"], AWA_DATABASE_URL=os.environ.get("QUEUE_URL"))
     db.init_app(app)
     awa.init_app(app)
     with app.app_context():

@@ -102,7 +102,7 @@ def test_flask_awa_supervisor_heeds_the_configuration(shop: Shop, flask_awa: Com
 def test_a_chosen_database_goes_before_the_applications(shop: Shop, flask_awa: Command, database: str) -> None:
     log = flask_awa(
         *("--app", f"{MODULE}:create_app", "awa", "--database-url", database, "supervisor", "--processes", "1"),
-        AWA_URL="postgresql://nobody@localhost:1/nowhere",
+        QUEUE_URL="postgresql://nobody@localhost:1/nowhere",
     )
     job = shop.insert("tell")
     until(lambda: shop.states(job) == ["completed"] or "error: " in log.read_text(), 60, log.read_text())

@@ -24,6 +24,9 @@ class Stub:
         self.stopped = True
         return []
 
+    def hangs(self) -> str | None:
+        return None
+
 
 class Clock:
     now = 1000.0
