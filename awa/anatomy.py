@@ -23,13 +23,20 @@ class Related(NamedTuple):
 
 def name(exc: BaseException) -> str:
     """Return the qualified name of an exception's class."""
-    return type(exc).__qualname__[:TYPE_NAME_MAX]
+    found: str = _of_class(exc, "__qualname__")
+    return found[:TYPE_NAME_MAX]
 
 
 def module(exc: BaseException) -> str | None:
     """Return the module that an exception's class is defined in; None for Python's own."""
-    found = type(exc).__module__  # a metaclass may make it anything
+    found = _of_class(exc, "__module__")  # its body may make it anything
     return None if type(found) is not str or found == "builtins" else found[:TYPE_NAME_MAX]
+
+
+def lineage(exc: BaseException) -> tuple[type, ...]:
+    """Return an exception's class and all that it is derived from."""
+    found: tuple[type, ...] = _of_class(exc, "__mro__")
+    return found
 
 
 def message(exc: BaseException) -> str:
@@ -90,6 +97,11 @@ def _notes(exc: BaseException) -> list[str]:
 def _own(exc: BaseException, attribute: str) -> Any:
     """Return an attribute that every exception has, not what a subclass makes of it."""
     return BaseException.__dict__[attribute].__get__(exc)
+
+
+def _of_class(exc: BaseException, attribute: str) -> Any:
+    """Return an attribute that every class has, not what a metaclass makes of it."""
+    return type.__dict__[attribute].__get__(type(exc))
 
 
 def _attribute(exc: BaseException, attribute: str, kind: type) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, TypeGuard
 
+from awa.anatomy import lineage
 from awa.backoff import DEFAULT, DELAY_SECONDS_MAX, PRESETS, SECOND_US, Preset
 from awa.errors import ValidationError
 
@@ -45,10 +46,10 @@ class Policy:
 
     def gives_up_on(self, exc: BaseException) -> bool:
         """Whether no retry follows an attempt that raised `exc`. Classes match as in an `except` clause."""
-        lineage = type(exc).__mro__
-        if any(each in lineage for each in self.give_up_on):
+        classes = lineage(exc)
+        if any(each in classes for each in self.give_up_on):
             return True
-        return self.retry_on is not None and not any(each in lineage for each in self.retry_on)
+        return self.retry_on is not None and not any(each in classes for each in self.retry_on)
 
     def delay_us(self, attempt: int, uniform: float) -> int:
         """Return the microseconds to wait after `attempt` (from 1) failed; `uniform`, from [0, 1), is the jitter.

@@ -90,6 +90,7 @@ class _Worker:
         self._title.show("starting")
         self._take_signals()
         start(loaded().registry, self._slot)
+        self._interrupts.take_timer()
         logs.keep_info(self._log_level)  # after what the application does in a worker: it may set up its own
         loop = self._persist(self._start)
         telemetry.emit(telemetry.WORKER_READY, slot=self._slot.index, pid=self._slot.pid)

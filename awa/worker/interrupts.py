@@ -53,6 +53,7 @@ class Interrupts:
 
     def __init__(self, slot: Slot) -> None:
         self.is_open = False
+        self._stops_timer = False
         self._slot = slot
         self._raised_in = 0
         self._task: asyncio.Task[Any] | None = None
@@ -62,6 +63,15 @@ class Interrupts:
         """Take the signal from now on; the stack goes to `stack_fd`. For the main thread."""
         signal.signal(SIGNAL, self.heed)
         faulthandler.register(SIGNAL, file=stack_fd, all_threads=True, chain=True)
+
+    def take_timer(self) -> None:
+        """Stop, from now on, the timer that a handler leaves behind, unless one runs already, for the application."""
+        self._stops_timer = signal.getitimer(signal.ITIMER_REAL)[0] == 0
+
+    def stop_timer(self) -> None:
+        """Stop what `signal.alarm` or `setitimer` has begun: it would go off in the next job, and end the worker."""
+        if self._stops_timer:
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
     def heed(self, number: int, frame: FrameType | None) -> None:
         """Raise in the handler what the supervisor asks for. A signal handler."""

@@ -75,6 +75,7 @@ class Runner:
             return decide_error(_from_the_handler(error), attempt, body.max_attempts, task.policy, now_us=now_us)
         finally:
             lift()
+            self._interrupts.stop_timer()
             CURRENT.job = None
             end(job)
 
@@ -136,7 +137,20 @@ class Runner:
             raise interrupt.with_traceback(_where(cancelled)) from None
         finally:
             interrupts.aim_at(None)
+            self._end_leftovers(loop)
+
+    def _end_leftovers(self, loop: asyncio.AbstractEventLoop) -> None:
+        """End what the handler began and did not wait for: it must not run on inside another job.
+
+        What refuses to end takes this job's time, and its event loop with it: on that loop, it would take the time of
+        all later jobs as well.
+        """
+        try:
             _cancel_leftovers(loop)
+        except BaseException:
+            self._loop = None
+            loop.close()
+            raise
 
     def _end_stray_child(self, error: BaseException | None) -> None:
         """A process that the handler forked has come back here: it must not go on as a second worker."""
@@ -151,7 +165,7 @@ def _where(cancelled: asyncio.CancelledError) -> TracebackType | None:
 
 
 def _cancel_leftovers(loop: asyncio.AbstractEventLoop) -> None:
-    """End what handlers began and did not wait for: it must not run on inside another job."""
+    """Cancel every task of an event loop, and wait for their ends."""
     leftovers = asyncio.all_tasks(loop)
     for each in leftovers:
         each.cancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from datetime import datetime
 from time import monotonic
 
@@ -71,6 +72,30 @@ def test_a_handler_that_does_not_heed_it_is_killed_and_tells_where_it_was(shop: 
     until(lambda: len(supervisor.workers()) == 2, 30)
     started = int(shop.effects(jobs["family"])[0].removeprefix("child "))
     until(lambda: not psutil.pid_exists(started), message="what the handler has started ends with it")
+
+
+def test_a_task_that_refuses_to_end_takes_no_time_of_later_jobs(shop: Shop, supervise: Start) -> None:
+    supervisor = supervise(app=ENDLESS, processes=1).ready()
+    job = shop.insert("leave_a_task", max_attempts=1)
+    shop.until_state("failed", job)
+    assert only_attempt(shop, job)["error"]["type"] == "JobTimeout"
+    calm = shop.insert_many([("calm", {})] * 3, max_attempts=1)
+    shop.until_state("completed", *calm)
+    assert not supervisor.events("worker.exited")
+    assert supervisor.stop() == 0
+    assert not supervisor.events("worker.killed"), "it waits for nothing at its end"
+
+
+def test_a_timer_that_a_handler_leaves_goes_off_in_no_other_job(shop: Shop, supervise: Start) -> None:
+    supervisor = supervise(app=ENDLESS, processes=1).ready()
+    jobs = [shop.insert("leave_a_timer", {"s": 0.05}, max_attempts=1)]
+    shop.until_state("completed", *jobs)
+    jobs += [shop.insert("step", {"gate": "timer"}, max_attempts=1)]
+    shop.until_effect("waiting", jobs[1])
+    time.sleep(0.1)  # longer than the timer would take
+    shop.open("timer")
+    shop.until_state("completed", *jobs)
+    assert not supervisor.events("worker.exited")
 
 
 def test_a_handler_that_the_signal_itself_kills_is_out_of_time_too(shop: Shop, supervisor: Supervisor) -> None:

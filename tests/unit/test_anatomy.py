@@ -173,6 +173,20 @@ def test_an_exception_that_resists_is_told_nevertheless() -> None:
     assert b'"Hostile: still readable"' in verdict.payload
 
 
+def test_a_class_that_resists_is_told_nevertheless() -> None:
+    class Meta(type):
+        def __getattribute__(cls, name: str) -> Any:
+            raise RuntimeError("no")
+
+    class Closed(Exception, metaclass=Meta):
+        pass
+
+    exc: Exception = BaseException.__new__(Closed, "said")
+    verdict = decide_error(exc, 1, 1)
+    assert verdict.payload is not None
+    assert b"Closed: said" in verdict.payload
+
+
 def test_source_that_cannot_be_looked_up_costs_the_traceback_only(monkeypatch: pytest.MonkeyPatch) -> None:
     class Loader:
         def get_source(self, name: str) -> str:
