@@ -2,7 +2,8 @@
 
 Heartbeats are counted, not dated. A node is silent from the moment at which its count was first seen, to the last
 moment at which it was asked for and had not changed. So a clock that is set, of the server or of any node, makes no
-node look dead or alive; and an answer that was long on its way counts as old.
+node look dead or alive; and an answer that was long on its way counts as old. A count that has become less, and
+was asked for after the greater one was known, is that of a database that has gone back to an earlier state.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ class Peers:
 def _seen(known: _Seen | None, beat: int, asked: float, answered: float) -> _Seen:
     if known is None or beat > known.beat:
         return _Seen(beat, answered, asked)
-    if beat < known.beat:  # an older answer, overtaken by that of another thread
+    if beat < known.beat and asked < known.since:  # an older answer, overtaken by that of another thread
         return known
+    if beat < known.beat:  # the database has gone back to an earlier state: what was counted since is not there
+        return _Seen(beat, answered, asked)
     return known._replace(until=max(known.until, asked))

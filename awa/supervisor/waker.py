@@ -61,6 +61,7 @@ class Waker(Service):
     def opened(self, connection: psycopg.Connection[Any]) -> None:
         """Listen; through a pooler, where others would hear what is said to us, poll only."""
         self._announced = None
+        self._floor = 0  # the server may have gone back to an earlier state, in which ids are given out once more
         if is_pooled(connection):
             self._say_polling()
             return

@@ -102,7 +102,9 @@ class Claimer:
         self._has_ordered = True
 
     def doubt(self) -> None:
-        """Note that a connection broke: what the server did with our last words is unknown."""
+        """Note that a connection broke: what the server did with our last words is unknown, and it may have gone back
+        to an earlier state, in which ids are given out once more."""
+        self._floor = 0
         self._lanes.look_back()
         self._doubtful_until = monotonic() + DOUBT_S
         self._look_at = 0.0

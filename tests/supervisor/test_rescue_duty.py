@@ -115,6 +115,18 @@ def test_the_silence_of_a_peer_is_measured_from_answer_to_question() -> None:
     assert peers.silent(0.1, but=9) == {}
 
 
+def test_a_peer_that_died_as_its_last_heartbeats_were_lost_is_silent() -> None:
+    """A failover, or a recovery to a point in time, has taken back heartbeats that we had counted."""
+    peers = Peers()
+    peers.note({1: 5}, asked=0.0, answered=1.0)
+    peers.note({1: 3}, asked=2.0, answered=3.0)
+    assert peers.silent(5.0, but=9) == {}
+    peers.note({1: 3}, asked=10.0, answered=11.0)
+    assert peers.silent(5.0, but=9) == {1: 3}
+    peers.note({1: 4}, asked=12.0, answered=13.0)
+    assert peers.silent(0.1, but=9) == {}
+
+
 @pytest.mark.parametrize("heartbeat_s", [0.1, 1.0, 5.0, 60.0])
 def test_hearts_come_back_before_anybody_takes_their_silence_for_death(heartbeat_s: float) -> None:
     """A beat, an outage too short for the one who judges to have noticed, and the longest wait."""
