@@ -102,22 +102,27 @@ def prepared(
             refuse_encoding(connection.info.parameter_status("server_encoding"), describe(target))
             introduction = INTRODUCE_SHARED if is_shared else INTRODUCE
             introduced = connection.execute(introduction, {"pid": connection.info.backend_pid}).fetchone()
+            connection.autocommit = autocommit
+            connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+            set_json_loads(_raw, connection)
+            connection.adapters.register_loader("jsonb", _RawText)  # as above, in half the time
+            if introduced is None or not introduced[0]:
+                connection.prepare_threshold = None  # the next transaction may be another server's, which knows of none
+            else:
+                _set_up(connection, plan_once, answer_s, patience_max)
         except psycopg.Error as error:
             raise cannot_connect(target, error) from error
-        connection.autocommit = autocommit
-        connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-        set_json_loads(_raw, connection)
-        connection.adapters.register_loader("jsonb", _RawText)  # as above, in half the time
-        if introduced is None or not introduced[0]:
-            connection.prepare_threshold = None  # the next transaction may be another server's, which knows of none
-        else:
-            if plan_once:
-                connection.execute(_PLAN_ONCE)
-            if answer_s is not None:
-                idle_ms = round(answer_s * 1000)
-                connection.execute(_NOT_FOR_EVER, {"idle": idle_ms, "all": round(idle_ms * patience_max)})
         failing.pop_all()
     return connection
+
+
+def _set_up(connection: psycopg.Connection[Any], plan_once: bool, answer_s: float | None, patience_max: float) -> None:
+    """Set what holds for the whole session."""
+    if plan_once:
+        connection.execute(_PLAN_ONCE)
+    if answer_s is not None:
+        idle_ms = round(answer_s * 1000)
+        connection.execute(_NOT_FOR_EVER, {"idle": idle_ms, "all": round(idle_ms * patience_max)})
 
 
 def is_pooled(connection: psycopg.Connection[Any]) -> bool:
