@@ -15,7 +15,7 @@ from awa.job import JobState
 from awa.outcome import Settlement, Verdict
 from awa.processes.clock import ServerClock, monotonic_us
 from awa.processes.journal import JournalWriter
-from awa.processes.slot import Remains, Slot, Stop, WorkerState
+from awa.processes.slot import LOST, STOP, Remains, Slot, Stop, WorkerState
 from awa.task import Registry
 from awa.worker.claimer import Claimer
 from awa.worker.completion import Completions, LeftOpen, Way
@@ -158,9 +158,9 @@ class Loop:
         return ran
 
     def _may_start(self, position: int) -> bool:
-        return (
-            self._slot.stop == Stop.NONE and self._slot.may_run(position) and not self._lifetime.is_over(self.jobs_done)
-        )
+        slot = self._slot
+        # By the cell: the attribute and the member of the enumeration would cost three calls.
+        return not slot.controls[STOP] and slot.may_run(position) and not self._lifetime.is_over(self.jobs_done)
 
     def _hand_back(self) -> None:
         """Give others what was not started. It stands in front of where this worker would claim next."""
@@ -191,7 +191,7 @@ class Loop:
         started = monotonic_us()
         started_wall = started + self._clock.ahead_us
         self._slot.begin_job(position, body.id, item.attempt, started, item.limits, used_us)
-        if self._slot.lost != self._lost and not self._is_leased(body.id):
+        if self._slot.controls[LOST] != self._lost and not self._is_leased(body.id):
             self._slot.end_job()  # cancelled before it began
             return
         verdict = self._runner.run(item.task, body, item.attempt, started_wall + timeout_us if timeout_us else 0)
@@ -225,9 +225,10 @@ class Loop:
             )
         self._slot.end_job()
         self.jobs_done += 1
+        error = trace = None
         if verdict.state is not JobState.Completed:
             self._lifetime.look_at_descriptors(self.jobs_done)  # it may have failed for want of them
-        error, trace = _said(verdict)
+            error, trace = _said(verdict)
         telemetry.emit(
             telemetry.RUN_FINISHED,
             job=body.id,
@@ -243,7 +244,8 @@ class Loop:
             self._heed(way, body)
         if not fits:
             self._settle_now()
-        self._let_lines_go()
+        if self._stopped:
+            self._let_lines_go()
 
     def _heed(self, way: Way, body: Body) -> None:
         """Say what a transaction of the handler's has come to. Raises `LeftOpen`."""

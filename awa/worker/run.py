@@ -11,7 +11,7 @@ from typing import Any, Final
 from awa.engine.claim import Body
 from awa.errors import JobCancelled, JobTimeout
 from awa.job_log import CURRENT
-from awa.outcome import Verdict, decide_error, decide_result
+from awa.outcome import COMPLETED, Verdict, decide_error, decide_result
 from awa.processes.clock import ServerClock
 from awa.processes.generation import generation
 from awa.processes.memory import Capped, lift
@@ -65,6 +65,8 @@ class Runner:
         job = CURRENT.job = RunningJob(body, attempt, args, self._slot, self._completions, deadline_us)
         try:
             value = self._call_inside(task, job) if self._around_jobs else self._call_capped(task, job)
+            if value is None:
+                return COMPLETED  # by far the most: no call, and no look at a clock that nobody asks for
             return decide_result(value, attempt, body.max_attempts, now_us=self._clock.now_us())
         except BaseException as error:  # a handler's sys.exit() ends its job, not the worker
             self._interrupts.is_open = False  # if an interrupt came just when the handler was done
