@@ -12,6 +12,7 @@ from pathlib import Path
 from awa.processes.exitcodes import ExitCode
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 _OOM_SCORE_RISE = 500
 _OOM_SCORE_MAX = 1000
 
@@ -36,6 +37,24 @@ def outlive_parent() -> None:
     _set_parent_death_signal(0)
 
 
+def adopt_orphans() -> None:
+    """Have what this process's children start, and leave behind when they end, become children of this process.
+
+    Linux only. As the first process of a container, or below one that buries nobody, they would stay zombies; and what
+    has left its process group would be out of reach.
+    """
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def children() -> set[int]:
+    """Return the process ids of this process's children. On Linux; elsewhere none is known."""
+    found: set[int] = set()
+    for file in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # a thread that has just ended
+            found.update(map(int, file.read_text().split()))
+    return found
+
+
 def parent_gone() -> bool:
     """Whether the parent named to `die_with_parent` has ended. One system call."""
     return _parent is not None and os.getppid() != _parent
@@ -49,8 +68,12 @@ def volunteer_for_oom() -> None:
 
 
 def _set_parent_death_signal(number: int) -> None:
+    _prctl(_PR_SET_PDEATHSIG, number)
+
+
+def _prctl(option: int, value: int) -> None:
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(number), 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), f"prctl(PR_SET_PDEATHSIG, {number}) failed")
+    if libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl({option}, {value}) failed")

@@ -27,6 +27,8 @@ KILL_WAIT_S: Final = 5.0
 KILLS_MAX: Final = 3
 """After so many, a worker that is still there hangs in the kernel: leave it to its fate."""
 ROUND_S: Final = 1.0
+JOBS_NAMED: Final = 10
+"""Of the jobs that are waited for, so many are named."""
 
 
 class Loop:
@@ -114,10 +116,22 @@ class Loop:
 
     def _drain(self) -> None:
         self._kill_at = monotonic() + self._node.settings.drain_timeout_s
-        telemetry.emit(telemetry.SUPERVISOR_DRAINING, workers=len(self._pool.workers))
+        telemetry.emit(
+            telemetry.SUPERVISOR_DRAINING,
+            workers=len(self._pool.workers),
+            jobs=self._running_jobs() or None,
+            at_most_s=self._node.settings.drain_timeout_s,
+            hint="INT (Ctrl-C) once more, or QUIT, ends them at once; their jobs are retried",
+        )
         self._node.is_draining = True
         self._servers.close()
         self._pool.drain()
+
+    def _running_jobs(self) -> str:
+        """Name the jobs that run, for people to read."""
+        runs = [(each.slot.label, job.job_id) for each, job in self._node.occupants.look() if job is not None]
+        named = ", ".join(f"{job} ({label})" for label, job in runs[:JOBS_NAMED])
+        return named + (f" and {len(runs) - JOBS_NAMED} more" if len(runs) > JOBS_NAMED else "")
 
     def _give_up(self, problem: str) -> None:
         """End in order, because of what cannot be replaced. Others take the jobs; a service manager starts another."""

@@ -60,6 +60,10 @@ def main(slot: Slot, message: dict[str, Any], wakes: WorkerWakes) -> int:
         return ExitCode.OK
 
 
+def _pass_over(number: int, frame: Any) -> None:
+    """Do nothing: the signal is meant for the supervisor."""
+
+
 class _NodeGone(Exception):
     """The node this worker belongs to has been declared dead."""
 
@@ -135,7 +139,7 @@ class _Worker:
     def _take_signals(self) -> None:
         """Ctrl-C and reloads are the supervisor's business; a TERM of our own ends us between two jobs."""
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU):
-            signal.signal(number, signal.SIG_IGN)
+            signal.signal(number, _pass_over)  # SIG_IGN would be inherited by every program that a handler starts
         signal.signal(signal.SIGTERM, self._on_term)
         faulthandler.register(signal.SIGUSR1, file=STDERR, all_threads=True, chain=False)
         self._interrupts.listen(self._wakes.stack_fd)

@@ -88,7 +88,7 @@ MEANINGS = {
     "supervisor.signal": "The supervisor received a signal.",
     "supervisor.reloaded": "A new forkserver has loaded the application; the workers are being replaced.",
     "supervisor.reload_failed": "The application could not be loaded anew. `goes_on` says what runs meanwhile.",
-    "supervisor.draining": "The supervisor was told to end and lets running jobs finish.",
+    "supervisor.draining": "The supervisor was told to end. Running `jobs` may finish for `at_most_s` seconds.",
     "supervisor.giving_up": "A thread of the supervisor hangs or has died (`reason`). It drains, gives its jobs back "
     "and exits with code 74; one whose main thread hangs sends no heartbeat any more, and exits a little later.",
     "supervisor.stopped": "The supervisor has signed out.",

@@ -12,6 +12,7 @@ from collections.abc import Container, Iterator
 from functools import partial
 from signal import Signals
 
+from awa.processes.death import adopt_orphans, children
 from awa.processes.forkserver.child import ChildMain, flush_output, live
 from awa.processes.forkserver.events import Alive, Event, Exited, Forked, ForkFailed, name_of
 from awa.processes.forkserver.wire import Message, Wire
@@ -47,6 +48,9 @@ class Nursery:
         self._selector.register(wire, selectors.EVENT_READ)
         self._selector.register(self._signals, selectors.EVENT_READ)
         self._running = True
+        self._of_the_application = children()
+        """What it has started while it was imported is its own affair."""
+        adopt_orphans()
         self.children: dict[int, int] = {}
         """Process id to slot of the workers that have not been reaped."""
 
@@ -120,6 +124,12 @@ class Nursery:
         for pid in self.children:
             _kill_group(pid, Signals.SIGKILL)
         while self.children:
+            self._reap(0)
+        # What jobs had started, and had left its group: now that the workers are gone it is ours.
+        while left := children() - self._of_the_application:
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, Signals.SIGKILL)
             self._reap(0)
 
     def _reap(self, options: int) -> None:
