@@ -28,6 +28,7 @@ def supervise(environment: Mapping[str, str], /, **flags: str | None) -> None:
     """Run a supervisor until it ends, and exit as it did."""
     try:
         refuse_unknown_variables(environment)
+        _refuse_empty(flags)
         settings = Settings.from_sources(flags, environment)
         if settings.app is None:
             raise ValidationError("no application is named: give --app package.module:client, or set AWA_APP")
@@ -37,6 +38,14 @@ def supervise(environment: Mapping[str, str], /, **flags: str | None) -> None:
     from awa.supervisor import run
 
     raise SystemExit(run(settings))
+
+
+def _refuse_empty(flags: Mapping[str, str | None]) -> None:
+    """Raise ValidationError for a flag without a value: mostly a shell variable that is not set."""
+    for setting in SETTINGS:
+        given = flags.get(setting.name)
+        if given is not None and not given.strip():
+            raise ValidationError(f"{setting.flag} is empty: give a value, or leave the option out")
 
 
 class BadSetting(Refused):

@@ -115,5 +115,8 @@ def _is_missing(path: Path) -> bool:
 
 
 def _remember(context: click.Context, _: click.Parameter, url: str | None) -> None:
-    if url:
-        context.meta[_CHOSEN] = url
+    if url is None:
+        return
+    if not url.strip():  # mostly a shell variable that is not set: another database must not take its place
+        raise click.BadParameter("it is empty; name a database, or leave the option out")
+    context.meta[_CHOSEN] = url

@@ -8,6 +8,10 @@ PARTICULAR: Final = (
     # The command line
     ("awa/cli/target.py", "no database is named", "Neither the command nor the environment names a database.",
      "Set DATABASE_URL, or give --database-url postgresql://user@host/name before or after the command's name."),
+    ("awa/cli/target.py", "it is empty", "Mostly, a variable of the shell is not set.",
+     "Set it; leave --database-url out if the database of the environment is meant."),
+    ("awa/cli/supervise.py", "is empty", "Mostly, a variable of the shell is not set.",
+     "Set it, or leave the option out."),
     ("awa/cli/target.py", "no embedded server", "The path was mistyped, or the server has not been made yet.",
      "Correct it; awa migrate and awa dev postgres make a server, other commands do not."),
     ("awa/cli/scope.py", "no terminal", "The command would change many jobs, and cannot ask whether it may.",

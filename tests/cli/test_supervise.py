@@ -58,6 +58,8 @@ def test_a_flag_wins_over_its_variable(started: list[Settings]) -> None:
         ((), {"AWA_PROCESSES": "x"}, "setting processes is 'x' (from $AWA_PROCESSES)"),
         (("--queues", "a,,b"), {}, "setting queues is 'a,,b'"),
         (("--log-format", "xml"), {}, "must be one of text, json"),
+        (("--app", "x:y", "--queues", ""), {}, "error: --queues is empty: give a value, or leave the option out"),
+        (("--app", "x:y", "--database-url", " "), {}, "error: --database-url is empty"),
         (("--drain-timeout-s", "nan"), {}, "drain_timeout_s"),
         (("--no-such-option", "1"), {}, "No such option"),
     ],

@@ -90,6 +90,14 @@ def test_the_flag_wins_over_the_environment_before_and_after_the_command(awa: Ru
     assert "0 jobs listed." in awa("--database-url", NOWHERE, "job", "list", "--database-url", database).stdout
 
 
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_empty_address_is_not_taken_for_another_database(awa: Run, database: str, empty: str) -> None:
+    for command in (("--database-url", empty, "job", "list"), ("job", "list", "--database-url", empty)):
+        done = awa(*command, code=2, env={"DATABASE_URL": database})
+        assert "it is empty; name a database, or leave the option out" in done.stderr
+        assert done.stdout == ""
+
+
 def test_a_schema_that_is_too_new_is_refused(awa: Run, connection: Any) -> None:
     connection.execute("insert into awa.schema_version (version) values (9999)")
     for command in (("migrate",), ("job", "list")):
