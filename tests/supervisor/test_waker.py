@@ -60,3 +60,19 @@ def test_who_is_told_of_jobs_in_a_lane_that_is_new_looks_for_it(
         waker.pause(connection, LONG_S)
         waker.step(connection)
         assert node.wakes.workers[0].drain() is wakes
+
+
+def test_a_node_that_stays_idle_says_so_again(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What producers read is a sequence, and no transaction that fails takes a sequence back."""
+    waker = Waker(node, Proxy(node))
+    asked = "select last_value::int from awa.idle_nodes"
+    with connect(node.dsn, role="waker") as connection:
+        waker.opened(connection)
+        waker.step(connection)
+        assert connection.execute(asked).fetchone() == (1,)
+        connection.execute("select setval('awa.idle_nodes', 0)")
+        waker.step(connection)
+        assert connection.execute(asked).fetchone() == (0,), "not with every look"
+        monkeypatch.setattr("awa.supervisor.waker.ANNOUNCE_AGAIN_S", -1.0)
+        waker.step(connection)
+        assert connection.execute(asked).fetchone() == (1,)
