@@ -66,7 +66,10 @@ with job as materialized (
     and not exists (select from awa.deferred d where d.job_id = c.id)
     and not exists (select from awa.line l where l.job_id = c.id)
 ), batched as materialized (
-  select u.id from awa.batch b cross join lateral unnest(b.ids) as u(id) where (select count(*) > 0 from doubtful)
+  -- Reads every batch, if there is any doubt, and keeps only what is asked for: "is true" because
+  -- a join would make its table of the doubtful ones anew for each batch.
+  select u.id from awa.batch b cross join lateral unnest(b.ids) as u(id)
+  where (select count(*) > 0 from doubtful) and (u.id in (select id from doubtful)) is true
 ), fresh as materialized (
   select * from unsealed
   union all
