@@ -458,6 +458,21 @@ from (
 left join awa.rerouted r on r.job_id = b.id
 left join awa.lane l on l.id = r.lane;
 
+-- Runs a statement that takes a lock which conflicts with vacuum and with no insert, and waits long enough
+-- for vacuum to give way. An autovacuum stops every change of a table for as long as it takes: hours where it
+-- is throttled. PostgreSQL cancels it for what it makes wait, though only after deadlock_timeout, much longer than
+-- a wait may take that others queue behind. None queue behind this one; so it comes first.
+create function awa.have_vacuum_give_way(p_statement text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  v_limit text := current_setting('lock_timeout');
+  v_wait  constant interval := current_setting('deadlock_timeout')::interval + interval '2 seconds';
+begin
+  perform set_config('lock_timeout', (extract(epoch from v_wait) * 1000)::bigint::text, true);
+  execute p_statement;
+  perform set_config('lock_timeout', v_limit, true);
+end $$;
+
 -- Creates segments ahead of the id sequence until p_ahead of them are unused, at
 -- most eight at a time: the caller comes again. A gap wider than that (nobody led
 -- for long) becomes one large segment.
@@ -473,6 +488,7 @@ left join awa.lane l on l.id = r.lane;
 create function awa.extend_log(p_segment_ids bigint, p_ahead integer, p_move_bytes bigint default 4000000) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
+  c_defaults constant text := 'lock table awa.job_log_default, awa.attempt_log_default in share update exclusive mode';
   v_margin constant bigint := least(100000, 2 * p_segment_ids);
   v_empty  constant bigint := 200000;    -- bytes of their indexes
   v_scan   constant bigint := 16000000;  -- bytes read in some 10 ms
@@ -524,6 +540,7 @@ begin
     return 0;
   end if;
   -- All locks come after the tables are made, which takes the longest.
+  perform awa.have_vacuum_give_way(c_defaults);
   if v_locked then
     lock table only awa.job_log, only awa.attempt_log in access exclusive mode;
   end if;
@@ -560,6 +577,7 @@ end $$;
 create function awa.extend_beyond(p_segment_ids bigint, p_ahead integer) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
+  c_defaults constant text := 'lock table awa.job_log_default, awa.attempt_log_default in share update exclusive mode';
   v_last  bigint;
   v_end   bigint;
   v_name  text;
@@ -586,6 +604,7 @@ begin
       return 0;
     end if;
     v_end := v_last + 1000000000;
+    perform awa.have_vacuum_give_way(c_defaults);
     execute format('alter table awa.job_log_default add constraint below_%s check (id < %s) not valid', v_end, v_end);
     execute format('alter table awa.attempt_log_default add constraint below_%s check (job_id < %s) not valid', v_end, v_end);
     return 1;
@@ -602,6 +621,7 @@ begin
     execute format('create table awa.attempt_log_%s (like awa.attempt_log including all)', v_no);
     v_nos := v_nos || v_no;
   end loop;
+  perform awa.have_vacuum_give_way(c_defaults);
   lock table only awa.job_log, only awa.attempt_log in access exclusive mode;
   for i in 0 .. v_ahead - 1 loop
     execute format('alter table awa.job_log attach partition awa.job_log_%s for values from (%s) to (%s)',
@@ -657,6 +677,10 @@ begin
   if exists (select from awa.segment where no = p_no and sealed and in_default) then
     update awa.segment set leaving = true where no = p_no;  -- all its jobs are moved, so nothing has to be noted
   elsif exists (select from awa.segment where no = p_no and sealed and not leaving) then
+    -- Vacuuming what is about to be dropped is vain, and would be in the way of that.
+    perform awa.have_vacuum_give_way(format('alter table awa.%s_%s set (autovacuum_enabled = false,
+                                             toast.autovacuum_enabled = false)', log, p_no))
+    from unnest('{job_log,attempt_log}'::text[]) as log;
     execute format('create trigger changed after insert on awa.attempt_log_%s for each row
                     execute function awa.note_changed()', p_no);
     update awa.segment set leaving = true where no = p_no;
@@ -716,6 +740,7 @@ end $$;
 create function awa.drop_segment(p_no integer, p_left bigint[]) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
+  c_defaults constant text := 'lock table awa.job_log_default, awa.attempt_log_default in share update exclusive mode';
   v_jobs_max constant integer := 100;
   v_bytes    constant bigint := 1000000;
   v_ids  bigint[];
@@ -730,6 +755,7 @@ begin
   elsif exists (select from awa.segment where no = p_no and in_default) then
     return null;
   end if;
+  perform awa.have_vacuum_give_way(c_defaults);
   lock table only awa.job_log, only awa.attempt_log in access exclusive mode;
   select lo, hi into v_lo, v_hi from awa.segment where no = p_no and leaving;
   if not found then
@@ -750,7 +776,7 @@ begin
   return cardinality(v_ids);
 end $$;
 
-revoke execute on function awa.extend_log, awa.extend_beyond, awa.clear_default, awa.note_changed, awa.leave_segment, awa.hold_jobs, awa.drop_segment from public;
+revoke execute on function awa.have_vacuum_give_way, awa.extend_log, awa.extend_beyond, awa.clear_default, awa.note_changed, awa.leave_segment, awa.hold_jobs, awa.drop_segment from public;
 
 -- Moves the id sequence up to p_least; never back. nextval cannot set it back, whatever
 -- producers do meanwhile. Where that would take too long, setval is as good: nobody draws

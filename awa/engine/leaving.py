@@ -6,6 +6,7 @@ jobs stay moved, and what changes in a leaving segment stays noted.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -27,6 +28,8 @@ KEYS_MAX: Final = 2_000
 """Unique keys looked at in one step."""
 TRIES: Final = 5
 """Times that the drop is tried, each behind moving what changed, before the segment is left to the next round."""
+PAUSE_S: Final = 0.05
+"""The pause behind the first try, doubled behind each: whoever queued behind it has to get on."""
 
 _LEAVE = statement("retire/leave")
 _STRAY = statement("retire/stray")
@@ -57,6 +60,8 @@ class Segment(NamedTuple):
     hi: int
     early: bool
     """Only queues with a short retention have jobs in it that may go: most of it will stay."""
+    leaving: bool = False
+    """An earlier round has begun to have its changes noted."""
 
 
 class _Found(NamedTuple):
@@ -82,11 +87,12 @@ def take_leave(
         segment: which.
         goes_on: asked between steps; False ends this where it is.
     """
-    found = _look(connection, retention, segment, goes_on)
-    if found is None or (found.fresh and (segment.early or not found.survivors)):
-        return False
-    if not _begin(connection, segment):
-        return False
+    if not segment.leaving:
+        found = _look(connection, retention, segment, goes_on)
+        if found is None or (found.fresh and (segment.early or not found.survivors)):
+            return False
+        if not _begin(connection, segment):
+            return False
     _move_changed(connection, segment, goes_on)
     found = _look(connection, retention, segment, goes_on)
     if found is None or (found.fresh and segment.early):
@@ -199,7 +205,9 @@ def _let_go_of_keys(
 def _drop(
     connection: psycopg.Connection[Any], segment: Segment, found: _Found, left: list[int], goes_on: Callable[[], bool]
 ) -> bool:
-    for _ in range(TRIES):
+    for attempt in range(TRIES):
+        if attempt:
+            time.sleep(PAUSE_S * 2 ** (attempt - 1))
         if not goes_on():
             return False
         _move_changed(connection, segment, goes_on)

@@ -12,7 +12,8 @@ from awa import telemetry
 from awa.database.pipeline import one_trip
 
 LOCK_TIMEOUT_MS: Final = 50
-"""The longest wait behind a retire: locks not had by then are given up and tried again at the next round."""
+"""The longest wait behind a retire: locks not had by then are given up and tried again. A function of ours that waits
+for vacuum, which it holds up for nobody else, takes longer (awa.have_vacuum_give_way)."""
 
 
 def run_short(connection: psycopg.Connection[Any], statement: bytes, wanted: Mapping[str, Any]) -> Any:

@@ -13,4 +13,4 @@ from (select no, early from awa.segment
               * case when early then 1 + extract(epoch from clock_timestamp() - passed_at) / 3600 else 1 end
       order by lo limit 4 for update of segment skip locked) old
 where s.no = old.no
-returning s.no, s.lo, s.hi, old.early;
+returning s.no, s.lo, s.hi, old.early, s.leaving;

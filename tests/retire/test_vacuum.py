@@ -1,0 +1,63 @@
+"""An autovacuum that is throttled works on a table for hours: a segment goes all the same."""
+
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+
+from awa.database import schema
+from awa.database.connections import connect
+from awa.embedded.binaries import find_wheel
+from tests.engine.helpers import add, small_segments
+from tests.fixtures.clusters import own_cluster
+from tests.fixtures.waiting import until
+from tests.retire.steps import drop, pass_by, run, value, watch_until_sealed
+
+ROWS = 3_000
+EAGER = {
+    "autovacuum_naptime": "1s",
+    "autovacuum_vacuum_cost_delay": "100ms",
+    "autovacuum_vacuum_cost_limit": "1",
+    "autovacuum_vacuum_insert_threshold": "100",
+}
+
+
+@pytest.fixture(scope="module")
+def throttled() -> Iterator[tuple[str, str]]:
+    """A database on a server whose autovacuum comes at once and takes its time; and the superuser's name for it."""
+    binaries = find_wheel()
+    assert binaries is not None
+    with own_cluster(binaries) as cluster:
+        with psycopg.connect(cluster.superuser_dsn, autocommit=True) as admin:
+            for name, setting in EAGER.items():
+                admin.execute(f"alter system set {name} = '{setting}'".encode())
+            admin.execute("select pg_reload_conf()")
+        yield cluster.create_database("vacuumed"), cluster.superuser_dsn
+
+
+def vacuumed(superuser_dsn: str) -> Callable[[], list[str]]:
+    """Ask which tables are being vacuumed."""
+
+    def ask() -> list[str]:
+        query = "select query from pg_stat_activity where backend_type = 'autovacuum worker'"
+        with psycopg.connect(superuser_dsn, autocommit=True) as admin:
+            return [row[0] for row in admin.execute(query)]
+
+    return ask
+
+
+@pytest.mark.slow
+def test_what_is_being_vacuumed_goes(throttled: tuple[str, str]) -> None:
+    dsn, superuser_dsn = throttled
+    with connect(dsn, role="test") as db:
+        schema.migrate(db)
+        small_segments(db, ROWS, 3)
+        no = value(db, "select no from awa.segment order by lo limit 1")
+        add(db, ROWS - 1, kind="filler")
+        pass_by(db)
+        run(db, kind="filler")
+        watch_until_sealed(db)
+        asked = vacuumed(superuser_dsn)
+        until(lambda: any(f"attempt_log_{no}" in each for each in asked()), 60.0, "a vacuum of the segment")
+        assert drop(db) == 1
+        assert value(db, "select count(*) from awa.segment where no = %s", no) == 0
