@@ -109,8 +109,8 @@ def _is_missing(path: Path) -> bool:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return True
-    except PermissionError:
-        return False  # who goes on to join it is told what is closed
+    except OSError:
+        return False  # closed, a link to itself, too long: the one who goes on to join it is told
     return False
 
 

@@ -100,11 +100,13 @@ def _owner(data: Path) -> int | None:
         above = data.parent.stat().st_uid
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except OSError as error:
+    except PermissionError as error:
         raise EmbeddedError(
             f"No permission to look into {data.parent}: {error.strerror}. Run as the user it belongs to, or choose "
             "another directory."
         ) from error
+    except OSError as error:  # a link to itself, a name that is too long, a broken disk
+        raise EmbeddedError(f"Cannot look into {data.parent}: {error.strerror}. Choose another directory.") from error
     if not stat.S_ISDIR(found.st_mode):
         raise EmbeddedError(f"{data} is not a directory. Choose another path.")
     if os.geteuid() == 0 and not {named_by, above} <= {0, found.st_uid}:

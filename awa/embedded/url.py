@@ -52,6 +52,8 @@ def parse(url: str) -> tuple[str | None, int | None]:
         unknown = next(iter(options), parts.fragment)
         raise EmbeddedError(f"{url!r} has an unknown option {unknown!r}. The only one is port.")
     path = unquote(parts.path)
+    if "\0" in path:
+        raise EmbeddedError(f"{url!r} names a path with the character U+0000 (%00), which no directory has.")
     return (path if path not in ("", "/") else None), (None if port is None else _port(url, port))
 
 

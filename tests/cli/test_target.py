@@ -62,6 +62,15 @@ def test_only_migrate_makes_an_embedded_server(awa: Run, tmp_path: Path, command
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("command", [("job", "list"), ("migrate",)], ids=" ".join)
+def test_an_embedded_server_behind_a_link_to_itself_is_refused(
+    awa: Run, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    done = awa(*command, code=1, env={"DATABASE_URL": f"embedded://{tmp_path}/loop"})
+    assert "Too many levels of symbolic links. Choose another directory" in done.stderr
+
+
 @pytest.mark.processes
 def test_an_embedded_server_that_is_there_is_joined(awa: Run) -> None:
     place = Path(tempfile.mkdtemp(prefix="awa-cli-", dir=places()[0]))

@@ -41,6 +41,7 @@ def test_parts(text: str, path: str | None, port: int | None) -> None:
         ("embedded:///x?port=many", "port 'many'"),
         ("embedded:///x?port=70000", "1 to 65535"),
         ("embedded:///x?speed=high", "unknown option 'speed'"),
+        ("embedded:///x%00y", r"names a path with the character U+0000"),
         ("embedded:///x#top", "unknown option 'top'"),
         ("postgresql://", "does not begin with embedded://"),
     ],
