@@ -22,6 +22,7 @@ import awa
 from awa.errors import DatabaseError, JobCancelled, JobTimeout, LeaseLost, OutcomeUnknown, TerminalError
 from awa.job import Job
 from tests.chaos.server import SESSION
+from tests.fixtures.boardwriter import write_randomly
 
 TROUBLE = (psycopg.OperationalError, psycopg.InterfaceError, DatabaseError, OutcomeUnknown)
 INTERRUPTIONS = (JobTimeout, JobCancelled, LeaseLost)
@@ -164,6 +165,16 @@ def stubborn(job: Job) -> None:
             time.sleep(30)
         except JobTimeout:
             continue
+    effect(job, "ran")
+
+
+@task(timeout=2.0, grace=0.2, backoff=lambda attempt: 0.1)
+def scribble(job: Job) -> None:
+    """Write random bytes to what it can write to of the board, the first time."""
+    effect(job, "began")
+    if job.attempt == 1:
+        write_randomly(random.Random(job.id), 0.5)
+        time.sleep(30)
     effect(job, "ran")
 
 

@@ -40,6 +40,13 @@ def worker_oom(scene: Scene, draw: random.Random) -> Hit:
     return Hit()
 
 
+@fault(3)
+def board_write(scene: Scene, draw: random.Random) -> Hit:
+    """A job that writes random bytes to the board: its worker is killed, and no other worker's jobs are touched."""
+    scene.insert("scribble")
+    return Hit()
+
+
 @fault(4)
 def forkserver_kill(scene: Scene, draw: random.Random) -> Hit:
     """SIGKILL of a forkserver: its workers die with it."""
