@@ -66,6 +66,7 @@ class AsyncClient(Mirror[_OnFacades]):
         max_connections: int = 10,
         *,
         payload_bytes_max: int = BYTES_MAX,
+        wake: bool | None = None,
     ) -> None:
         """Make a client.
 
@@ -74,11 +75,14 @@ class AsyncClient(Mirror[_OnFacades]):
                 own), an asynchronous psycopg connection or pool. Left out, `$DATABASE_URL` at the first use.
             max_connections: how many connections each event loop may open.
             payload_bytes_max: how many bytes the arguments of a job may take as JSON; a million by default.
+            wake: whether inserts tell idle workers of their jobs by NOTIFY; left out, as `$AWA_WAKE` says: `on` (the
+                default) or `off`, which leaves them to the workers' next poll. See the option of `insert`.
 
         Raises:
-            ValidationError: it is none of these.
+            ValidationError: an argument is none of these, or `$AWA_WAKE` is neither on nor off.
         """
-        super().__init__(_OnFacades(cast("Any", database_url), max_connections, payload_bytes_max=payload_bytes_max))
+        url = cast("Any", database_url)
+        super().__init__(_OnFacades(url, max_connections, payload_bytes_max=payload_bytes_max, wake=wake))
 
     @property
     def registry(self) -> Registry:

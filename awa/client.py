@@ -29,6 +29,7 @@ from awa.queues import Queues
 from awa.registering import Registrar
 from awa.task import Registry
 from awa.transaction import SyncTransaction
+from awa.waking import check_wake, wakes_by_default
 
 if TYPE_CHECKING:
     from psycopg_pool import ConnectionPool
@@ -60,6 +61,7 @@ class Client(Registrar, Copier, Jobs, Queues, DeadLetters):
         max_connections: int = 10,
         *,
         payload_bytes_max: int = BYTES_MAX,
+        wake: bool | None = None,
     ) -> None:
         """Make a client.
 
@@ -68,13 +70,18 @@ class Client(Registrar, Copier, Jobs, Queues, DeadLetters):
                 own), a psycopg connection or pool. Left out, `$DATABASE_URL` at the first use.
             max_connections: how many connections each process may open.
             payload_bytes_max: how many bytes the arguments of a job may take as JSON; a million by default.
+            wake: whether inserts tell idle workers of their jobs by NOTIFY; left out, as `$AWA_WAKE` says: `on` (the
+                default) or `off`, which leaves them to the workers' next poll. See the option of `insert`.
 
         Raises:
-            ValidationError: it is none of these.
+            ValidationError: an argument is none of these, or `$AWA_WAKE` is neither on nor off.
         """
         warn_of_unknown_variables()
         self._source = self._source_of(database_url, max_connections)
-        self.registry = Registry(payload_bytes_max=check_whole("payload_bytes_max", payload_bytes_max, PAYLOAD_BYTES))
+        wakes = wakes_by_default() if check_wake(wake) is None else wake
+        self.registry = Registry(
+            payload_bytes_max=check_whole("payload_bytes_max", payload_bytes_max, PAYLOAD_BYTES), wakes=wakes
+        )
         self._is_checked = self._source.is_callers
         self._may_read_ahead = not self._source.is_callers
         self._is_closed = False

@@ -33,6 +33,7 @@ class Copier(Inserter):
         expires_at: Any = None,
         unique_opts: Mapping[str, Any] | None = None,
         ordering_key: str | bytes | Sequence[int] | None = None,
+        wake: bool | None = None,
         opts: JobOpts | None = None,
     ) -> list[Job]:
         """Insert as `insert_many` does, and return the jobs, which are all in memory for that."""
@@ -49,6 +50,7 @@ class Copier(Inserter):
             "expires_at": expires_at,
             "unique_opts": unique_opts,
             "ordering_key": ordering_key,
+            "wake": wake,
         }
         given = list(new_jobs(self.registry, jobs, shared, opts))
         with self._using("insert jobs") as connection:
@@ -78,6 +80,7 @@ class Copier(Inserter):
         expires_at: Any = None,
         unique_opts: Mapping[str, Any] | None = None,
         ordering_key: str | bytes | Sequence[int] | None = None,
+        wake: bool | None = None,
         opts: JobOpts | None = None,
     ) -> int:
         """Insert as `insert_many` does, and return how many jobs were inserted."""
@@ -95,5 +98,6 @@ class Copier(Inserter):
             expires_at=expires_at,
             unique_opts=unique_opts,
             ordering_key=ordering_key,
+            wake=wake,
             opts=opts,
         ).inserted

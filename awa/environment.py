@@ -12,9 +12,11 @@ from awa.errors import ValidationError
 from awa.unknown import hint
 
 PREFIX: Final = "AWA_"
-OTHERS: Final = frozenset({"AWA_PG_BIN", "AWA_FLASK_DATABASE_URL", "AWA_DATABASE_URL", "AWA_MAX_CONNECTIONS"})
-"""Read, and no settings of a supervisor: the server programs, and what a Flask application's configuration may be made
-from."""
+OTHERS: Final = frozenset(
+    {"AWA_PG_BIN", "AWA_FLASK_DATABASE_URL", "AWA_DATABASE_URL", "AWA_MAX_CONNECTIONS", "AWA_WAKE"}
+)
+"""Read, and no settings of a supervisor: the server programs, what a Flask application's configuration may be made
+from, and whether inserts wake idle workers."""
 _FOREIGN: Final = re.compile(
     r"AWA_TEST_\w+"  # tests of Awa's own, and of applications
     r"|AWA_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"

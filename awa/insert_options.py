@@ -14,6 +14,7 @@ from awa.ordering import ordering_key_bytes
 from awa.policy import MAX_ATTEMPTS, check_timeout, check_whole
 from awa.task import check_name
 from awa.unique.options import UniqueOptions, check_begins, check_unique
+from awa.waking import check_wake
 
 DEFAULT_QUEUE: Final = "default"
 DEFAULT_PRIORITY: Final = 2
@@ -43,6 +44,7 @@ class Options(NamedTuple):
     tags: list[str] | None
     unique: UniqueOptions | None
     ordering_key: bytes | None
+    wake: bool | None
 
 
 def check_options(
@@ -59,6 +61,7 @@ def check_options(
     expires_at: Any = None,
     unique_opts: Any = None,
     ordering_key: Any = None,
+    wake: bool | None = None,
 ) -> Options:
     """Return the options of an insert. Raises ValidationError, or OverflowError for a number beyond 16 bits."""
     if kind is not None:
@@ -80,6 +83,7 @@ def check_options(
         None if tags is None else _checked_tags(tags),
         check_unique(unique_opts),
         ordering_key_bytes(ordering_key),
+        check_wake(wake),
     )
     if options.expires_at is not None:
         _check_expiry(options)

@@ -55,6 +55,7 @@ class Inserter(Connected):
         expires_at: Any = None,
         unique_opts: Mapping[str, Any] | None = None,
         ordering_key: str | bytes | Sequence[int] | None = None,
+        wake: bool | None = None,
         connection: Any = None,
         session: Any = None,
     ) -> Job:
@@ -77,6 +78,8 @@ class Inserter(Connected):
                 `by_args` (True; False; or a list of names), `by_queue` (False), `by_period` (a number, or a timedelta),
                 `states` (those in which a job holds its key) and `on_conflict` ("error", "skip", "replace").
             ordering_key: of the jobs of a queue with the same one, each starts after those inserted before it.
+            wake: False: send no NOTIFY, which PREPARE TRANSACTION refuses; an idle worker finds the job at its next
+                poll. By default as the client says.
             connection: a connection of the application's, in whose transaction the job is inserted, by one statement,
                 and never committed here: of psycopg or psycopg2, SQLAlchemy, or Django, or a Django alias.
             session: the same, for those who call it a session.
@@ -106,6 +109,7 @@ class Inserter(Connected):
             expires_at=expires_at,
             unique_opts=unique_opts,
             ordering_key=ordering_key,
+            wake=wake,
         )
         job = new_job(self.registry, args, options)
         replace = options.unique is not None and options.unique.on_conflict == "replace"
@@ -141,6 +145,7 @@ class Inserter(Connected):
         expires_at: Any = None,
         unique_opts: Mapping[str, Any] | None = None,
         ordering_key: str | bytes | Sequence[int] | None = None,
+        wake: bool | None = None,
         opts: JobOpts | None = None,
         connection: Any = None,
         session: Any = None,
@@ -169,6 +174,7 @@ class Inserter(Connected):
             "expires_at": expires_at,
             "unique_opts": unique_opts,
             "ordering_key": ordering_key,
+            "wake": wake,
         }
         given = new_jobs(self.registry, jobs, shared, opts)
         theirs = one_of(connection, session)

@@ -20,6 +20,7 @@ from awa.insert_options import (
 )
 from awa.task import Registry, check_name
 from awa.unique.key import key_for
+from awa.waking import wakes_by_default
 
 
 # It stands here, and not with awa.inserted, since pickles name the module of a class.
@@ -153,4 +154,11 @@ def _envelope(registry: Registry, args: Any, options: Options) -> Envelope:
         options.delay_s,
         options.expires_at,
         options.ordering_key,
+        _wakes(registry, options),
     )
+
+
+def _wakes(registry: Registry, options: Options) -> bool:
+    if options.wake is not None:
+        return options.wake
+    return wakes_by_default() if registry.wakes is None else registry.wakes

@@ -46,11 +46,15 @@ class Task:
 class Registry:
     """The tasks of one application, by kind, and what it wants done around them."""
 
-    def __init__(self, parent: Registry | None = None, payload_bytes_max: int = BYTES_MAX) -> None:
+    def __init__(
+        self, parent: Registry | None = None, payload_bytes_max: int = BYTES_MAX, wakes: bool | None = None
+    ) -> None:
         """`parent`: share its tasks, and do what it wants done inside, or after, what this one wants."""
         self._parent = parent
         self.payload_bytes_max = payload_bytes_max
         """Bytes that the arguments of a job inserted here may take as JSON."""
+        self.wakes = wakes
+        """Whether an insert here wakes idle nodes, where it does not say; None: as the environment says."""
         self._tasks: dict[str, Task] = {} if parent is None else parent._tasks
         self._around: tuple[Around, ...] = ()
         self._starts: tuple[Callable[[], Any], ...] = ()

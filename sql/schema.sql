@@ -1109,7 +1109,7 @@ begin
   join (values ('kind', 'string'), ('args', 'object'), ('queue', 'string'), ('priority', 'number'), ('run_at', 'string'),
                ('max_attempts', 'number'), ('tags', 'array'), ('unique_key', 'string'), ('unique_states', 'number'),
                ('ordering_key', 'string'), ('timeout_ms', 'number'), ('delay_s', 'number'), ('expires_at', 'string'),
-               ('required', 'boolean')
+               ('required', 'boolean'), ('wake', 'boolean')
        ) as t(key, type) on t.key = o.key
   where jsonb_typeof(o.value) not in (t.type, 'null') limit 1;
   if found then
@@ -1197,6 +1197,7 @@ declare
   v_tries         integer     := 0;
   v_now           timestamptz;
   v_id            bigint;
+  v_wakes         boolean     := true;
   v_is_idle       boolean;
   v_job           awa.inserted_job;
 begin
@@ -1205,17 +1206,18 @@ begin
       raise exception 'opts are a JSON %; they must be an object', jsonb_typeof(p_opts) using errcode = '22023';
     end if;
     select key into v_unknown from jsonb_object_keys(p_opts) as key
-    where key not in ('timeout_ms', 'delay_s', 'expires_at', 'on_conflict') limit 1;
+    where key not in ('timeout_ms', 'delay_s', 'expires_at', 'on_conflict', 'wake') limit 1;
     if found then
-      raise exception 'unknown option % in opts; there are timeout_ms, delay_s, expires_at and on_conflict',
+      raise exception 'unknown option % in opts; there are timeout_ms, delay_s, expires_at, on_conflict and wake',
         quote_literal(v_unknown) using errcode = '22023';
     end if;
-    if p_opts ?| array['timeout_ms', 'delay_s', 'expires_at'] then
+    if p_opts ?| array['timeout_ms', 'delay_s', 'expires_at', 'wake'] then
       perform awa.check_types(p_opts);
       begin
         v_timeout_ms := (p_opts ->> 'timeout_ms')::bigint;
         v_delay_s := (p_opts ->> 'delay_s')::numeric;
         v_expires_at := (p_opts ->> 'expires_at')::timestamptz;
+        v_wakes := coalesce((p_opts ->> 'wake')::boolean, true);
       exception when data_exception then
         raise exception 'opts: %', sqlerrm using errcode = '22023';
       end;
@@ -1291,7 +1293,8 @@ begin
       v_job := row(v_job.id, v_job.outcome, null, null, v_job.state, null, null, null, null, null, null, null, null, null,
                    null, null, null)::awa.inserted_job;
     end if;
-    if v_job.outcome = 'replaced' and (p_run_at > v_now) is not true and (select last_value from awa.idle_nodes) > 0 then
+    if v_job.outcome = 'replaced' and v_wakes and (p_run_at > v_now) is not true
+       and (select last_value from awa.idle_nodes) > 0 then
       perform pg_notify('awa:wake', '');
     end if;
     return v_job;
@@ -1303,7 +1306,7 @@ begin
           v_expires_at, p_unique_key, case when p_unique_key is not null then p_unique_states end, p_ordering_key)
   returning created_at, (select last_value from awa.idle_nodes) > 0 into v_now, v_is_idle;
   -- NOTIFY serialises commits, so it is sent only while somebody waits for it, and for jobs that are due.
-  if v_is_idle and (p_run_at > v_now) is not true then
+  if v_is_idle and v_wakes and (p_run_at > v_now) is not true then
     perform pg_notify('awa:wake', '');
   end if;
   return row(v_id, 'inserted', p_kind, p_queue,
@@ -1365,6 +1368,7 @@ declare
   v_run_at  timestamptz[];
   v_keys    bytea[];
   v_none    boolean;
+  v_wakes   boolean;
 begin
   if jsonb_typeof(p_jobs) is distinct from 'array' then
     raise exception 'jobs must be a JSON array of objects' using errcode = '22023';
@@ -1372,7 +1376,7 @@ begin
   select key into v_unknown
   from jsonb_array_elements(p_jobs) as e(job) cross join lateral jsonb_object_keys(job) as key
   where key not in ('kind', 'args', 'queue', 'priority', 'run_at', 'max_attempts', 'tags', 'metadata', 'unique_key',
-                    'unique_states', 'ordering_key', 'timeout_ms', 'delay_s', 'expires_at', 'required') limit 1;
+                    'unique_states', 'ordering_key', 'timeout_ms', 'delay_s', 'expires_at', 'required', 'wake') limit 1;
   if found then
     raise exception 'unknown option % in a job', quote_literal(v_unknown) using errcode = '22023';
   end if;
@@ -1384,7 +1388,7 @@ begin
            g.expires_at,
            case when g.delay_s > 0 then clock_timestamp() + g.delay_s * interval '1 second' else g.run_at end as run_at,
            decode(g.unique_key, 'hex') as unique_key, coalesce(g.unique_states, 159) as unique_states,
-           decode(g.ordering_key, 'hex') as ordering_key, g.required,
+           decode(g.ordering_key, 'hex') as ordering_key, g.required, g.wake,
            awa.check_job(g.kind, coalesce(g.queue, 'default'), coalesce(g.priority, 2), coalesce(g.max_attempts, 25),
                          g.run_at, g.delay_s, g.expires_at, decode(g.unique_key, 'hex'), coalesce(g.unique_states, 159),
                          decode(g.ordering_key, 'hex'), g.timeout_ms, g.tags, coalesce(g.args, '{}'),
@@ -1393,7 +1397,7 @@ begin
     cross join lateral jsonb_to_record(e.job) as g(
       kind text, args jsonb, queue text, priority integer, run_at timestamptz, max_attempts integer, tags text[],
       metadata jsonb, unique_key text, unique_states integer, ordering_key text, timeout_ms bigint, delay_s numeric,
-      expires_at timestamptz, required boolean)
+      expires_at timestamptz, required boolean, wake boolean)
   ), claimed as (
     insert into awa.unique_claim (key, job_id, states)
     select distinct on (g.unique_key) g.unique_key, g.id, g.unique_states from given g
@@ -1411,14 +1415,14 @@ begin
   )
   select array_agg(w.id order by g.pos), array_agg(w.created_at order by g.pos), array_agg(w.run_at order by g.pos),
          array_agg(case when w.id is null then g.unique_key end order by g.pos),
-         coalesce(bool_or(w.id is null and g.required), false)
-  into v_ids, v_created, v_run_at, v_keys, v_none
+         coalesce(bool_or(w.id is null and g.required), false), bool_or(w.id is not null and coalesce(g.wake, true))
+  into v_ids, v_created, v_run_at, v_keys, v_none, v_wakes
   from given g left join written w on w.id = g.id;
   if v_none then
     delete from awa.job_log where id = any (v_ids);
     delete from awa.unique_claim where job_id = any (v_ids);
     v_ids := array_fill(null::bigint, array[cardinality(v_ids)]);
-  elsif (select last_value from awa.idle_nodes) > 0 then
+  elsif v_wakes and (select last_value from awa.idle_nodes) > 0 then
     perform pg_notify('awa:wake', '');
   end if;
   return query

@@ -99,6 +99,7 @@ def insert_many(connection: psycopg.Connection[Any], jobs: Iterable[NewJob], *, 
     """
     bulk = Bulk()
     may_copy: bool | None = None
+    wakes = False
     chunks = Chunks(jobs, FIRST_JOBS if ahead else ALONE_JOBS)
     while bulk.conflict is None and (chunk := chunks.take()):
         if may_copy is None:
@@ -107,12 +108,14 @@ def insert_many(connection: psycopg.Connection[Any], jobs: Iterable[NewJob], *, 
         if not may_copy:
             _note_called(bulk, chunk, connection.execute(_INSERT_JOBS, _records(chunk)))
             continue
+        wakes = wakes or any(job.envelope.wake for job in chunk)
         _copy(bulk, connection, chunk, chunks.read if ahead else _nothing, filing)
         if not ahead:  # whoever gives the jobs may go back to a savepoint
             filing.file_rest(connection)
     if bulk.ids and may_copy:
         filing.file_rest(connection)
-        wake(connection)
+        if wakes:
+            wake(connection)
     return bulk
 
 
@@ -314,6 +317,7 @@ def _record(job: NewJob) -> dict[str, Any]:
         "unique_key": None if unique is None else unique.key.hex(),
         "unique_states": None if unique is None else unique.states,
         "ordering_key": None if said.ordering_key is None else said.ordering_key.hex(),
+        "wake": None if said.wake else False,
         "required": True if unique is not None and unique.is_required else None,
     }
     return {name: value for name, value in record.items() if value is not None}

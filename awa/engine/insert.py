@@ -50,6 +50,8 @@ class Envelope(NamedTuple):
     expires_at: datetime | None = None
     """Not started by then, it is cancelled."""
     ordering_key: bytes | None = None
+    wake: bool = True
+    """Whether idle nodes are told of it; else their poll finds it."""
 
 
 class NewJob(msgspec.Struct, frozen=True, gc=False):
@@ -136,6 +138,8 @@ def _opts(said: Envelope, on_conflict: str | None) -> str | None:
         given["delay_s"] = said.delay_s
     if said.expires_at is not None:
         given["expires_at"] = said.expires_at.isoformat()
+    if not said.wake:
+        given["wake"] = False
     if on_conflict is not None:
         given["on_conflict"] = on_conflict
     return msgspec.json.encode(given).decode() if given else None

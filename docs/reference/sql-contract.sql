@@ -102,6 +102,9 @@ from awa.insert_job(kind => 'contract', args => '{"n": 1}', queue => 'other', pr
 select pg_temp.same('a job with a delay', concat_ws(' ', state, run_at > created_at + interval '59 s'), 'scheduled t')
 from awa.insert_job('contract', opts => '{"delay_s": 60}');
 
+select pg_temp.same('a job that wakes nobody', state::text, 'available')
+from awa.insert_job('contract', opts => '{"wake": false}');
+
 select pg_temp.same('null stands for the default', concat_ws(' ', queue, priority, max_attempts, args), 'default 2 25 {}')
 from awa.insert_job('contract', null, null, null, null, null, null, null, null, null, null, null);
 
@@ -152,6 +155,7 @@ from (values
   ($$insert_job('k', opts => '{"expires_at": "2100-01-01Z"}', run_at => '2100-01-01Z')$$, '22023'),
   ($$insert_job('k', opts => '{"on_conflict": "panic"}')$$, '22023'),
   ($$insert_job('k', opts => '{"timeout_ms": "1500"}')$$, '22023'),
+  ($$insert_job('k', opts => '{"wake": "no"}')$$, '22023'),
   ($$insert_job('k', opts => '{"timeout_ms": 1.5}')$$, '22023'),
   ($$insert_job('k', opts => '{"timeout_ms": 1e30}')$$, '22023'),
   ($$insert_job('k', opts => '{"delay_s": [1]}')$$, '22023'),

@@ -15,7 +15,7 @@ import awa
 ROOT = Path(awa.__file__).parent
 LAYERS = (
     (
-        "errors version kinds job backoff policy queue_policy codec anatomy failure outcome "
+        "errors version kinds job backoff policy waking queue_policy codec anatomy failure outcome "
         "settings telemetry logs crontab unique ordering moments printable job_log unknown environment"
     ),
     "processes",
