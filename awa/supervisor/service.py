@@ -106,11 +106,17 @@ class Service:
         self._bell.wait(wait_s)
 
     def complain(self, part: str, error: Exception) -> None:
-        """Say that `part` of this service failed; not again as long as it fails in the same way."""
+        """Say that `part` of this service failed; not again as long as it fails in the same way.
+
+        What the database may do at any time is said in a line, anything else with its traceback.
+        """
         if self._complaints.get(part) is not type(error):
             self._complaints[part] = type(error)
-            text = "".join(traceback.format_exception(error))
-            telemetry.emit(telemetry.SUPERVISOR_SERVICE_FAILED, service=part, traceback=text)
+            if isinstance(error, TROUBLE):
+                telemetry.emit(telemetry.SUPERVISOR_SERVICE_FAILED, service=part, error=" ".join(str(error).split()))
+            else:
+                text = "".join(traceback.format_exception(error))
+                telemetry.emit(telemetry.SUPERVISOR_SERVICE_FAILED, service=part, traceback=text)
 
     def held_up(self, part: str, error: LockNotAvailable) -> None:
         """Say that `part` waits for a lock; not again until it had come through."""

@@ -73,6 +73,7 @@ def test_read_only(shop: Shop, supervise: Start) -> None:
         shop.open("gate")
     errors = [each["error"] for each in supervisor.events("database.lost")]
     assert all("read-only transaction" in error for error in errors), errors
+    assert not [each for each in supervisor.events("supervisor.service_failed") if "traceback" in each]
     assert shop.states(*held) == ["running"] * 2
     set_back(shop)
     resumed(supervisor, shop, held)

@@ -1,0 +1,27 @@
+"""A node says that it is idle while another one, which takes it for dead, removes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from awa.engine import lead
+from tests.engine.helpers import Connection
+from tests.fixtures.postgres import both_servers
+from tests.fixtures.waiting import Session
+
+
+@both_servers
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_a_node_that_is_removed_meanwhile(db: Connection, session: Callable[..., Session], end: str) -> None:
+    node = lead.register_node(db, "silent")
+    rescuer, waker = session("rescuer"), session("waker")
+    rescuer.run("begin")
+    rescuer.run(lead.leave_node, node)
+    waker.start(lead.idle, node)
+    waker.until_blocked()
+    rescuer.run(end)
+    waker.result()
+    idle = db.execute("select node_id from awa.idle").fetchall()
+    assert idle == ([] if end == "commit" else [(node,)])
