@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -14,7 +15,7 @@ import pytest
 
 from awa.engine import control
 from tests.fixtures.ledger import COMMITTED, PLACES, TABLE, WRITERS
-from tests.fixtures.processes import is_alive, until_dead
+from tests.fixtures.processes import until_dead
 from tests.fixtures.supervisor import Shop, Start, Supervisor
 from tests.fixtures.waiting import until
 from tests.supervisor.test_nodes import freeze, frozen, thaw
@@ -69,7 +70,7 @@ def test_killed_at_any_moment(shop: Shop, supervise: Start, seed: int) -> None:
     while monotonic() < end:
         sleep(chance.uniform(0.002, 0.12))
         for pid in supervisor.workers()[:1]:
-            if is_alive(pid):
+            with contextlib.suppress(ProcessLookupError):  # it has ended since the last one was killed
                 os.kill(pid, signal.SIGKILL)
     shop.until_state("completed", *jobs, timeout=PATIENCE_S)
     rows = Counter(shop.rows("select job from ledger"))
