@@ -20,7 +20,7 @@ OTHER_PROGRAMS = {
     "--check", "--strict", "--now", "--preload", "--database", "--faults", "--every", "--heartbeat", "--bind", "--full",
 }  # fmt: skip
 """Options in the pages that are not Awa's: of the generator, mypy, systemctl, gunicorn, Django, chaos, benchmarks."""
-OTHER_VARIABLES = {"AWA_PG_BIN", "AWA_TEST_PG"} | set(config.OPTIONS)
+OTHER_VARIABLES = {"AWA_PG_BIN", "AWA_TEST_PG", "AWA_WAKE"} | set(config.OPTIONS)
 """Environment variables that are no settings, and keys of a Flask application's configuration."""
 
 _SPAN = re.compile(r"`([^`\n]+)`")
