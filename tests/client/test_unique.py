@@ -398,7 +398,7 @@ def test_each_of_many_may_have_options_of_its_own(client: Client) -> None:
     ("opts", "says"),
     [
         ([], r"opts length must match jobs length \(got 0, expected 1\)"),
-        ([{"colour": 1}], r"jobs\[0\]: unsupported opts key 'colour'; expected 'kind', .* or 'ordering_key'"),
+        ([{"colour": 1}], r"jobs\[0\]: unsupported opts key 'colour'; expected 'kind', .* or 'wake'"),
         ([{"queue": ""}], r"jobs\[0\]: opts queue must not be empty"),
         ([5], r"jobs\[0\]: opts is 5"),
         ({"queue": "x"}, "opts is of type dict; it must be a list"),
