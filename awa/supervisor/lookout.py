@@ -32,16 +32,17 @@ class Lookout:
         """The transaction that had the sealer's lock at the last look."""
         self._stopped_said = float("-inf")
 
-    def look(self, connection: psycopg.Connection[Any]) -> None:
-        """Look, if this node leads and it is time to."""
-        if not self._node.leads or monotonic() < self._look_at:
-            return
+    def look(self, connection: psycopg.Connection[Any], late_s: float = 0.0) -> bool:
+        """Look, if this node leads and has been due to for `late_s` seconds; return whether it did."""
+        if not self._node.leads or monotonic() < self._look_at + late_s:
+            return False
         self._look_at = monotonic() + LOOK_S
         waits = {wait.pid: wait for wait in holders.waits(connection)}
         for pid, wait in waits.items():
             holders.report(wait, self._waits.get(pid))
         self._waits = waits
         self._look_at_sealer(connection)
+        return True
 
     def _look_at_sealer(self, connection: psycopg.Connection[Any]) -> None:
         found = holders.holders(connection, "awa.seal_lock", seconds=0.0)

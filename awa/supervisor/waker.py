@@ -33,6 +33,9 @@ ANNOUNCE_AGAIN_S: Final = 10.0
 """A node that stays idle says so this often: what producers read is not taken back with a transaction that fails."""
 POLL_GROWTH_MAX: Final = 5
 """A node that stays idle polls ever more slowly, down to a fifth of the rate."""
+LOOK_LATE_S: Final = 2.0
+"""Seconds by which a job that has just come, and is to be waked for, goes before the look for waiting sessions: that
+takes some milliseconds, which are most of what a job on an idle queue waits."""
 LANES_FOR_S: Final = 1.0
 """So long the lanes are taken for known: another process may seal, or file, the first jobs of a new one."""
 
@@ -81,7 +84,6 @@ class Waker(Service):
 
     def step(self, connection: psycopg.Connection[Any]) -> float:
         """Look for work if a worker is idle; wake it."""
-        self._lookout.look(connection)
         idle = self._node.occupants.in_state(WorkerState.IDLE)
         if not idle:
             self._rounds_idle = 0
@@ -96,7 +98,10 @@ class Waker(Service):
     def pause(self, connection: psycopg.Connection[Any], wait_s: float) -> None:
         """Wait for a notification, for the bell, or until the poll is due."""
         if self._heard(connection):
+            self._lookout.look(connection, late_s=LOOK_LATE_S)
             return  # during the step, perhaps after it had looked
+        if self._lookout.look(connection) and self._heard(connection):
+            return  # during the look
         poll = select.poll()
         poll.register(connection.fileno(), select.POLLIN)
         poll.register(self._bell.fileno(), select.POLLIN)

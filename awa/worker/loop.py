@@ -88,7 +88,6 @@ class Loop:
 
         0 means that there was nothing to claim, or that this worker may not claim any more. Raises `Fenced`.
         """
-        self._lifetime.look_at_descriptors(self.jobs_done)
         if self._lifetime.is_over(self.jobs_done) or not self._may_claim() or self._slot.stop != Stop.NONE:
             self.pending.settle(self.connection)
             return 0
@@ -100,7 +99,9 @@ class Loop:
             if len(items) < claimed.jobs:
                 self._claimer.note_ordered()  # those put aside may have been the first of a line
             if items:
-                return self._run_lease(items, jobs_max)
+                ran = self._run_lease(items, jobs_max)
+                self._lifetime.look_at_descriptors(self.jobs_done)  # now: a job that comes later waits for no look
+                return ran
         return 0
 
     def remains(self) -> Remains:
