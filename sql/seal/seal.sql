@@ -18,12 +18,12 @@
 -- is reported and left alone: its xids mean nothing here. Ids up to foreign_id came
 -- with such a one and are left to seal/reseal.sql (resealing: there are some to do).
 with head as materialized (
-  select gen, base_gen, snap, target, cur_xid, cur_id, foreign_id,
+  select gen, base_gen, snap, target, cur_xid, cur_id, foreign_id, system_id,
          pg_snapshot_xmax(snap) > pg_snapshot_xmax(pg_current_snapshot())
            or system_id <> (select system_identifier from pg_control_system()) as foreign_cluster
   from awa.seal order by gen desc limit 1
 ), aim as materialized (
-  select gen + 1 as gen, snap, cur_xid, cur_id, foreign_id,
+  select gen + 1 as gen, snap, cur_xid, cur_id, foreign_id, system_id,
          greatest(cur_xid, pg_snapshot_xmax(snap)) as from_xid,
          case when cur_xid >= pg_snapshot_xmax(snap) then cur_id else 0 end as from_id,
          case when target is null then gen + 1 else base_gen end as base_gen,
@@ -131,7 +131,7 @@ with head as materialized (
          case when t.more then a.target end,
          case when t.more then (select xid from last) else '0' end,
          case when t.more then (select id from last) else 0 end,
-         t.jobs, (select system_identifier from pg_control_system()), a.foreign_id
+         t.jobs, a.system_id, a.foreign_id
   from aim a, total t
   where t.jobs > 0 or a.going_on or %(force)s
 )
