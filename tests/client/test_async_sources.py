@@ -20,6 +20,7 @@ from awa.database import async_pool
 from tests.client.loops import on_a_loop, until
 from tests.client.test_async_cancel import LOCK
 from tests.client.test_fork import in_child
+from tests.fixtures.waiting import until as wait_until
 
 Connection = psycopg.Connection[Any]
 IDLE = psycopg.pq.TransactionStatus.IDLE
@@ -149,9 +150,9 @@ def test_each_of_several_loops_one_after_another(database: str, connection: Conn
     client = AsyncClient(database)
     pids = [asyncio.run(backend(client)) for _ in range(3)]
     assert len(set(pids)) == 3
-    assert backends(connection) == 1, "those of loops that have ended are closed at the next use"
+    wait_until(lambda: backends(connection) == 1, message="those of loops that have ended are closed at the next use")
     asyncio.run(client.close())
-    assert backends(connection) == 0
+    wait_until(lambda: backends(connection) == 0, message="all are closed")
 
 
 def test_several_loops_at_the_same_time(database: str) -> None:

@@ -112,7 +112,8 @@ def test_a_query_is_cancelled_and_its_connection_goes_on(shop: Shop, supervise: 
     job, next_job = shop.insert("query", max_attempts=1), shop.insert("step")
     shop.until_state("failed", job, timeout=30)
     assert only_attempt(shop, job)["error"]["type"] == "JobTimeout"
-    assert not shop.rows("select pid from pg_stat_activity where query like 'select pg_sleep%%' and state = 'active'")
+    sleeping = "select pid from pg_stat_activity where query like 'select pg_sleep%%' and state = 'active'"
+    until(lambda: not shop.rows(sleeping), message="the query has been cancelled")
     shop.until_state("completed", next_job, timeout=30)
     assert shop.job(next_job)["attempt"] == 1
     assert not supervisor.events("worker.exited")
