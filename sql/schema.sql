@@ -1022,10 +1022,13 @@ create type awa.inserted_job as (
 
 -- Raises 22004, 22023 or 23514 for what no job may have. It has no search_path of its
 -- own: its callers have set theirs, and setting it again is work in each insert.
+-- p_bytes_max: how many bytes args may take as JSON, and metadata and tags as well; 0: the
+-- caller has looked at that already. What they take as jsonb says little: 12 bytes can stand
+-- for a number of 16,000 digits. Writing the text takes a third of what v_huge does.
 create function awa.check_job(
   p_kind text, p_queue text, p_priority integer, p_max_attempts integer, p_run_at timestamptz, p_delay_s numeric,
   p_expires_at timestamptz, p_unique_key bytea, p_unique_states integer, p_ordering_key bytea, p_timeout_ms bigint,
-  p_tags text[], p_args jsonb, p_metadata jsonb
+  p_tags text[], p_args jsonb, p_metadata jsonb, p_bytes_max integer
 ) returns void
 language plpgsql stable as $$
 declare
@@ -1034,6 +1037,9 @@ declare
   v_huge  constant jsonpath := '$.** ? (@.type() == "number" && (@ > 1.7e308 || @ < -1.7e308))';
   -- Clocks differ: a time that has passed here may be to come where the job was made.
   v_skew  constant interval := '1 minute';
+  -- Where JSON is so much longer than as jsonb, it consists of numbers that nobody computes with.
+  -- (Escaped text is 6 times as long, 1e308 is 26 times as long.) Workers go by what jobs take as jsonb.
+  v_ratio constant bigint := 64;
 begin
   -- Most jobs are like this: one expression costs half of what the tests below do.
   if char_length(p_kind) between 1 and 200 and char_length(p_queue) between 1 and 200
@@ -1041,7 +1047,11 @@ begin
      and p_max_attempts between 1 and 1000 and p_unique_states = 159 and jsonb_typeof(p_args) = 'object'
      and p_run_at is null and p_delay_s is null and p_expires_at is null and p_unique_key is null
      and p_ordering_key is null and p_timeout_ms is null and p_tags is null and p_metadata is null
-     and not jsonb_path_exists(p_args, v_depth) and not jsonb_path_exists(p_args, v_huge) then
+     and not jsonb_path_exists(p_args, v_depth)
+     -- A number beyond 1.7e308 has 309 digits; to see that all is shorter is quicker than to look at each.
+     and (pg_column_size(p_args) < 400 and octet_length(p_args::text) < least(309, nullif(p_bytes_max, 0))
+          or (p_bytes_max = 0 or octet_length(p_args::text) <= least(p_bytes_max, v_ratio * pg_column_size(p_args)))
+             and not jsonb_path_exists(p_args, v_huge)) then
     return;
   end if;
   if p_kind is null then
@@ -1073,6 +1083,21 @@ begin
     raise exception 'args and metadata must not be nested deeper than 64' using errcode = '22023';
   elsif jsonb_path_exists(p_args, v_huge) or jsonb_path_exists(p_metadata, v_huge) then
     raise exception 'args and metadata must not hold numbers beyond 1.7e308' using errcode = '22023';
+  elsif p_bytes_max < 0 then
+    raise exception 'args_bytes_max is %; it must be a number of bytes, or 0 for no limit', p_bytes_max using errcode = '22023';
+  elsif p_bytes_max > 0 and octet_length(p_args::text) > p_bytes_max then
+    raise exception 'args takes % bytes as JSON, more than the limit of %; keep the data in a table or a file and pass a reference to it',
+      to_char(octet_length(p_args::text), 'FM999,999,999,999'), to_char(p_bytes_max, 'FM999,999,999,999') using errcode = '22023';
+  elsif p_bytes_max > 0 and octet_length(p_metadata::text) > p_bytes_max then
+    raise exception 'metadata takes % bytes as JSON, more than the limit of %; keep the data in a table or a file and pass a reference to it',
+      to_char(octet_length(p_metadata::text), 'FM999,999,999,999'), to_char(p_bytes_max, 'FM999,999,999,999') using errcode = '22023';
+  elsif p_bytes_max > 0 and octet_length(p_tags::text) > p_bytes_max then
+    raise exception 'tags takes % bytes, more than the limit of %; tags are words to find a job by',
+      to_char(octet_length(p_tags::text), 'FM999,999,999,999'), to_char(p_bytes_max, 'FM999,999,999,999') using errcode = '22023';
+  elsif p_bytes_max > 0 and (octet_length(p_args::text) > v_ratio * pg_column_size(jsonb_build_array(p_args))
+                             or octet_length(p_metadata::text) > v_ratio * pg_column_size(jsonb_build_array(p_metadata))) then
+    raise exception 'args and metadata must not hold numbers of thousands of digits; pass such numbers as text'
+      using errcode = '22023';
   elsif p_timeout_ms not between 0 and 2147483647 then
     raise exception 'timeout_ms is %; it must be a number of milliseconds from 0 to 2147483647', p_timeout_ms
       using errcode = '22023';
@@ -1168,7 +1193,8 @@ create function awa.insert_job(
   unique_key    bytea       default null,
   unique_states integer     default 159,
   ordering_key  bytea       default null,
-  opts          jsonb       default '{}'
+  opts          jsonb       default '{}',
+  args_bytes_max integer    default 1000000
 ) returns awa.inserted_job
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -1185,6 +1211,7 @@ declare
   p_unique_states integer     := coalesce($10, 159);
   p_ordering_key  alias for $11;
   p_opts          alias for $12;
+  p_bytes_max     integer     := coalesce($13, 1000000);
   v_timeout_ms    bigint;
   v_delay_s       numeric;
   v_expires_at    timestamptz;
@@ -1229,7 +1256,7 @@ begin
     end if;
   end if;
   perform awa.check_job(p_kind, p_queue, p_priority, p_max_attempts, p_run_at, v_delay_s, v_expires_at, p_unique_key,
-                        p_unique_states, p_ordering_key, v_timeout_ms, p_tags, p_args, p_metadata);
+                        p_unique_states, p_ordering_key, v_timeout_ms, p_tags, p_args, p_metadata, p_bytes_max);
   v_now := clock_timestamp();
   if v_delay_s > 0 then
     p_run_at := v_now + v_delay_s * interval '1 second';
@@ -1355,13 +1382,14 @@ end $$;
 -- says "required": true, all are. Returns one row a job, by its place in the array from
 -- 0. outcome: inserted; existing: left out, and holder is the job that holds its key (null:
 -- one of these that was not inserted either); none: not inserted because of a required one. Keys are taken
--- in their order, so that two calls cannot wait for each other.
-create function awa.insert_jobs(jobs jsonb)
+-- in their order, so that two calls cannot wait for each other. args_bytes_max: as in insert_job, for each.
+create function awa.insert_jobs(jobs jsonb, args_bytes_max integer default 1000000)
 returns table (pos integer, id bigint, outcome text, created_at timestamptz, run_at timestamptz, holder bigint)
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
   p_jobs    alias for $1;
+  p_bytes_max integer := coalesce($2, 1000000);
   v_unknown text;
   v_ids     bigint[];
   v_created timestamptz[];
@@ -1392,7 +1420,7 @@ begin
            awa.check_job(g.kind, coalesce(g.queue, 'default'), coalesce(g.priority, 2), coalesce(g.max_attempts, 25),
                          g.run_at, g.delay_s, g.expires_at, decode(g.unique_key, 'hex'), coalesce(g.unique_states, 159),
                          decode(g.ordering_key, 'hex'), g.timeout_ms, g.tags, coalesce(g.args, '{}'),
-                         nullif(g.metadata, 'null')) as checked
+                         nullif(g.metadata, 'null'), p_bytes_max) as checked
     from jsonb_array_elements(p_jobs) with ordinality as e(job, ordinality)
     cross join lateral jsonb_to_record(e.job) as g(
       kind text, args jsonb, queue text, priority integer, run_at timestamptz, max_attempts integer, tags text[],

@@ -36,7 +36,8 @@ select pg_temp.same('what awa.insert_job takes', pg_get_function_arguments('awa.
   'kind text, args jsonb DEFAULT ''{}''::jsonb, queue text DEFAULT ''default''::text, priority integer DEFAULT 2, '
   'run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, max_attempts integer DEFAULT 25, '
   'tags text[] DEFAULT NULL::text[], metadata jsonb DEFAULT NULL::jsonb, unique_key bytea DEFAULT NULL::bytea, '
-  'unique_states integer DEFAULT 159, ordering_key bytea DEFAULT NULL::bytea, opts jsonb DEFAULT ''{}''::jsonb');
+  'unique_states integer DEFAULT 159, ordering_key bytea DEFAULT NULL::bytea, opts jsonb DEFAULT ''{}''::jsonb, '
+  'args_bytes_max integer DEFAULT 1000000');
 select pg_temp.same('what awa.insert_job returns', pg_get_function_result('awa.insert_job'::regproc), 'awa.inserted_job');
 
 -- Columns may be added at the end; these come first.
@@ -49,7 +50,7 @@ select pg_temp.same('the type awa.inserted_job', (
   'unique_key bytea, ordering_key bytea');
 
 select pg_temp.same('what awa.insert_jobs takes', pg_get_function_arguments('awa.insert_jobs'::regproc),
-  'jobs jsonb');
+  'jobs jsonb, args_bytes_max integer DEFAULT 1000000');
 select pg_temp.same('what awa.insert_jobs returns', pg_get_function_result('awa.insert_jobs'::regproc),
   'TABLE(pos integer, id bigint, outcome text, created_at timestamp with time zone, run_at timestamp with time zone, '
   'holder bigint)');
@@ -106,7 +107,7 @@ select pg_temp.same('a job that wakes nobody', state::text, 'available')
 from awa.insert_job('contract', opts => '{"wake": false}');
 
 select pg_temp.same('null stands for the default', concat_ws(' ', queue, priority, max_attempts, args), 'default 2 25 {}')
-from awa.insert_job('contract', null, null, null, null, null, null, null, null, null, null, null);
+from awa.insert_job('contract', null, null, null, null, null, null, null, null, null, null, null, null);
 
 -- ------------------------------------------------------------ unique keys
 
@@ -176,6 +177,14 @@ from (values
   ($$insert_job('k', metadata => (repeat('[', 3000) || '1' || repeat(']', 3000))::jsonb)$$, '22023'),
   ($$insert_job('k', '{"a": [1e309]}')$$, '22023'),
   ($$insert_job('k', '{"a": [-1e308, 12345678901234567890]}')$$, 'nothing'),
+  ($$insert_job('k', jsonb_build_object('a', repeat('x', 999990)))$$, 'nothing'),
+  ($$insert_job('k', jsonb_build_object('a', repeat('x', 1000000)))$$, '22023'),
+  ($$insert_job('k', jsonb_build_object('a', repeat('x', 1000000)), args_bytes_max => 2000000)$$, 'nothing'),
+  ($$insert_job('k', jsonb_build_object('a', repeat('x', 3000000)), args_bytes_max => 0)$$, 'nothing'),
+  ($$insert_job('k', args_bytes_max => -1)$$, '22023'),
+  ($$insert_job('k', metadata => to_jsonb(repeat('x', 1000000)))$$, '22023'),
+  ($$insert_job('k', tags => array[repeat('x', 1000000)])$$, '22023'),
+  ($$insert_job('k', '{"a": [1e-16383]}')$$, '22023'),
   ($$insert_job('k', unique_key => '\xc1', unique_states => 4)$$, '22023'),
   ($$insert_job('k', unique_key => '\xc1', unique_states => 1)$$, '22023'),
   ($$insert_job('k', unique_key => '\xc1', unique_states => 2, run_at => now() + interval '1 hour')$$, '22023'),
@@ -196,7 +205,9 @@ from (values
   ($$insert_jobs('[{"kind": "k", "unique_key": "xy"}]')$$, '22023'),
   ($$insert_jobs('[{"kind": "k", "required": 1}]')$$, '22023'),
   ($$insert_jobs('[{"kind": "k", "run_at": "275760-09-13Z"}]')$$, '22023'),
-  ($$insert_jobs('[{"kind": "k", "metadata": {"a": 1e400}}]')$$, '22023')
+  ($$insert_jobs('[{"kind": "k", "metadata": {"a": 1e400}}]')$$, '22023'),
+  ($$insert_jobs(jsonb_build_array(jsonb_build_object('kind', 'k', 'metadata', repeat('x', 1000000))))$$, '22023'),
+  ($$insert_jobs(jsonb_build_array(jsonb_build_object('kind', 'k', 'metadata', repeat('x', 1000000))), 2000000)$$, 'nothing')
 ) as calls (call, promised);
 
 -- -------------------------------------------------------------- insert_jobs

@@ -11,6 +11,7 @@
 -- Returns times as microseconds since the epoch, for the same reason. existing: the
 -- job that holds the unique key, as JSON in UTF-8, in hexadecimal; null when this one
 -- was inserted.
+-- args_bytes_max: the client has measured what it sends, by its own limit.
 -- Called in a subselect: in FROM the server writes the function's row to a store first,
 -- which took a tenth of the time.
 select (j).id, (j).outcome, (j).state::pg_catalog.text as state,
@@ -27,4 +28,4 @@ from (select awa.insert_job(
   tags => %(tags)s::pg_catalog.text::pg_catalog.text[], metadata => %(metadata)s::pg_catalog.text::pg_catalog.jsonb,
   unique_key => pg_catalog.decode(%(unique_key)s::pg_catalog.text, 'hex'),
   unique_states => %(unique_states)s::integer, ordering_key => pg_catalog.decode(%(ordering_key)s::pg_catalog.text, 'hex'),
-  opts => %(opts)s::pg_catalog.text::pg_catalog.jsonb) as j offset 0) as called;
+  opts => %(opts)s::pg_catalog.text::pg_catalog.jsonb, args_bytes_max => 0) as j offset 0) as called;

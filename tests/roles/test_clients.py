@@ -59,7 +59,7 @@ def test_a_producer_sees_nothing_and_steers_nothing(login: Login, connect: Conne
     for call in (
         "awa.extend_log(1000, 1)",
         "awa.drop_segment(1, '{}')",
-        "awa.check_job('k'" + ", null" * 13 + ")",
+        "awa.check_job('k'" + ", null" * 14 + ")",
     ):
         assert refused(connection, f"select {call}"), call
     assert refused(connection, "select nextval('awa.job_id')")
