@@ -23,12 +23,20 @@ DEEPER: Final = 16
 DEEP_MAX: Final = 16_384
 """… but at no more than this over all lanes."""
 
+SLICE_BYTES: Final = 32 * 2**20
+"""Arguments and metadata that are read at a time."""
+COMPRESSION: Final = 32
+"""How many times as long a stored value may be when it is read, as far as slices are concerned."""
+NOT_READ: Final = b"null"
+"""In the place of arguments that are too large to be read with those of the whole lease; see `contents`."""
+
 _LANES = statement("claim/lanes")
 _CLAIM = statement("claim/claim")
 _FREE = statement("claim/free")
 _AWAIT = statement("claim/await")
 _AWAIT_MS = statement("claim/await_ms")
 _BODIES = statement("claim/bodies")
+_CONTENTS = statement("claim/contents")
 _READY = statement("claim/ready")
 _UNTOUCHED = statement("claim/untouched")
 _ERRORS = statement("claim/errors")
@@ -113,6 +121,7 @@ class Body(NamedTuple):
     queue: str
     kind: str
     args: bytes
+    """`NOT_READ`: they and the metadata are still to be read."""
     metadata: bytes | None
     tags: list[str] | None
     expires_at: datetime | None = None
@@ -280,6 +289,17 @@ def begin(connection: psycopg.Connection[Any], worker: int, job: int) -> None:
 
 
 def bodies(connection: psycopg.Connection[Any], ids: Sequence[int]) -> dict[int, Body]:
-    """Return the bodies of claimed jobs by id."""
-    wanted = {"ids": numbers(ids), "lo": min(ids), "hi": max(ids)}
+    """Return the bodies of claimed jobs by id, in one statement and never more than a slice of bytes together.
+
+    Those with more than their share of it come without metadata, and with `NOT_READ` for their arguments.
+    """
+    light = SLICE_BYTES // len(ids)
+    wanted = {"ids": numbers(ids), "lo": min(ids), "hi": max(ids), "light": light, "sure": light // COMPRESSION}
     return {row[0]: Body._make(row) for row in repeat(connection, _BODIES, wanted).fetchall()}
+
+
+def contents(connection: psycopg.Connection[Any], ids: Sequence[int]) -> dict[int, tuple[bytes, bytes | None]]:
+    """Return arguments and metadata of the first of these jobs, and of as many behind it as fit into a slice."""
+    bounds = {"lo": min(ids), "hi": max(ids), "slice": SLICE_BYTES, "compression": COMPRESSION}
+    rows = repeat(connection, _CONTENTS, {"ids": numbers(ids), **bounds}).fetchall()
+    return {job: (args, metadata) for job, args, metadata in rows}

@@ -10,7 +10,7 @@ import psycopg
 
 from awa import telemetry
 from awa.engine import claim, insert, seal, settle
-from awa.engine.claim import Body
+from awa.engine.claim import NOT_READ, Body
 from awa.job import JobState
 from awa.outcome import Settlement, Verdict
 from awa.processes.clock import ServerClock, monotonic_us
@@ -180,6 +180,13 @@ class Loop:
             telemetry.emit(telemetry.CONTROL_EXPIRED, jobs=[body.id])
             self.jobs_done += 1
             return
+        if body.args == NOT_READ:
+            self._slot.enter(WorkerState.CLAIMING)
+            self._meter.rest()
+            if (whole := self._vetting.whole(self.connection, item)) is None:
+                self.jobs_done += 1
+                return
+            item, body = whole, whole.body
         if item.passes_on or item.frees_key:
             claim.begin(self.connection, self._worker, body.id)
             if item.passes_on and seal.advance(self.connection):

@@ -10,7 +10,7 @@ import psycopg
 
 from awa import telemetry
 from awa.engine import claim, narrow
-from awa.engine.claim import Body, Claimed, Lease
+from awa.engine.claim import NOT_READ, Body, Claimed, Lease
 from awa.engine.expire import ERROR
 from awa.failure import error_entry
 from awa.job import JobState
@@ -18,6 +18,7 @@ from awa.outcome import Settlement
 from awa.processes.clock import ServerClock
 from awa.processes.slot import Limits
 from awa.task import Registry, Task
+from awa.worker.contents import Contents, Unreadable
 from awa.worker.lanes import Lanes
 from awa.worker.limits import limits_of
 
@@ -59,9 +60,10 @@ class Vetting:
         self._worker = worker
         self._lanes = lanes
         self._registry = registry
+        self._contents = Contents()
 
     def items(self, connection: psycopg.Connection[Any], claimed: Claimed) -> list[Item]:
-        """Return the jobs of a claim that are to be run, in order."""
+        """Return the jobs of a claim that are to be run, in order; those with `NOT_READ` go through `whole` before."""
         replaced = self._being_replaced(connection, claimed)
         ids = [job for lease in claimed.leases for job in lease.ids if job not in replaced]
         if not ids:
@@ -74,7 +76,24 @@ class Vetting:
         limited = [body.id for body in bodies.values() if body.expires_at is not None]
         unstarted = claim.unstarted(connection, limited) if limited else set()
         items = [item for lease in claimed.leases for item in self._items_of(lease, bodies, unstarted)]
-        return self._without_postponed(connection, items) if self._are_unique(claimed) else items
+        if self._are_unique(claimed):
+            items = self._without_postponed(connection, items)
+        self._contents.begin([item.body.id for item in items if item.body.args == NOT_READ])
+        return items
+
+    def whole(self, connection: psycopg.Connection[Any], item: Item) -> Item | None:
+        """Return a job with its arguments, which were too large to be read with the others'; None: it cannot be run,
+        and has ended."""
+        try:
+            found = self._contents.take(connection, item.body.id)
+        except Unreadable as error:
+            self._fail(connection, [item.body.id], str(error), "Unreadable")
+            return None
+        if found is None:
+            self._write_off(connection, [item.body.id])
+            return None
+        args, metadata = found
+        return item._replace(body=item.body._replace(args=args, metadata=metadata))
 
     def _items_of(self, lease: Lease, bodies: Mapping[int, Body], unstarted: Set[int]) -> Iterator[Item]:
         lane = self._lanes.of(lease)
@@ -133,13 +152,15 @@ class Vetting:
 
     def _write_off(self, connection: psycopg.Connection[Any], ids: Sequence[int]) -> None:
         """End jobs whose rows somebody has deleted: nobody can run them, and every worker would stumble over them."""
-        now = self._clock.now_us()
-        said = "the job's row is gone from awa.job_log: somebody has deleted it"
-        gone = error_entry(said, "JobNotFound", 0, now_us=now)
-        narrow.settle(
-            connection, self._worker, [Settlement(job, JobState.Failed, now, now, 0, 0, -1, gone) for job in ids]
-        )
+        self._fail(connection, ids, "the job's row is gone from awa.job_log: somebody has deleted it", "JobNotFound")
         telemetry.emit(telemetry.SETTLE_WRITTEN_OFF, jobs=list(ids), worker=self._worker)
+
+    def _fail(self, connection: psycopg.Connection[Any], ids: Sequence[int], said: str, name: str) -> None:
+        now = self._clock.now_us()
+        entry = error_entry(said, name, 0, now_us=now)
+        narrow.settle(
+            connection, self._worker, [Settlement(job, JobState.Failed, now, now, 0, 0, -1, entry) for job in ids]
+        )
 
     def _are_unique(self, claimed: Claimed) -> bool:
         return any(self._lanes.of(lease).is_unique for lease in claimed.leases)

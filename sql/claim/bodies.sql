@@ -1,9 +1,31 @@
 -- The bodies of claimed jobs. Parameters: ids bigint[], and lo, hi, their least
--- and greatest: constants that let the planner leave out the other segments.
-select id, created_at, run_at, priority, max_attempts, timeout_ms, queue, kind, args, metadata, tags, expires_at,
-       unique_key, unique_states, ordering_key
+-- and greatest: constants that let the planner leave out the other segments; light
+-- (bytes): of jobs whose args and metadata take more than this, the JSON null stands for the
+-- args, and claim/contents.sql reads them later. What a value takes as it is stored is all that can be
+-- known of it without reading it; what is compressed may be 32 times as long, and seldom is.
+-- sure (bytes): a 32nd of light. The usual job is one comparison.
+select id, created_at, run_at, priority, max_attempts, timeout_ms, queue, kind,
+       case when metadata is null and pg_column_size(args) <= %(sure)s::int then args
+            when pg_column_size(args) + coalesce(pg_column_size(metadata), 0) <=
+                case when coalesce(pg_column_compression(args), pg_column_compression(metadata)) is null
+                     then %(light)s::int else %(sure)s::int end then args
+            else 'null'::jsonb end as args,
+       case when metadata is null then null
+            when pg_column_size(args) + coalesce(pg_column_size(metadata), 0) <=
+                case when coalesce(pg_column_compression(args), pg_column_compression(metadata)) is null
+                     then %(light)s::int else %(sure)s::int end then metadata end as metadata,
+       tags, expires_at, unique_key, unique_states, ordering_key
 from awa.job_log where id = any (%(ids)s::bigint[]) and id between %(lo)s and %(hi)s
 union all
-select id, created_at, run_at, priority, max_attempts, timeout_ms, queue, kind, args, metadata, tags, expires_at,
-       unique_key, unique_states, ordering_key
+select id, created_at, run_at, priority, max_attempts, timeout_ms, queue, kind,
+       case when metadata is null and pg_column_size(args) <= %(sure)s::int then args
+            when pg_column_size(args) + coalesce(pg_column_size(metadata), 0) <=
+                case when coalesce(pg_column_compression(args), pg_column_compression(metadata)) is null
+                     then %(light)s::int else %(sure)s::int end then args
+            else 'null'::jsonb end,
+       case when metadata is null then null
+            when pg_column_size(args) + coalesce(pg_column_size(metadata), 0) <=
+                case when coalesce(pg_column_compression(args), pg_column_compression(metadata)) is null
+                     then %(light)s::int else %(sure)s::int end then metadata end,
+       tags, expires_at, unique_key, unique_states, ordering_key
 from awa.held where id = any (%(ids)s::bigint[]);

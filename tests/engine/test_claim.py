@@ -3,14 +3,16 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
+from hashlib import sha256
 from time import monotonic
 
 import psycopg
 import pytest
 
 from awa.database.connections import connect, dsn_of
+from awa.engine import claim as claiming
 from awa.engine import control, lead, rescue
-from awa.engine.claim import FROM_THE_START, Body, Want, bodies, claim, lanes
+from awa.engine.claim import FROM_THE_START, NOT_READ, Body, Want, bodies, claim, contents, lanes
 from awa.engine.seal import seal, seal_all
 from awa.engine.settle import release, settle
 from tests.engine.helpers import (
@@ -229,6 +231,35 @@ def test_bodies_are_what_was_inserted(db: Connection) -> None:
     assert bodies(db, [123_456]) == {}
 
 
+def test_bodies_leave_out_what_is_too_large_to_be_read_together(
+    db: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claiming, "SLICE_BYTES", 100_000)
+    noise = "".join(sha256(bytes([n])).hexdigest() for n in range(250))  # 16,000 characters, as stored a little less
+    (large,) = add(db, args=f'{{"n": "{noise * 3}"}}'.encode(), metadata=b'{"m": 1}')
+    (beside,) = add(db, args=b'{"n": 1}', metadata=f'{{"n": "{noise * 2}"}}'.encode())
+    (packed,) = add(db, args=f'{{"n": "{"x" * 200_000}"}}'.encode())
+    (plain,) = add(db, args=f'{{"n": "{noise}"}}'.encode())
+    db.execute(
+        "with j as (delete from awa.job_log where id = %s returning *) insert into awa.held select * from j", [large]
+    )
+    found = bodies(db, [plain, large, beside, packed])
+    assert {job for job, body in found.items() if body.args == NOT_READ} == {large, beside, packed}
+    assert [body.metadata for body in found.values()] == [None] * 4
+    assert len(bodies(db, [large])[large].args) > 48_000
+    assert bodies(db, [plain])[plain].args == found[plain].args
+    # Whatever is the first one comes, and others behind it as long as they fit.
+    assert contents(db, [beside, plain, large]).keys() == {beside, plain, large}
+    assert contents(db, [large, beside, plain]).keys() == {large, beside, plain}
+    assert contents(db, [packed, plain]).keys() == {packed, plain}
+    assert contents(db, [packed, large, plain]).keys() == {packed}
+    monkeypatch.setattr(claiming, "SLICE_BYTES", 1)
+    (args, metadata) = contents(db, [large, beside])[large]
+    assert (len(args) > 48_000, metadata) == (True, b'{"m": 1}')
+    assert contents(db, [beside, large]).keys() == {beside}
+    assert contents(db, [123_456]) == {}
+
+
 def test_claims_settles_and_claims_on_until_all_is_done(db: Connection) -> None:
     ids = add_sealed(db, 500)
     worker, met = sign_in(db), []
@@ -338,7 +369,13 @@ def test_bodies_are_read_by_primary_key_from_their_segment_alone(db: Connection,
     ids = add(db, 20_000)
     seal_all(db)
     db.execute("analyze awa.job_log")
-    wanted = {"ids": "{" + ",".join(map(str, ids[500:628])) + "}", "lo": ids[500], "hi": ids[627]}
+    wanted = {
+        "ids": "{" + ",".join(map(str, ids[500:628])) + "}",
+        "lo": ids[500],
+        "hi": ids[627],
+        "light": 8000,
+        "sure": 250,
+    }
     plan = explain(db, "claim/bodies", wanted, generic=generic)
     read = {index for _, index in scans(plan, "job_log")}
     assert len(read) == 1
