@@ -67,6 +67,7 @@ class AsyncClient(Mirror[_OnFacades]):
         *,
         payload_bytes_max: int = BYTES_MAX,
         wake: bool | None = None,
+        source: Source | None = None,
     ) -> None:
         """Make a client.
 
@@ -77,12 +78,17 @@ class AsyncClient(Mirror[_OnFacades]):
             payload_bytes_max: how many bytes the arguments of a job may take as JSON; a million by default.
             wake: whether inserts tell idle workers of their jobs by NOTIFY; left out, as `$AWA_WAKE` says: `on` (the
                 default) or `off`, which leaves them to the workers' next poll. See the option of `insert`.
+            source: what lends connections, in place of `database_url`: for integrations, which make a subclass of
+                `awa.database.source.Source`.
 
         Raises:
-            ValidationError: an argument is none of these, or `$AWA_WAKE` is neither on nor off.
+            ValidationError: an argument is none of these, `source` and `database_url` are both given, or `$AWA_WAKE` is
+                neither on nor off.
         """
         url = cast("Any", database_url)
-        super().__init__(_OnFacades(url, max_connections, payload_bytes_max=payload_bytes_max, wake=wake))
+        super().__init__(
+            _OnFacades(url, max_connections, payload_bytes_max=payload_bytes_max, wake=wake, source=source)
+        )
 
     @property
     def registry(self) -> Registry:

@@ -22,7 +22,7 @@ from awa.database.source import Source, required, source_of
 from awa.dead_letters import DeadLetters
 from awa.engine.seal import seal_all
 from awa.environment import warn_of_unknown_variables
-from awa.errors import DatabaseError
+from awa.errors import DatabaseError, ValidationError
 from awa.jobs import Jobs
 from awa.policy import check_whole
 from awa.queues import Queues
@@ -62,6 +62,7 @@ class Client(Registrar, Copier, Jobs, Queues, DeadLetters):
         *,
         payload_bytes_max: int = BYTES_MAX,
         wake: bool | None = None,
+        source: Source | None = None,
     ) -> None:
         """Make a client.
 
@@ -72,12 +73,17 @@ class Client(Registrar, Copier, Jobs, Queues, DeadLetters):
             payload_bytes_max: how many bytes the arguments of a job may take as JSON; a million by default.
             wake: whether inserts tell idle workers of their jobs by NOTIFY; left out, as `$AWA_WAKE` says: `on` (the
                 default) or `off`, which leaves them to the workers' next poll. See the option of `insert`.
+            source: what lends connections, in place of `database_url`: for integrations, which make a subclass of
+                `awa.database.source.Source`.
 
         Raises:
-            ValidationError: an argument is none of these, or `$AWA_WAKE` is neither on nor off.
+            ValidationError: an argument is none of these, `source` and `database_url` are both given, or `$AWA_WAKE` is
+                neither on nor off.
         """
         warn_of_unknown_variables()
-        self._source = self._source_of(database_url, max_connections)
+        if source is not None and database_url is not None:
+            raise ValidationError("both database_url and source were given; leave one out")
+        self._source = source or self._source_of(database_url, max_connections)
         wakes = wakes_by_default() if check_wake(wake) is None else wake
         self.registry = Registry(
             payload_bytes_max=check_whole("payload_bytes_max", payload_bytes_max, PAYLOAD_BYTES), wakes=wakes
@@ -156,7 +162,7 @@ class Client(Registrar, Copier, Jobs, Queues, DeadLetters):
     @contextmanager
     def _using(self, doing: str) -> Iterator[psycopg.Connection[Any]]:
         self._refuse_closed()
-        with translated(doing), self._source.lend() as connection:
+        with self._source.translated(doing), self._source.lend() as connection:
             self._check_schema(connection)
             yield connection
 

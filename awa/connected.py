@@ -19,3 +19,8 @@ class Connected(ABC):
     @abstractmethod
     def _using(self, doing: str) -> AbstractContextManager[psycopg.Connection[Any]]:
         """Lend a connection for what is done ("insert a job"), and raise what the driver raises as AwaErrors."""
+
+
+def lent(client: Connected, doing: str) -> AbstractContextManager[psycopg.Connection[Any]]:
+    """Lend a connection of a client's for what an integration does ("read a result"), as its own methods get one."""
+    return client._using(doing)

@@ -17,7 +17,8 @@ class Borrowed:
     """
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        self._connection = connection
+        self.connection = connection
+        """The caller's, as it is."""
         self.info = connection.info
         self.transaction = connection.transaction
         self.rollback = connection.rollback
@@ -26,35 +27,35 @@ class Borrowed:
     @property
     def closed(self) -> bool:
         """Whether it can be used no more."""
-        return self._connection.closed
+        return self.connection.closed
 
     @property
     def autocommit(self) -> bool:
         """As the caller set it."""
-        return self._connection.autocommit
+        return self.connection.autocommit
 
     @property
     def isolation_level(self) -> psycopg.IsolationLevel | None:
         """As the caller set it, or as the engine needs it until the end of the pipeline it is about to begin."""
-        return self._connection.isolation_level
+        return self.connection.isolation_level
 
     @isolation_level.setter
     def isolation_level(self, level: psycopg.IsolationLevel | None) -> None:
-        self._connection.isolation_level = level
+        self.connection.isolation_level = level
 
     @contextmanager
     def pipeline(self) -> Iterator[psycopg.Pipeline]:
         """Send the block's statements together."""
         try:
-            with self._connection.pipeline() as pipeline:
+            with self.connection.pipeline() as pipeline:
                 yield pipeline
         except BaseException:
-            if not self._connection.closed:
-                self._connection.rollback()  # of the transaction that was begun in the pipeline, and has failed in it
+            if not self.connection.closed:
+                self.connection.rollback()  # of the transaction that was begun in the pipeline, and has failed in it
             raise
         finally:
-            if self._connection.isolation_level != self._theirs and not self._connection.closed:
-                self._connection.isolation_level = self._theirs
+            if self.connection.isolation_level != self._theirs and not self.connection.closed:
+                self.connection.isolation_level = self._theirs
 
     def execute(
         self, query: bytes, params: Any = None, *, prepare: bool | None = None, binary: bool = False
@@ -64,7 +65,7 @@ class Borrowed:
 
     def cursor(self, *, row_factory: Callable[..., Any] = tuple_row) -> psycopg.Cursor[Any]:
         """Return a plain client-side cursor."""
-        return psycopg.Cursor(self._connection, row_factory=row_factory)
+        return psycopg.Cursor(self.connection, row_factory=row_factory)
 
 
 def borrowed(connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]:

@@ -17,6 +17,7 @@ from awa.codec import decode
 from awa.database.borrowed import borrowed
 from awa.database.connections import connect, dsn_of, parsed
 from awa.database.dsn import DSN_VARIABLE
+from awa.database.errors import translated
 from awa.database.guarded import guard, guarded
 from awa.database.pool import Pool
 from awa.errors import DatabaseError, ValidationError
@@ -43,6 +44,10 @@ class Source(ABC):
     @abstractmethod
     def lend_plain(self) -> AbstractContextManager[psycopg.Connection[Any]]:
         """Lend a connection as psycopg made it, for statements of the caller's."""
+
+    def translated(self, doing: str) -> AbstractContextManager[None]:
+        """Return a block that raises what the driver raises as `AwaError`s that say what was being done."""
+        return translated(doing)
 
     @abstractmethod
     def close(self) -> None:

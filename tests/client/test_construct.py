@@ -9,8 +9,9 @@ import psycopg
 import psycopg_pool
 import pytest
 
-from awa import AwaError, Client, DatabaseError, SchemaNotMigrated, SchemaTooNew, ValidationError
+from awa import AsyncClient, AwaError, Client, DatabaseError, SchemaNotMigrated, SchemaTooNew, ValidationError
 from awa.database.connections import describe
+from awa.database.source import source_of
 from tests.client.kinds import SendEmail
 from tests.fixtures.waiting import until
 
@@ -35,6 +36,14 @@ def test_nothing_is_connected_before_the_first_use(database: str) -> None:
         client.list_jobs()
         assert backends(database) == 1
     until(lambda: backends(database) == 0, message="the client's connection is closed")
+
+
+def test_connections_come_from_a_url_or_from_a_source_and_not_from_both() -> None:
+    source = source_of(NOWHERE, 1)
+    assert Client(source=source).dsn == NOWHERE
+    for kind in (Client, AsyncClient):
+        with pytest.raises(ValidationError, match="both database_url and source were given"):
+            kind(NOWHERE, source=source)
 
 
 def test_making_a_client_for_a_server_that_is_away_is_no_error() -> None:

@@ -34,7 +34,7 @@ class Joined(Borrowed):
         left out, so that Django sees the statement.
         """
         if prepare is not None:
-            plain = psycopg.Cursor(self._connection, row_factory=tuple_row)
+            plain = psycopg.Cursor(self.connection, row_factory=tuple_row)
             return plain.execute(cast("bytes", query), params, prepare=prepare, binary=binary)
         cursor = self.cursor()
         cursor.execute(query.decode() if isinstance(query, bytes) else query, params)

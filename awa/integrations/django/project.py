@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
 
-import psycopg
 from django.db import connections
 
 from awa.client import Client
 from awa.errors import AwaError
 from awa.integrations.django.conf import alias, conf
-from awa.integrations.django.joining import django_translated
 from awa.integrations.django.roots import queues_of_backends
 from awa.integrations.django.source import DjangoConnections
 from awa.task import Registry
@@ -35,9 +31,7 @@ class ProjectClient(Client):
     """
 
     def __init__(self) -> None:
-        super().__init__()
-        self._source = DjangoConnections()
-        self._is_checked = True  # by the system checks
+        super().__init__(source=DjangoConnections())
         self.registry = ProjectRegistry()
 
     def work(self, queues: Sequence[str] | None = None, *, until_idle: bool = True, limit: int | None = None) -> int:
@@ -52,8 +46,3 @@ class ProjectClient(Client):
                 "the handler; elsewhere, call work() after transaction.atomic() has ended"
             )
         return super().work(queues, until_idle=until_idle, limit=limit)
-
-    @contextmanager
-    def _using(self, doing: str) -> Iterator[psycopg.Connection[Any]]:
-        with django_translated(doing), super()._using(doing) as connection:
-            yield connection

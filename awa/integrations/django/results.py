@@ -12,6 +12,7 @@ from django.utils.module_loading import import_string
 
 from awa import errors
 from awa.client import Client
+from awa.connected import lent
 from awa.engine import control
 from awa.errors import JobNotFound
 from awa.integrations.django.roots import framework
@@ -54,7 +55,7 @@ def running(job: Job, worker: str) -> Any:
 
 def read(client: Client, job_id: int, kind: str, backend: str) -> Any:
     """Return the result of the task of a job. Raises JobNotFound when no such task was enqueued by `backend`."""
-    with client._using(f"read the result of task {job_id}") as connection:
+    with lent(client, f"read the result of task {job_id}") as connection:
         row = control.get(connection, job_id)
         attempts = [each for each in control.attempts(connection, job_id) if each["worker"] is not None]
     job = job_of(row)

@@ -13,7 +13,7 @@ from awa.database.source import Source
 from awa.errors import AwaError
 from awa.integrations.django.address import dsn_of
 from awa.integrations.django.conf import alias
-from awa.integrations.django.joining import joined
+from awa.integrations.django.joining import django_translated, joined
 
 
 class DjangoConnections(Source):
@@ -35,6 +35,11 @@ class DjangoConnections(Source):
             "in a Django project, transactions are Django's: use django.db.transaction.atomic(), and insert jobs in it "
             "with client.insert(...)"
         )
+
+    @contextmanager
+    def translated(self, doing: str) -> Iterator[None]:
+        with django_translated(doing), super().translated(doing):
+            yield
 
     def close(self) -> None:
         """Nothing here is ours to close."""

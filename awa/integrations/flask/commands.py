@@ -15,8 +15,7 @@ from awa.cli.failures import Commands, Refused
 from awa.cli.supervise import option
 from awa.cli.target import chosen, database_url_option, default_to, name_source
 from awa.database.dsn import DSN_VARIABLE
-from awa.integrations.flask.config import supervisor_variables
-from awa.integrations.flask.extension import NAME
+from awa.integrations.flask.config import NAME, supervisor_variables
 from awa.integrations.flask.loading import APP_VARIABLE, HIDDEN_VARIABLE, LOADER
 from awa.settings import SETTINGS
 from awa.version import __version__

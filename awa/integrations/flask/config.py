@@ -10,6 +10,8 @@ from awa.errors import ValidationError
 from awa.settings import SETTINGS
 from awa.unknown import hint
 
+NAME: Final = "awa"
+"""Of the extension, and of its commands: `app.extensions["awa"]`, `flask awa …`."""
 OPTIONS: Final = {"AWA_DATABASE_URL": "database_url", "AWA_MAX_CONNECTIONS": "max_connections"}
 """Which option of a client a key is."""
 SUPERVISOR: Final = {setting.env for setting in SETTINGS if setting.name not in ("app", "database_url")}
