@@ -7,6 +7,7 @@ import pytest
 
 from awa import telemetry
 from awa.database.connections import connect
+from awa.engine import leaving
 from tests.engine.helpers import Connection, small_segments
 
 SEGMENT_IDS = 10
@@ -28,3 +29,11 @@ def events() -> Iterator[list[tuple[str, dict[str, Any]]]]:
     unsubscribe = telemetry.subscribe(lambda event, fields: heard.append((event, fields)))
     yield heard
     unsubscribe()
+
+
+@pytest.fixture
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slices of two jobs, looks at three."""
+    monkeypatch.setattr(leaving, "SLICE_JOBS", 2)
+    monkeypatch.setattr(leaving, "LOOK_JOBS", 3)
+    monkeypatch.setattr(leaving, "KEYS_MAX", 2)

@@ -191,14 +191,6 @@ def test_a_rotation_by_age_lets_a_small_installation_forget(db: Connection) -> N
     assert not retire.rotate(db, 24 * 3600.0), "nobody uses the new one yet"
 
 
-@pytest.fixture
-def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Slices of two jobs, looks at three."""
-    monkeypatch.setattr(leaving, "SLICE_JOBS", 2)
-    monkeypatch.setattr(leaving, "LOOK_JOBS", 3)
-    monkeypatch.setattr(leaving, "KEYS_MAX", 2)
-
-
 def waiting_in_a_segment_to_go(db: Connection) -> list[int]:
     """Make jobs that wait in a segment all others of which have ended long ago."""
     ids = add(db, 7)
