@@ -148,6 +148,15 @@ SETTINGS = (
         0,
         16_777_216,
     ),
+    Setting(
+        "start_timeout_s",
+        "number",
+        60.0,
+        "How long each function given to on_worker_start may take, in seconds. Then its worker is killed, and another "
+        "is started after a pause.",
+        0.1,
+        86_400,
+    ),
     Setting("queues", "names", None, "The queues to work on. Left out: the queues of all registered tasks."),
     Setting(
         "poll_interval_ms",
@@ -244,6 +253,7 @@ class Settings:
     processes: int | None = None
     max_jobs: int = 0
     max_memory_mb: int = 0
+    start_timeout_s: float = 60.0
     queues: tuple[str, ...] | None = None
     poll_interval_ms: int = 100
     heartbeat_interval_s: float = 5.0

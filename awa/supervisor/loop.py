@@ -12,6 +12,7 @@ from awa.processes.exitcodes import ExitCode
 from awa.processes.forkserver import BootFailed, Event, Exited, Forked, ForkFailed, ForkServer, ForkServerGone, Ready
 from awa.processes.signals import SignalQueue
 from awa.processes.title import Title
+from awa.supervisor.beginnings import Beginnings
 from awa.supervisor.heart import Heart
 from awa.supervisor.leader import Leader
 from awa.supervisor.node import Node
@@ -60,6 +61,7 @@ class Loop:
         """A part of this supervisor hangs, or has died."""
         self._warden = Warden(node, pool.interrupt, pool.end)
         self._stalls = Stalls(node, pool.end)
+        self._beginnings = Beginnings(node, pool.interrupt, pool.end)
         self._title = Title("supervisor")
         self._kill_at: float | None = None
         self._kills = 0
@@ -74,6 +76,7 @@ class Loop:
                 self._warden.look(),
             )
             self._stalls.look()
+            self._beginnings.look()
             self._node.main.beat()
             if not self.has_given_up and (problem := self._vitals.look()) is not None:
                 self._give_up(problem)

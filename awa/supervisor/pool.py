@@ -181,7 +181,12 @@ class Pool:
         is_known = damage is None and slot.worker_id != 0 and not slot.is_between()
         how = death.of(event, running, self._node.clock, worker.doom, is_known=is_known)
         self._proxy.bury(Burial(occupant.worker, how, remains.finished, slot.worker_id, worker.node, event.pid))
-        self._judge(worker, event, came_to_something=damage is not None or slot.jobs_done() > 0 or running is not None)
+        self._judge(
+            worker,
+            event,
+            came_to_something=damage is not None or slot.jobs_done() > 0 or running is not None,
+            hung_at_start=worker.doom is not None and slot.state == WorkerState.BOOTING,
+        )
         if event.code == ExitCode.RECYCLED:
             self._node.look_back()  # what it handed back stands in front of where the others claim
         slot.state = WorkerState.VACANT
@@ -255,10 +260,10 @@ class Pool:
         if killed_by_others and self._oom.took_one():
             worker.doom = death.out_of_memory(event)
 
-    def _judge(self, worker: Worker, event: Exited, *, came_to_something: bool) -> None:
+    def _judge(self, worker: Worker, event: Exited, *, came_to_something: bool, hung_at_start: bool) -> None:
         """Count a worker that came to nothing towards a crash loop. One that dies in a job costs that job an attempt,
         which is limit enough: no other job shall wait for it."""
-        was_quick = monotonic() - worker.born <= QUICK_DEATH_S or event.code == ExitCode.BOOT_FAILED
+        was_quick = monotonic() - worker.born <= QUICK_DEATH_S or event.code == ExitCode.BOOT_FAILED or hung_at_start
         if event.code == ExitCode.FENCED:
             if worker.node == self._node.id:  # it knew before we did
                 self._fenced()

@@ -24,7 +24,7 @@ STOPPED_S: Final = 5.0
 HUNG_ANSWERS: Final = 10
 """One that is not stopped may wait for the server, in each of some statements for as long as an answer may take."""
 _EXEMPT: Final = (WorkerState.VACANT, WorkerState.BOOTING)
-"""What an application does at the start of a worker may take as long as it likes."""
+"""What an application does at the start of a worker has a limit of its own, see `beginnings.py`."""
 
 
 class _Watch:

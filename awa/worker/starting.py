@@ -1,4 +1,7 @@
-"""What an application wants done in each worker process before its first job."""
+"""What an application wants done in each worker process before its first job.
+
+The slot shows the function that runs: the supervisor ends a worker in which one of them hangs, and names it.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ def start(registry: Registry, slot: Slot) -> None:
     """Call what is to be called. Raises StartFailed."""
     pid = os.getpid()
     for function in registry.starts:
+        slot.describe(name_of(function))
         try:
             function()
         except BaseException as error:
@@ -28,6 +32,7 @@ def start(registry: Registry, slot: Slot) -> None:
         finally:
             if os.getpid() != pid:
                 os._exit(ExitCode.CRASHED)  # a process forked by it has come back here: it is no second worker
+    slot.describe("")
 
 
 def _say(slot: Slot, hook: str, error: BaseException) -> None:

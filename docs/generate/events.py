@@ -74,8 +74,9 @@ MEANINGS = {
     "database.locked": "A session of Awa (`who`, its `application_name`) has waited for a lock for more than a "
     "second; `held_by` names the sessions that hold it. Said again when the holders change.",
     "worker.started": "A worker process was forked.",
-    "worker.start_failed": "A function given to `client.on_worker_start` (`hook`) has raised. The worker ends; another "
-    "is started after a pause, which grows as long as that does not help.",
+    "worker.start_failed": "A function given to `client.on_worker_start` (`hook`) has raised, or has "
+    "taken longer than `start_timeout_s`. The worker ends; another is started after a pause, which grows as long as "
+    "that does not help.",
     "worker.ready": "A worker has signed in and begins to claim.",
     "worker.recycled": "A worker has reached `max_jobs` or `max_memory_mb`, or its handlers have left hardly a file "
     "descriptor free (`reason`: jobs, memory, descriptors); a fresh one takes its place.",

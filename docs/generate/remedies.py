@@ -188,7 +188,7 @@ EVENTS: Final = {
     "lead.unknown_kind": "Start a supervisor that knows the kind and works on the queue, or correct the name.",
     "database.lost": "Nothing, if database.connected follows; else see whether the server is up.",
     "database.locked": "End the transaction that is named.",
-    "worker.start_failed": "Mend the function given to on_worker_start; its traceback is in the line.",
+    "worker.start_failed": "Mend the function given to on_worker_start; the line says where it failed, or hung.",
     "worker.killed": "Read the stack that is stored with the attempt, and shorten the job.",
     "worker.damaged": "Find what writes into memory that is not its own: a native library of the handler's.",
     "worker.exited": "See how it ended; for want of memory, give it more or limit the job.",

@@ -137,3 +137,19 @@ def test_a_child_that_a_start_forked_is_no_second_worker(shop: Shop, supervise: 
     supervisor = supervise(app="app:client", processes=1).ready()
     shop.until_state("completed", shop.insert("noop"))
     assert len(supervisor.workers()) == len(shop.rows("select id from awa.worker")) == 1
+
+
+def test_a_start_that_hangs_is_named_and_tried_again(shop: Shop, supervise: Start) -> None:
+    supervisor = supervise(app="tests.fixtures.slow_start:client", processes=1, start_timeout_s=0.5)
+    first = supervisor.until_event("worker.start_failed")
+    assert first["hook"] == "tests.fixtures.slow_start.reach_the_service"
+    assert "has not returned for the 0.5 s" in first["error"]
+    assert "start_timeout_s" in first["error"]
+    assert "in reach_the_service" in first["traceback"]
+    killed = supervisor.until_event("worker.killed", pid=first["pid"])
+    assert first["hook"] in killed["why"]
+    warning = supervisor.until_event("supervisor.warning", timeout=60)  # the pauses grow
+    assert "4 workers in a row came to nothing" in warning["warning"]
+    shop.open("service")
+    shop.until_state("completed", shop.insert("note"))
+    assert supervisor.stop() == 0
