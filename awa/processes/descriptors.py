@@ -1,4 +1,4 @@
-"""Whether this process has descriptors left to work with."""
+"""Whether this process has descriptors left to work with, and room for those that it is about to need."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Final
 
 SPARE: Final = 16
 """With fewer left than this, a handler that opens a few files at once may fail for want of them."""
+OTHERS: Final = 256
+"""What a supervisor opens besides its channels, and more: connections, files of modules that are imported."""
 
 
 def are_scarce() -> bool:
@@ -23,3 +25,15 @@ def are_scarce() -> bool:
     os.close(descriptor)
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return limit != resource.RLIM_INFINITY and descriptor >= limit - SPARE
+
+
+def make_room(count: int) -> None:
+    """Raise this process's limit so that `count` descriptors can be opened besides some others, as far as it may."""
+    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + OTHERS
+    if limit == resource.RLIM_INFINITY or limit >= wanted:
+        return
+    if most != resource.RLIM_INFINITY:
+        wanted = min(wanted, most)
+    if wanted > limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))

@@ -4,6 +4,10 @@ a pipe per slot for the stack of a worker that has to be killed.
 A channel carries no message, only "look again": ringing it twice before the other side looks is ringing it once. What
 there is to see stands on the board or in the database. Channels are made before the forkserver, which inherits them
 all; a worker keeps its own and the supervisor's, and closes the others.
+
+A handler can close and change every descriptor of its worker. So a worker opens what it keeps once more: whether a
+descriptor blocks belongs to the open file, which supervisor, forkserver and workers would share otherwise. It moves the
+new ones up, away from the numbers that the handler's next files get, and notes which pipes they lead to (`own.py`).
 """
 
 from __future__ import annotations
@@ -12,13 +16,12 @@ import contextlib
 import math
 import os
 import select
-import sys
 from collections.abc import Iterable
 from typing import Protocol
 
+from awa.processes.own import OwnFiles, open_again
 from awa.processes.stacks import StackPipe
 
-_ONE = (1).to_bytes(8, sys.byteorder)
 _DRAIN_BYTES = 4096
 
 
@@ -29,7 +32,7 @@ class HasFileno(Protocol):
 
 
 class Channel:
-    """A bell: an eventfd on Linux (both ends are one descriptor), a pipe elsewhere."""
+    """A bell: a pipe. Its two ends are open files of their own, and unlike an eventfd it can be told from others."""
 
     __slots__ = ("reader", "writer")
 
@@ -41,9 +44,6 @@ class Channel:
     @classmethod
     def create(cls) -> Channel:
         """Make a channel whose descriptors are closed on exec. Raises OSError when there are no descriptors left."""
-        if hasattr(os, "eventfd"):
-            fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-            return cls(fd, fd)
         reader, writer = os.pipe()
         os.set_blocking(reader, False)
         os.set_blocking(writer, False)
@@ -55,17 +55,16 @@ class Channel:
 
     def ring(self) -> None:
         """Wake whoever waits, now or as soon as it waits. Never blocks."""
-        with contextlib.suppress(BlockingIOError):  # full: it is ringing already
-            os.write(self.writer, _ONE)
+        _ring(self.writer)
 
     def drain(self) -> bool:
         """Stop the ringing. Returns whether there was any."""
         rung = False
         with contextlib.suppress(BlockingIOError):  # silent again
-            while os.read(self.reader, _DRAIN_BYTES):
+            while piece := os.read(self.reader, _DRAIN_BYTES):
                 rung = True
-                if self.reader == self.writer:
-                    break  # an eventfd gives its whole count at once
+                if len(piece) < _DRAIN_BYTES:
+                    break  # that was all
         return rung
 
     def wait(self, timeout_s: float | None, also: Iterable[HasFileno] = ()) -> bool:
@@ -83,9 +82,9 @@ class Channel:
             self.drain()
         return bool(ready)
 
-    def fds(self) -> tuple[int, ...]:
+    def fds(self) -> tuple[int, int]:
         """Return the descriptors this channel consists of."""
-        return (self.reader,) if self.reader == self.writer else (self.reader, self.writer)
+        return (self.reader, self.writer)
 
     def close(self) -> None:
         """Close the descriptors."""
@@ -96,13 +95,16 @@ class Channel:
 class WorkerWakes:
     """What a worker holds: its own channel and the way to its supervisor."""
 
-    __slots__ = ("_own", "_supervisor", "stack_fd")
+    __slots__ = ("_own", "_supervisor_fd", "files", "stack_fd")
 
-    def __init__(self, own: Channel, supervisor: Channel, stack_fd: int) -> None:
+    def __init__(self, own: Channel, supervisor_fd: int, stack_fd: int) -> None:
+        """`supervisor_fd` is the end of the supervisor's channel to write to."""
         self._own = own
-        self._supervisor = supervisor
+        self._supervisor_fd = supervisor_fd
         self.stack_fd = stack_fd
         """Where to write the stack to, when asked."""
+        self.files = OwnFiles((*own.fds(), supervisor_fd, stack_fd))
+        """Whether all of these still are what they were."""
 
     def fileno(self) -> int:
         """Return the descriptor that becomes readable when this worker is woken."""
@@ -118,7 +120,13 @@ class WorkerWakes:
 
     def wake_supervisor(self) -> None:
         """Tell the supervisor to look at the board: idle, or more work than this worker can take."""
-        self._supervisor.ring()
+        _ring(self._supervisor_fd)
+
+    def close(self) -> None:
+        """Close the descriptors."""
+        self._own.close()
+        for fd in (self._supervisor_fd, self.stack_fd):
+            os.close(fd)
 
 
 class Wakes:
@@ -160,12 +168,15 @@ class Wakes:
         self.workers[slot].ring()
 
     def keep_only(self, slot: int) -> WorkerWakes:
-        """Become the worker in `slot`: close every other worker's channel."""
-        for index, (channel, stack) in enumerate(zip(self.workers, self.stacks, strict=True)):
-            if index != slot:
-                channel.close()
-                stack.close()
-        return WorkerWakes(self.workers[slot], self.supervisor, self.stacks[slot].writer)
+        """Become the worker in `slot`: open once more what it needs, and close everything."""
+        own, stack = self.workers[slot], self.stacks[slot]
+        kept = WorkerWakes(
+            Channel(open_again(own.reader, os.O_RDONLY), open_again(own.writer, os.O_WRONLY)),
+            open_again(self.supervisor.writer, os.O_WRONLY),
+            open_again(stack.writer, os.O_WRONLY),
+        )
+        self.close()
+        return kept
 
     def close(self) -> None:
         """Close everything."""
@@ -174,3 +185,8 @@ class Wakes:
 
     def _ends(self) -> tuple[Channel | StackPipe, ...]:
         return (*self.workers, self.supervisor, *self.stacks)
+
+
+def _ring(fd: int) -> None:
+    with contextlib.suppress(BlockingIOError):  # full: it is ringing already
+        os.write(fd, b"!")

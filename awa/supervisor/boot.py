@@ -17,6 +17,7 @@ from awa.database.dsn import DSN_VARIABLE
 from awa.printable import printable
 from awa.processes.board import Board
 from awa.processes.cpus import available_cpus
+from awa.processes.descriptors import make_room
 from awa.processes.exitcodes import ExitCode
 from awa.processes.forkserver import BootFailed, ForkServer, ForkServerGone, Ready
 from awa.processes.signals import SignalQueue
@@ -39,6 +40,8 @@ SIGNALS: Final = (
 STOPPING: Final = frozenset({Signals.SIGTERM, Signals.SIGINT, Signals.SIGQUIT})
 KILLED: Final = frozenset({Signals.SIGKILL, *STOPPING, Signals.SIGHUP})
 """Signals that come from outside, an operator's or the kernel's for want of memory: starting again would help."""
+DESCRIPTORS_A_SLOT: Final = 4
+"""Both ends of the pipe that wakes a worker, and of that for its stack."""
 BOOT_LOOK_MS: Final = 1000
 """How often to see whether a forkserver that says nothing still lives."""
 
@@ -78,6 +81,7 @@ def _environment(settings: Settings) -> dict[str, str] | None:
 def _shared(processes: int) -> tuple[Board, Wakes]:
     """Make board and wake-ups with room for as many workers again: a reload has old and new ones side by side."""
     slots = max(2 * processes, processes + 8)
+    make_room(DESCRIPTORS_A_SLOT * slots)
     return Board.create(slots), Wakes.create(slots)
 
 

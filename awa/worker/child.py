@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import random
 import signal
@@ -18,6 +19,7 @@ from awa.engine import lead
 from awa.processes.death import parent_gone
 from awa.processes.descriptors import are_scarce
 from awa.processes.exitcodes import ExitCode
+from awa.processes.own import DescriptorsLost
 from awa.processes.slot import Slot, Stop, WorkerState
 from awa.processes.title import Title
 from awa.processes.wakes import WorkerWakes
@@ -52,6 +54,8 @@ def main(slot: Slot, message: dict[str, Any], wakes: WorkerWakes) -> int:
         return worker.live()
     except (Fenced, _NodeGone):
         return ExitCode.FENCED
+    except DescriptorsLost as lost:
+        return worker.leave_without_descriptors(lost)
     except LeftOpen:
         return ExitCode.RECYCLED  # at once: whatever this process still sent to the server would wait for itself
     except StartFailed:
@@ -102,8 +106,22 @@ class _Worker:
             self._step(loop)
         self._slot.enter(WorkerState.EXITING)
         self._title.show("leaving")
+        self._wakes.files.check()
         self._guarded(loop, loop.close)
         return self._farewell()
+
+    def leave_without_descriptors(self, lost: DescriptorsLost) -> int:
+        """Say so; return the exit code. Neither the connection nor a channel is touched: by their numbers they may be
+        others' files by now. The supervisor settles what the board shows as finished, and returns the rest."""
+        telemetry.emit(
+            telemetry.WORKER_RECYCLED,
+            slot=self._slot.index,
+            pid=self._slot.pid,
+            reason=f"a handler has closed what the worker needs: {lost}",
+            jobs=self._slot.turn,
+            grown_mb=0,
+        )
+        return ExitCode.RECYCLED
 
     def _farewell(self) -> int:
         """Say why, if nobody asked for it; return the exit code."""
@@ -125,6 +143,7 @@ class _Worker:
             return
         if self._is_done():
             return
+        self._wakes.files.check()
         self._slot.enter(WorkerState.IDLE)
         self._title.show("idle")
         self._wakes.wake_supervisor()
@@ -146,7 +165,9 @@ class _Worker:
 
     def _on_term(self, number: int, frame: Any) -> None:
         self._terminated = True
-        self._wakes.wake_self()
+        with contextlib.suppress(DescriptorsLost):  # it says so itself, between two jobs
+            self._wakes.files.check()
+            self._wakes.wake_self()
 
     # The database, which may be away
 
@@ -170,6 +191,7 @@ class _Worker:
             show=self._title.show,
             lifetime=self._lifetime,
             meter=Meter(alone=True),
+            check_files=self._wakes.files.check,
         )
 
     def _guarded(self, loop: Loop, step: Callable[[], Result]) -> Result:
@@ -183,9 +205,12 @@ class _Worker:
         return self._persist(attempt)
 
     def _connect(self) -> psycopg.Connection[Any]:
-        return connect(self._dsn, role=self._name, answer_s=self._answer_s, plan_once=True)
+        connection = connect(self._dsn, role=self._name, answer_s=self._answer_s, plan_once=True)
+        self._wakes.files.note_connection(connection)
+        return connection
 
     def _reconnect(self, loop: Loop) -> None:
+        self._wakes.files.check()  # or closing the old connection would close somebody's file
         loop.connection.close()
         loop.recover(self._connect())
 

@@ -31,6 +31,9 @@ from awa.worker.vetting import Item, Vetting, expired
 OVERDUE_US: Final = 1_000_000
 """A lease that has taken this long held longer jobs than was expected: what is left of it is handed back, for others to
 have a part in. (What one job holds up by itself, the supervisor hands back.)"""
+CHECKED_FROM_US: Final = 1_000
+"""After a job that took this long the worker sees whether its descriptors are its own, by some system calls; behind
+shorter ones it does so before it uses them."""
 HELD_UP_US: Final = 1_000_000
 """After a job that took this long, or a pause of the machine, see whether the lease still stands before going on."""
 
@@ -54,10 +57,12 @@ class Loop:
         exhaustive: bool = False,
         lifetime: Lifetime | None = None,
         meter: Meter | None = None,
+        check_files: Callable[[], None] = lambda: None,
     ) -> None:
         """`interrupts` are what may be raised in handlers; `lifetime` says when this worker has worked for long enough,
         `may_claim` whether to take on more work (a signal says no); `show` is told what this worker does;
-        `interruptible` is the runner's, `exhaustive` the lanes'."""
+        `interruptible` is the runner's, `exhaustive` the lanes'; `check_files` raises when a handler has closed what
+        the worker needs."""
         self.connection = connection
         self.pending = Pending(worker, journal)
         self.jobs_done = 0
@@ -72,6 +77,7 @@ class Loop:
             slot, self._completions, interrupts, self._clock, around_jobs=registry.around, interruptible=interruptible
         )
         self._may_claim = may_claim
+        self._check_files = check_files
         self._show = show
         self._lifetime = lifetime or Lifetime()
         self._lanes = Lanes(registry.kinds, queues, exhaustive=exhaustive)
@@ -86,8 +92,10 @@ class Loop:
     def step(self, jobs_max: int = LEASE_JOBS_MAX) -> int:
         """Settle what is pending, claim work and run up to `jobs_max` jobs of it; return how many ran.
 
-        0 means that there was nothing to claim, or that this worker may not claim any more. Raises `Fenced`.
+        0 means that there was nothing to claim, or that this worker may not claim any more. Raises `Fenced`, and what
+        `check_files` raises.
         """
+        self._check_files()
         if self._lifetime.is_over(self.jobs_done) or not self._may_claim() or self._slot.stop != Stop.NONE:
             self.pending.settle(self.connection)
             return 0
@@ -154,6 +162,7 @@ class Loop:
             rest_us -= expected_us
         self._pace.learn()
         if ran < len(items):
+            self._check_files()
             self.pending.settle(self.connection)
             self._hand_back()
         return ran
@@ -188,6 +197,7 @@ class Loop:
                 return
             item, body = whole, whole.body
         if item.passes_on or item.frees_key:
+            self._check_files()
             claim.begin(self.connection, self._worker, body.id)
             if item.passes_on and seal.advance(self.connection):
                 insert.wake(self.connection)
@@ -248,6 +258,8 @@ class Loop:
             void=cancelled or None,
             traceback=trace,
         )
+        if ended - started >= CHECKED_FROM_US:
+            self._check_files()
         if way is not Way.SETTLE:
             self._heed(way, body)
         if not fits:
@@ -278,6 +290,7 @@ class Loop:
 
     def _settle_now(self) -> bool:
         """Settle what is pending, if anything is; return whether the lease still stands."""
+        self._check_files()
         self._slot.enter(WorkerState.SETTLING)
         self._meter.rest()
         if not self.pending.jobs:

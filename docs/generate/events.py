@@ -79,7 +79,8 @@ MEANINGS = {
     "that does not help.",
     "worker.ready": "A worker has signed in and begins to claim.",
     "worker.recycled": "A worker has reached `max_jobs` or `max_memory_mb`, or its handlers have left hardly a file "
-    "descriptor free (`reason`: jobs, memory, descriptors); a fresh one takes its place.",
+    "descriptor free, or have closed one that the worker itself needs (`reason`: jobs, memory, descriptors, or a "
+    "sentence); a fresh one takes its place.",
     "worker.exited": "A worker process has ended. `how` says in which way; `job` is the one it was in.",
     "worker.killed": "A worker that was to be killed has ended: its job would not end, its slot of the board was "
     "damaged, or the drain time was over (`why`). If it could still say where it was, that is stored with the attempt.",

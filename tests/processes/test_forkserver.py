@@ -125,8 +125,8 @@ def test_a_worker_holds_its_own_descriptors_and_no_others(family: Make, tmp_path
         "/dev/null",
         "/dev/null",
         "/dev/null",
-        "anon_inode:[eventfd]",
-        "anon_inode:[eventfd]",
+        "pipe",
+        "pipe",
         "pipe",
         "pipe",
     ]

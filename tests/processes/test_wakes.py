@@ -1,25 +1,19 @@
-"""Wake-ups between processes, over eventfds and over pipes."""
+"""Wake-ups between processes, and what a worker holds of them."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sys
 import time
 
 import pytest
 
+from awa.processes.own import DescriptorsLost
 from awa.processes.wakes import Channel, Wakes
 
 pytestmark = pytest.mark.processes
-
-
-@pytest.fixture(params=["eventfd", "pipe"], autouse=True)
-def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "pipe":
-        monkeypatch.delattr(os, "eventfd", raising=False)
-    elif not hasattr(os, "eventfd"):
-        pytest.skip("this system has no eventfd")
-    return str(request.param)
 
 
 @pytest.fixture
@@ -74,9 +68,9 @@ def test_the_two_sides_find_each_other_after_a_fork() -> None:
     wakes.close()
 
 
-def test_a_program_finds_inherited_channels(kind: str) -> None:
+def test_a_program_finds_inherited_channels() -> None:
     wakes = Wakes.create(2)
-    assert len(wakes.fds()) == (3 if kind == "eventfd" else 6) + 4  # and a pipe each for their stacks
+    assert len(wakes.fds()) == 6 + 4  # and a pipe each for their stacks
     same = Wakes.inherit(wakes.ends())
     same.wake(1)
     assert wakes.workers[1].drain()
@@ -89,9 +83,48 @@ def test_a_program_finds_inherited_channels(kind: str) -> None:
 
 def test_a_worker_can_wake_itself_from_a_signal_handler() -> None:
     wakes = Wakes.create(1)
-    mine = wakes.keep_only(0)
+    mine = wakes.keep_only(0)  # which closes all that is shared
     previous = signal.signal(signal.SIGALRM, lambda number, frame: mine.wake_self())
     signal.setitimer(signal.ITIMER_REAL, 0.02)
     assert mine.wait(10)
     signal.signal(signal.SIGALRM, previous)
+    mine.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a descriptor cannot be opened anew")
+def test_a_worker_cannot_make_the_supervisors_descriptors_block() -> None:
+    wakes = Wakes.create(2)
+    pid = os.fork()
+    if pid == 0:
+        mine = wakes.keep_only(0)
+        for fd in map(int, os.listdir("/dev/fd")):
+            with contextlib.suppress(OSError):  # the directory that was just listed
+                os.set_blocking(fd, True)
+        os._exit(int(not os.get_blocking(mine.fileno())))
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert not any(map(os.get_blocking, wakes.fds()))
     wakes.close()
+
+
+def test_a_worker_sees_that_it_has_lost_a_descriptor() -> None:
+    mine = Wakes.create(1).keep_only(0)
+    mine.files.check()
+    os.close(mine.stack_fd)
+    with pytest.raises(DescriptorsLost, match=f"descriptor {mine.stack_fd} has been closed"):
+        mine.files.check()
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, mine.stack_fd)
+    with pytest.raises(DescriptorsLost, match="leads to another file"):
+        mine.files.check()
+    mine.close()
+    os.close(null)
+
+
+def test_the_files_of_handlers_do_not_get_the_numbers_of_a_workers_descriptors() -> None:
+    mine = Wakes.create(1).keep_only(0)
+    numbers = (mine.fileno(), mine.stack_fd)
+    mine.close()
+    opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(8)]
+    assert max(opened) < min(numbers)
+    for fd in opened:
+        os.close(fd)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.fixtures.supervisor import Shop, Start
@@ -36,6 +38,25 @@ def test_a_worker_without_descriptors_makes_room(shop: Shop, supervise: Start) -
     assert [each["attempt"] for job in jobs[1:] for each in shop.attempts(job)] == [1] * 10
     event = supervisor.until_event("worker.recycled")
     assert event["reason"] == "descriptors"
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_worker_whose_descriptors_were_closed_touches_no_file(shop: Shop, supervise: Start, replace: bool) -> None:
+    """It writes into none that has got one of their numbers, and no other job fails for it."""
+    before = [shop.insert("note") for _ in range(3)]
+    job = shop.insert("close_all", {"replace": replace})
+    after = [shop.insert("note") for _ in range(3)]
+    supervisor = supervise(processes=1).ready()
+    shop.until_state("completed", *before, job, *after)
+    last = shop.insert("note")  # the idle worker is woken for it
+    shop.until_state("completed", last)
+    assert Path(shop.job(job)["result"]).read_bytes() == b"mine"
+    assert {len(shop.attempts(each)) for each in (*before, job, *after, last)} == {1}
+    event = supervisor.until_event("worker.recycled")
+    assert event["reason"].startswith("a handler has closed what the worker needs")
+    exited = supervisor.until_event("worker.exited")
+    assert (exited["how"], exited["expected"]) == ("recycled", True)
+    assert supervisor.stop() == 0
 
 
 def test_one_job_a_process(shop: Shop, supervise: Start) -> None:
