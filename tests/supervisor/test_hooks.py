@@ -140,7 +140,12 @@ def test_a_child_that_a_start_forked_is_no_second_worker(shop: Shop, supervise: 
 
 
 def test_a_start_that_hangs_is_named_and_tried_again(shop: Shop, supervise: Start) -> None:
-    supervisor = supervise(app="tests.fixtures.slow_start:client", processes=1, start_timeout_s=0.5)
+    supervisor = supervise(
+        app="tests.fixtures.slow_start:client",
+        processes=1,
+        start_timeout_s=0.5,
+        patch="tests.fixtures.no_death_is_quick",
+    )
     first = supervisor.until_event("worker.start_failed")
     assert first["hook"] == "tests.fixtures.slow_start.reach_the_service"
     assert "has not returned for the 0.5 s" in first["error"]
