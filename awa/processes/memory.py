@@ -18,6 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple
 
+from awa.processes.own import DescriptorsLost, OwnFiles, move_up
+
 _STATM: Final = Path("/proc/self/statm")
 _CLEAR_REFS: Final = "/proc/self/clear_refs"
 _RESET_PEAK: Final = b"5"
@@ -52,16 +54,19 @@ def peak_kb(maxrss: int) -> int:
 
 
 class PeakReset:
-    """Sets the peak of this process's resident memory back to what is resident now. Does nothing but on Linux."""
+    """Sets the peak of this process's resident memory back to what is resident now. Does nothing but on Linux, nor
+    when a handler has closed its descriptor: another file may have that number by now."""
 
     def __init__(self) -> None:
         self._fd: int | None = None
         with contextlib.suppress(OSError):  # not Linux, or a /proc that may not be written to
-            self._fd = os.open(_CLEAR_REFS, os.O_WRONLY)
+            self._fd = move_up(os.open(_CLEAR_REFS, os.O_WRONLY))
+            self._file = OwnFiles((self._fd,))
 
     def __call__(self) -> None:
         if self._fd is not None:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, DescriptorsLost):
+                self._file.check()
                 os.write(self._fd, _RESET_PEAK)
 
 

@@ -66,11 +66,16 @@ def open_again(fd: int, flags: int) -> int:
         again = os.open(f"/proc/self/fd/{fd}", flags | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:  # no /proc, or nobody at the other end any more
         again = os.dup(fd)
+    return move_up(again)
+
+
+def move_up(fd: int) -> int:
+    """Give what `fd` leads to a high number, closed on exec, in place of the one that it has; return that."""
     with contextlib.suppress(OSError):  # all of these are taken
-        high = fcntl.fcntl(again, fcntl.F_DUPFD_CLOEXEC, _first_high())
-        os.close(again)
+        high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _first_high())
+        os.close(fd)
         return high
-    return again
+    return fd
 
 
 def _first_high() -> int:
