@@ -6,11 +6,23 @@ import random
 import time
 from typing import Final
 
-from tests.chaos.fault import Hit, NoTarget, Scene, connected, fault
+from psycopg.sql import SQL, Identifier
+
+from tests.chaos.fault import Hit, NoTarget, Scene, connected, fault, mend
 
 _BACKENDS: Final = (
     "select pid from pg_stat_activity where datname = current_database() and application_name ~ '^(awa|app)'"
 )
+
+_EAGER_AND_SLOW: Final = {
+    "autovacuum_naptime": "1s",
+    "autovacuum_vacuum_threshold": "1",
+    "autovacuum_vacuum_insert_threshold": "1",
+    "autovacuum_vacuum_scale_factor": "0",
+    "autovacuum_vacuum_insert_scale_factor": "0",
+    "autovacuum_vacuum_cost_delay": "100ms",
+    "autovacuum_vacuum_cost_limit": "1",
+}
 
 
 @fault(8)
@@ -37,6 +49,31 @@ def server_crash(scene: Scene, draw: random.Random) -> Hit:
     """The server stops at once and is back after up to two seconds; it forgets what it had not made durable."""
     if not scene.server.crash(draw.uniform(0, 2)):
         raise NoTarget
+    return Hit()
+
+
+@fault(2)
+def slow_vacuum(scene: Scene, draw: random.Random) -> Hit:
+    """Autovacuum works on whatever has changed, and takes hours for it: segments are to go all the same."""
+    for_s = draw.uniform(4, 12)
+    with connected(scene, superuser=True) as connection:
+        for name, value in _EAGER_AND_SLOW.items():
+            connection.execute(f"alter system set {name} = '{value}'".encode())
+        connection.execute("select pg_reload_conf()")
+    time.sleep(for_s)
+    mend(scene, [SQL("alter system reset {}").format(Identifier(name)) for name in _EAGER_AND_SLOW], superuser=True)
+    mend(scene, ["select pg_reload_conf()"], superuser=True)
+    return Hit()
+
+
+@fault(2)
+def publication(scene: Scene, draw: random.Random) -> Hit:
+    """A publication of all tables, for some seconds: the server refuses to change rows that have no identity."""
+    name = f"chaos_{draw.getrandbits(32):08x}"
+    with connected(scene, superuser=True) as connection:
+        connection.execute(f"create publication {name} for all tables".encode())
+    time.sleep(draw.uniform(1, 4))
+    mend(scene, [SQL("drop publication {}").format(Identifier(name))], superuser=True)
     return Hit()
 
 

@@ -12,11 +12,14 @@ from typing import Any, Final, Protocol
 
 import psutil
 import psycopg
+from psycopg.abc import Query
 
 from tests.chaos.config import Config
 from tests.chaos.fleet import Fleet
 from tests.chaos.node import Node
 from tests.chaos.server import Server
+
+MEND_S: Final = 30.0
 
 
 class NoTarget(Exception):
@@ -84,13 +87,29 @@ def fault(weight: float, *, dear: bool = False) -> Callable[[Act], Act]:
 
 
 @contextlib.contextmanager
-def connected(scene: Scene) -> Iterator[psycopg.Connection[Any]]:
+def connected(scene: Scene, *, superuser: bool = False) -> Iterator[psycopg.Connection[Any]]:
     """A connection; no target if the server is away."""
     try:
-        with scene.server.connect() as connection:
+        with scene.server.connect(superuser=superuser) as connection:
             yield connection
     except psycopg.OperationalError as error:
         raise NoTarget from error
+
+
+def mend(scene: Scene, statements: Iterable[Query], *, superuser: bool = False) -> None:
+    """Run statements over a new connection: the server may have crashed, and is back in a moment."""
+    left = list(statements)
+    deadline = time.monotonic() + MEND_S
+    while left:
+        try:
+            with connected(scene, superuser=superuser) as connection:
+                while left:
+                    connection.execute(left[0])
+                    del left[0]
+        except (NoTarget, psycopg.OperationalError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
 
 
 def tell(node: Node, number: signal.Signals) -> Hit:

@@ -14,6 +14,7 @@ import psycopg
 
 from awa import embedded
 from awa.database import schema
+from awa.embedded.cluster import DATABASE
 from tests.chaos import tables
 from tests.fixtures.clock import REASON, Clock
 
@@ -51,9 +52,12 @@ class Server:
         """The way in that no fault touches."""
         return self._server.dsn
 
-    def connect(self) -> psycopg.Connection[Any]:
-        """A connection of the driver's."""
-        return psycopg.connect(self.dsn, autocommit=True, connect_timeout=5, application_name="chaos", options=SESSION)
+    def connect(self, *, superuser: bool = False) -> psycopg.Connection[Any]:
+        """A connection of the driver's to the database, as its owner or as the superuser."""
+        how: dict[str, Any] = {"connect_timeout": 5, "application_name": "chaos", "options": SESSION}
+        if superuser:
+            how["dbname"] = DATABASE
+        return psycopg.connect(self._server.superuser_dsn if superuser else self.dsn, autocommit=True, **how)
 
     def crash(self, away_s: float) -> bool:
         """Stop it at once (PostgreSQL's "immediate"), and start it again after a while; False while that goes on."""

@@ -12,7 +12,7 @@ from psycopg.sql import SQL, Composable, Identifier, Literal
 
 import awa
 from awa.errors import AwaError
-from tests.chaos.fault import Hit, NoTarget, Scene, connected, fault
+from tests.chaos.fault import Hit, NoTarget, Scene, connected, fault, mend
 
 HOSTILE: Final = {
     "client_encoding": "LATIN1",
@@ -33,7 +33,6 @@ HOSTILE: Final = {
 }
 """Settings that an administrator may give a role or a database, and on which nothing of Awa's may depend."""
 
-RESET_S: Final = 30.0
 END_SESSIONS: Final = """
 select pg_terminate_backend(pid) from pg_stat_activity
 where datname = current_database() and application_name ~ '^awa'"""
@@ -64,18 +63,8 @@ def hostile_sessions(scene: Scene, draw: random.Random) -> Hit:
 
 
 def _reset(scene: Scene, owner: Composable, names: list[str]) -> None:
-    """Take settings back, over a new connection: the server may have crashed, and is back in a moment."""
-    deadline = time.monotonic() + RESET_S
-    while True:
-        try:
-            with connected(scene) as connection:
-                for setting in names:
-                    connection.execute(SQL("alter {} reset {}").format(owner, Identifier(setting)))
-                return
-        except NoTarget:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
+    """Take settings back."""
+    mend(scene, [SQL("alter {} reset {}").format(owner, Identifier(setting)) for setting in names])
 
 
 @fault(4)
