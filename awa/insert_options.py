@@ -18,7 +18,6 @@ from awa.waking import check_wake
 
 DEFAULT_QUEUE: Final = "default"
 DEFAULT_PRIORITY: Final = 2
-DEFAULT_MAX_ATTEMPTS: Final = 25
 PRIORITY: Final = range(1, 5)
 TAGS_MAX: Final = 20
 DELAY_S_MAX: Final = 3_155_760_000

@@ -10,7 +10,7 @@ from awa.engine.insert import Inserted, NewJob
 from awa.errors import UniqueConflict
 from awa.job import Job, JobState
 from awa.moments import from_microseconds, moment
-from awa.policy import seconds_of
+from awa.policy import DEFAULT_MAX_ATTEMPTS, seconds_of
 from awa.unique.options import UniqueOptions
 
 
@@ -23,7 +23,8 @@ def inserted_job(job: NewJob, inserted: Inserted, unique: UniqueOptions | None =
         return _holder(job, inserted, unique)
     created_at = from_microseconds(inserted.created_us)
     run_at = created_at if inserted.run_us == inserted.created_us else from_microseconds(inserted.run_us)
-    return new_row(job, inserted.id, JobState.parse(inserted.state), created_at=created_at, run_at=run_at)
+    state = JobState.parse(inserted.state)
+    return new_row(job, inserted.id, state, created_at=created_at, run_at=run_at, max_attempts=inserted.max_attempts)
 
 
 def added_job(job: NewJob, added: Added) -> Job:
@@ -34,8 +35,16 @@ def added_job(job: NewJob, added: Added) -> Job:
     return new_row(job, added.id, state, created_at=created_at, run_at=run_at)
 
 
-def new_row(job: NewJob, job_id: int, state: JobState, *, created_at: datetime, run_at: datetime) -> Job:
-    """Return a job that has just been inserted."""
+def new_row(
+    job: NewJob,
+    job_id: int,
+    state: JobState,
+    *,
+    created_at: datetime,
+    run_at: datetime,
+    max_attempts: int | None = None,
+) -> Job:
+    """Return a job that has just been inserted. `max_attempts`: what the database says of it, where that was asked."""
     said, unique = job.envelope, job.unique
     return Job(
         id=job_id,
@@ -44,7 +53,7 @@ def new_row(job: NewJob, job_id: int, state: JobState, *, created_at: datetime, 
         state=state,
         priority=said.priority,
         attempt=0,
-        max_attempts=said.max_attempts,
+        max_attempts=max_attempts or said.max_attempts or DEFAULT_MAX_ATTEMPTS,
         timeout=seconds_of(said.timeout_ms),
         args=codec.decode(job.args),
         tags=list(said.tags or ()),
@@ -97,9 +106,8 @@ def _unread(job: NewJob, job_id: int, state: JobState, conflict: str) -> Job:
     """Return a job that this role may not read: what is known of it is what `job` was to be."""
     said = job.envelope
     replaced = codec.decode(job.args) if conflict == "replaced" else None
-    return Job(
-        job_id, said.kind, said.queue, state, said.priority, 0, said.max_attempts, args=replaced, conflict=conflict
-    )
+    attempts = said.max_attempts or DEFAULT_MAX_ATTEMPTS
+    return Job(job_id, said.kind, said.queue, state, said.priority, 0, attempts, args=replaced, conflict=conflict)
 
 
 def _unhex(text: str | None) -> bytes | None:

@@ -67,7 +67,7 @@ class Inserter(Connected):
             queue: by default that of the task registered here for the kind, else "default".
             priority: 1 (most urgent) to 4.
             max_attempts: how often the job may be started before it fails, 1 to 1000; by default as the task
-                registered here for the kind says, else 25.
+                for the kind says: the one registered here, else that of the worker that runs it.
             timeout: seconds an attempt may take; 0: as long as it likes. By default as its task says, else its queue.
             tags: at most 20 strings, to find the job by.
             metadata: JSON kept beside the job, unread by the handler's type.

@@ -88,6 +88,8 @@ class Job:
     attempt: int
     """How many attempts have been started."""
     max_attempts: int
+    """As said at the insert, else as its task says. What `insert_many_copy` returns says 25 of a kind without a task in
+    this process; the job as it is read has the number of its task."""
     timeout: float | None = None
     """Seconds an attempt may take, where the job has a limit of its own; 0: as long as it likes."""
     args: Any = None

@@ -14,6 +14,7 @@ from awa.backoff import DEFAULT, DELAY_SECONDS_MAX, PRESETS, SECOND_US, Preset
 from awa.errors import ValidationError
 
 MAX_ATTEMPTS: Final = range(1, 1001)
+DEFAULT_MAX_ATTEMPTS: Final = 25
 TIMEOUT_MS_MAX: Final = 2**31 - 1
 """Some 24 days: what the column of a job's own time limit holds."""
 GRACE_S: Final = 10.0
@@ -43,6 +44,11 @@ class Policy:
     """Whether `JobCancelled` is raised in the handler of a job that is cancelled."""
     memory_limit_mb: int | None = None
     """MiB that an attempt may take beyond what its worker had before. None: no limit."""
+
+    @property
+    def attempts(self) -> int:
+        """How often a job may be started that was inserted without a number of its own."""
+        return self.max_attempts or DEFAULT_MAX_ATTEMPTS
 
     def gives_up_on(self, exc: BaseException) -> bool:
         """Whether no retry follows an attempt that raised `exc`. Classes match as in an `except` clause."""

@@ -10,7 +10,6 @@ from awa import codec
 from awa.engine.insert import Envelope, NewJob, Unique
 from awa.errors import ValidationError
 from awa.insert_options import (
-    DEFAULT_MAX_ATTEMPTS,
     DEFAULT_QUEUE,
     OPTION_NAMES,
     JobOpts,
@@ -146,7 +145,7 @@ def _envelope(registry: Registry, args: Any, options: Options) -> Envelope:
         options.queue or (task.queue if task else DEFAULT_QUEUE),
         kind,
         options.priority,
-        options.max_attempts or (task and task.policy.max_attempts) or DEFAULT_MAX_ATTEMPTS,
+        options.max_attempts or (task.policy.attempts if task else None),
         options.run_at,
         options.metadata,
         options.tags,

@@ -49,8 +49,8 @@ class Registrar:
             timeout: seconds an attempt may take before `JobTimeout` is raised in the handler; 0: as long as it likes.
                 By default its queue's deadline. A job can be inserted with one of its own.
             grace: seconds from then on, or from a cancellation, until the worker is killed.
-            max_attempts: of jobs inserted without a number of their own, 1 to 1000; by default 25. A process that
-                inserts and has not registered the task does not know it, and has to say it itself.
+            max_attempts: of jobs inserted without a number of their own, 1 to 1000; by default 25. It goes for those of
+                processes that do not know the task, too: workers tell the database when they start.
             backoff: how long to wait after a failed attempt: a preset of `awa.backoff` or its name, or a function from
                 the attempt (1, 2, …) to seconds. By default `exponential()`.
             retry_on: exception classes; only these are retried, all others fail the job at once.

@@ -134,6 +134,11 @@ class Registry:
         return sorted(self._tasks)
 
     @property
+    def max_attempts(self) -> dict[str, int]:
+        """How often the jobs of each kind may be started that were inserted without a number of their own."""
+        return {kind: self._tasks[kind].policy.attempts for kind in self.kinds}
+
+    @property
     def queues(self) -> list[str]:
         """The queues of all tasks."""
         return sorted({task.queue for task in self})

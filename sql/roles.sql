@@ -36,7 +36,7 @@ grant execute on function awa.contract_version, awa.insert_job, awa.insert_job_c
 -- read: the views, and what lists, depths and statistics are made from
 grant select on awa.jobs, awa.attempts, awa.deaths, awa.body, awa.every_attempt, awa.held, awa.attempt_held, awa.job_log,
   awa.attempt_log, awa.batch, awa.deferred, awa.line, awa.lane, awa.queue, awa.tally, awa.dlq,
-  awa.node, awa.worker to awa_reader, awa_worker, awa_admin;
+  awa.node, awa.worker, awa.task to awa_reader, awa_worker, awa_admin;
 grant execute on function awa.unsealed to awa_reader, awa_worker, awa_admin;
 
 -- seal, claim, settle, promote, rescue: all that moves an id. A body is locked,
@@ -65,6 +65,7 @@ grant execute on function awa.extend_log, awa.extend_beyond, awa.clear_default, 
 
 -- lead
 grant select, insert, update, delete on awa.node, awa.worker to awa_worker, awa_admin;
+grant insert, update on awa.task to awa_worker, awa_admin;
 grant select, insert, delete on awa.idle to awa_worker, awa_admin;
 grant select on sequence awa.idle_nodes to awa_worker, awa_admin;
 grant select, update on awa.leader to awa_worker, awa_admin;

@@ -55,7 +55,7 @@ create table awa.job_log (
   created_at   timestamptz not null default statement_timestamp(),
   run_at       timestamptz,
   priority     smallint    not null default 2,
-  max_attempts smallint    not null default 25,
+  max_attempts smallint,   -- null: as the task says, see awa.task
   timeout_ms   integer,
   queue        text        not null default 'default',
   kind         text        not null,
@@ -436,6 +436,13 @@ alter table awa.line_freed replica identity full;
 alter table awa.tally replica identity full;
 alter table awa.changed replica identity full;
 
+-- What tasks say of their jobs, by kind, as the worker that has signed in last knows them: for
+-- jobs that were inserted without saying it, where no worker is at hand that could tell.
+create table awa.task (
+  kind         text     primary key,
+  max_attempts smallint not null
+);
+
 -- Jobs that are no longer in the queue, or of the priority, that their body says:
 -- bodies are never changed. Few; they go with their job.
 create table awa.rerouted (
@@ -445,7 +452,8 @@ create table awa.rerouted (
 
 -- Every body, wherever it is, in the queue and of the priority that holds now.
 create view awa.body as
-select b.id, b.created_at, b.run_at, coalesce(l.priority, b.priority) as priority, b.max_attempts, b.timeout_ms,
+select b.id, b.created_at, b.run_at, coalesce(l.priority, b.priority) as priority,
+       coalesce(b.max_attempts, t.max_attempts, 25::smallint) as max_attempts, b.timeout_ms,
        coalesce(l.queue, b.queue) as queue, b.kind, b.args, b.metadata, b.tags,
        b.expires_at, b.unique_key, b.unique_states, b.ordering_key
 from (
@@ -456,7 +464,8 @@ from (
          expires_at, unique_key, unique_states, ordering_key from awa.held
 ) b
 left join awa.rerouted r on r.job_id = b.id
-left join awa.lane l on l.id = r.lane;
+left join awa.lane l on l.id = r.lane
+left join awa.task t on t.kind = b.kind;
 
 -- Runs a statement that takes a lock which conflicts with vacuum and with no insert, and waits long enough
 -- for vacuum to give way. An autovacuum stops every change of a table for as long as it takes: hours where it
@@ -1187,7 +1196,7 @@ create function awa.insert_job(
   queue         text        default 'default',
   priority      integer     default 2,
   run_at        timestamptz default null,
-  max_attempts  integer     default 25,
+  max_attempts  integer     default null,
   tags          text[]      default null,
   metadata      jsonb       default null,
   unique_key    bytea       default null,
@@ -1204,7 +1213,7 @@ declare
   p_queue         text        := coalesce($3, 'default');
   p_priority      integer     := coalesce($4, 2);
   p_run_at        timestamptz := $5;
-  p_max_attempts  integer     := coalesce($6, 25);
+  p_max_attempts  integer     := $6;
   p_tags          alias for $7;
   p_metadata      jsonb       := nullif($8, 'null');
   p_unique_key    alias for $9;
@@ -1255,7 +1264,7 @@ begin
         using errcode = '22023';
     end if;
   end if;
-  perform awa.check_job(p_kind, p_queue, p_priority, p_max_attempts, p_run_at, v_delay_s, v_expires_at, p_unique_key,
+  perform awa.check_job(p_kind, p_queue, p_priority, coalesce(p_max_attempts, 25), p_run_at, v_delay_s, v_expires_at, p_unique_key,
                         p_unique_states, p_ordering_key, v_timeout_ms, p_tags, p_args, p_metadata, p_bytes_max);
   v_now := clock_timestamp();
   if v_delay_s > 0 then
@@ -1336,6 +1345,10 @@ begin
   if v_is_idle and v_wakes and (p_run_at > v_now) is not true then
     perform pg_notify('awa:wake', '');
   end if;
+  if p_max_attempts is null then
+    select t.max_attempts into p_max_attempts from awa.task t where t.kind = p_kind;
+    p_max_attempts := coalesce(p_max_attempts, 25);
+  end if;
   return row(v_id, 'inserted', p_kind, p_queue,
              (case when p_run_at > v_now then 'scheduled' else 'available' end)::awa.job_state, p_priority, 0,
              p_max_attempts, v_timeout_ms, p_args, coalesce(p_metadata, '{}'), coalesce(p_tags, '{}'),
@@ -1350,7 +1363,7 @@ create function awa.insert_job_compat(
   p_args          jsonb         default '{}',
   p_state         awa.job_state default 'available',
   p_priority      smallint      default 2::smallint,
-  p_max_attempts  smallint      default 25::smallint,
+  p_max_attempts  smallint      default null,
   p_run_at        timestamptz   default null,
   p_metadata      jsonb         default '{}',
   p_tags          text[]        default '{}',
@@ -1412,7 +1425,7 @@ begin
   with given as materialized (
     select e.ordinality as pos, nextval('awa.job_id') as id, g.kind, coalesce(g.args, '{}') as args,
            coalesce(g.queue, 'default') as queue, coalesce(g.priority, 2) as priority,
-           coalesce(g.max_attempts, 25) as max_attempts, g.tags, nullif(g.metadata, 'null') as metadata, g.timeout_ms,
+           g.max_attempts, g.tags, nullif(g.metadata, 'null') as metadata, g.timeout_ms,
            g.expires_at,
            case when g.delay_s > 0 then clock_timestamp() + g.delay_s * interval '1 second' else g.run_at end as run_at,
            decode(g.unique_key, 'hex') as unique_key, coalesce(g.unique_states, 159) as unique_states,

@@ -116,6 +116,7 @@ class Body(NamedTuple):
     run_at: datetime | None
     priority: int
     max_attempts: int
+    """0: as its task says."""
     timeout_ms: int | None
     """As in NewJob."""
     queue: str

@@ -38,7 +38,8 @@ class Envelope(NamedTuple):
     queue: str
     kind: str
     priority: int
-    max_attempts: int
+    max_attempts: int | None
+    """None: as its task says."""
     run_at: datetime | None = None
     metadata: bytes | None = None
     """JSON."""
@@ -79,6 +80,8 @@ class Inserted(NamedTuple):
     run_us: int
     existing: str | None
     """The job that holds the key, as JSON: the columns of `awa.inserted_job`."""
+    max_attempts: int | None
+    """Of the job; None where this role may not read it."""
 
 
 class Execute(Protocol):

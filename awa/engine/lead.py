@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import psycopg
@@ -17,6 +17,7 @@ STALE_PER_HEARTBEAT: Final = 3
 _REGISTER_NODE = statement("lead/register_node")
 _UPDATE_NODE = statement("lead/update_node")
 _REGISTER_WORKER = statement("lead/register_worker")
+_TELL_TASKS = statement("lead/tell_tasks")
 _PROCESS = statement("lead/process")
 _HEARTBEAT = statement("lead/heartbeat")
 _BEATS = statement("lead/beats")
@@ -82,6 +83,12 @@ def register_worker(connection: psycopg.Connection[Any], node: int) -> int | Non
     """Sign this process in as a worker of `node`; return its id, None when the node has been declared dead."""
     row = connection.execute(_REGISTER_WORKER, {"node": node, "pid": os.getpid()}).fetchone()
     return None if row is None else int(row[0])
+
+
+def tell_tasks(connection: psycopg.Connection[Any], max_attempts: Mapping[str, int]) -> None:
+    """Note how often the jobs of each kind may be started that were inserted without saying it."""
+    kinds, numbers = list(max_attempts), list(max_attempts.values())
+    connection.execute(_TELL_TASKS, {"kinds": kinds, "max_attempts": numbers})
 
 
 def workers_of(connection: psycopg.Connection[Any], node: int, pid: int) -> list[int]:

@@ -62,7 +62,7 @@ def _written(envelope: Envelope, now: datetime) -> bytes:
         envelope.queue.encode(),
         envelope.kind.encode(),
         _short(envelope.priority),
-        _short(envelope.max_attempts),
+        None if envelope.max_attempts is None else _short(envelope.max_attempts),
         None if envelope.timeout_ms is None else _int(envelope.timeout_ms),
         None if run_at is None else _moment(run_at),
         None if envelope.metadata is None else _JSONB + envelope.metadata,

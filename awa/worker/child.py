@@ -174,6 +174,7 @@ class _Worker:
     def _start(self) -> Loop:
         """Sign in and get ready to claim."""
         connection = self._connect()
+        lead.tell_tasks(connection, loaded().registry.max_attempts)
         worker = lead.register_worker(connection, self._node)
         if worker is None:
             raise _NodeGone

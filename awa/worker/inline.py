@@ -45,6 +45,7 @@ def work(
         schema.check(connection)
         if killed := lead.killed(connection):
             rescue.rescue_stale(connection, killed, death=PROCESS_LOST)
+        lead.tell_tasks(connection, registry.max_attempts)
         name, is_inline = f"{socket.gethostname()} (inline)", not is_pooled(connection)
         node = lead.register_node(connection, name, registry.kinds, queues, is_inline=is_inline)
         with _Heartbeat(dsn, node):

@@ -106,6 +106,8 @@ class Vetting:
                 continue
             if body.queue != lane.queue or body.priority != lane.priority:  # it was moved, which its body does not know
                 body = body._replace(queue=lane.queue, priority=lane.priority)
+            if not body.max_attempts:
+                body = body._replace(max_attempts=task.policy.attempts)
             limits = usual if body.timeout_ms is None else limits_of(task.policy, body.timeout_ms, lane.deadline_s)
             attempt = 1 + (lease.attempts[i] if lease.attempts else 0)
             is_first = attempt == 1 and lease.round == 0

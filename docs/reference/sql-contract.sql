@@ -34,7 +34,7 @@ select pg_temp.same('the version', awa.contract_version()::text, '1');
 
 select pg_temp.same('what awa.insert_job takes', pg_get_function_arguments('awa.insert_job'::regproc),
   'kind text, args jsonb DEFAULT ''{}''::jsonb, queue text DEFAULT ''default''::text, priority integer DEFAULT 2, '
-  'run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, max_attempts integer DEFAULT 25, '
+  'run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, max_attempts integer DEFAULT NULL::integer, '
   'tags text[] DEFAULT NULL::text[], metadata jsonb DEFAULT NULL::jsonb, unique_key bytea DEFAULT NULL::bytea, '
   'unique_states integer DEFAULT 159, ordering_key bytea DEFAULT NULL::bytea, opts jsonb DEFAULT ''{}''::jsonb, '
   'args_bytes_max integer DEFAULT 1000000');

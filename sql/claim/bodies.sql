@@ -4,7 +4,8 @@
 -- args, and claim/contents.sql reads them later. What a value takes as it is stored is all that can be
 -- known of it without reading it; what is compressed may be 32 times as long, and seldom is.
 -- sure (bytes): a 32nd of light. The usual job is one comparison.
-select id, created_at, run_at, priority, max_attempts, timeout_ms, queue, kind,
+-- max_attempts 0: as the worker's task says, which knows better than awa.task.
+select id, created_at, run_at, priority, coalesce(max_attempts, 0) as max_attempts, timeout_ms, queue, kind,
        case when metadata is null and pg_column_size(args) <= %(sure)s::int then args
             when pg_column_size(args) + coalesce(pg_column_size(metadata), 0) <=
                 case when coalesce(pg_column_compression(args), pg_column_compression(metadata)) is null
@@ -17,7 +18,7 @@ select id, created_at, run_at, priority, max_attempts, timeout_ms, queue, kind,
        tags, expires_at, unique_key, unique_states, ordering_key
 from awa.job_log where id = any (%(ids)s::bigint[]) and id between %(lo)s and %(hi)s
 union all
-select id, created_at, run_at, priority, max_attempts, timeout_ms, queue, kind,
+select id, created_at, run_at, priority, coalesce(max_attempts, 0) as max_attempts, timeout_ms, queue, kind,
        case when metadata is null and pg_column_size(args) <= %(sure)s::int then args
             when pg_column_size(args) + coalesce(pg_column_size(metadata), 0) <=
                 case when coalesce(pg_column_compression(args), pg_column_compression(metadata)) is null

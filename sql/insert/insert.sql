@@ -20,7 +20,8 @@ select (j).id, (j).outcome, (j).state::pg_catalog.text as state,
        case when (j).outcome operator(pg_catalog.<>) 'inserted' then pg_catalog.encode(pg_catalog.convert_to((
          pg_catalog.to_jsonb(j) operator(pg_catalog.||) pg_catalog.jsonb_build_object(
            'unique_key', pg_catalog.encode((j).unique_key, 'hex'),
-           'ordering_key', pg_catalog.encode((j).ordering_key, 'hex')))::pg_catalog.text, 'UTF8'), 'hex') end as existing
+           'ordering_key', pg_catalog.encode((j).ordering_key, 'hex')))::pg_catalog.text, 'UTF8'), 'hex') end as existing,
+       (j).max_attempts
 from (select awa.insert_job(
   kind => %(kind)s::pg_catalog.text, args => %(args)s::pg_catalog.text::pg_catalog.jsonb,
   queue => %(queue)s::pg_catalog.text, priority => %(priority)s::integer,

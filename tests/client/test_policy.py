@@ -46,6 +46,33 @@ def test_attempts_left_out_are_those_of_the_task_here(client: Client) -> None:
     assert client.insert({}, kind="nobody knows").max_attempts == 25
 
 
+def test_attempts_left_open_are_those_of_the_task_that_runs_them(
+    client: Client, database: str, connection: psycopg.Connection[Any]
+) -> None:
+    """A process that knows the kind's name alone: by a client, in a transaction, in bulk, and in SQL."""
+
+    @client.task(kind="once", max_attempts=1)
+    def once(job: Any) -> None:
+        assert job.max_attempts == (2 if job.args else 1)
+        raise Lost("gone")
+
+    with Client(database) as web:
+        first = web.insert({}, kind="once")
+        assert first.max_attempts == 25  # no worker has told
+        with web.transaction() as tx:
+            jobs = [first.id, tx.insert({}, kind="once").id, *tx.insert_many([{}], kind="once").ids]
+        jobs += [job.id for job in web.insert_many_copy([{}], kind="once", unique_opts={"by_args": True})]
+        jobs += [row[0] for row in connection.execute("select (awa.insert_job('once')).id")]
+        jobs += [row[0] for row in connection.execute("select (awa.insert_job_compat('once')).id")]
+        jobs += [row[0] for row in connection.execute('select id from awa.insert_jobs(\'[{"kind": "once"}]\')')]
+        own = web.insert({"own": 1}, kind="once", max_attempts=2)
+        client.work()
+        assert {(web.get_job(job).state, web.get_job(job).max_attempts) for job in jobs} == {(JobState.Failed, 1)}
+        assert (web.get_job(own.id).state, web.get_job(own.id).max_attempts) == (JobState.Retryable, 2)
+        assert web.insert({}, kind="once").max_attempts == 1  # it has told
+        assert web.list_jobs(kind="once", limit=1)[0].max_attempts == 1
+
+
 def test_jobs_of_several_kinds_in_one_bulk_have_each_their_own(client: Client) -> None:
     client.task(SendEmail, max_attempts=3)(print)
     client.task(DataOrder, max_attempts=5)(print)

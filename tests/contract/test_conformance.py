@@ -70,8 +70,8 @@ def recreate(connection: psycopg.Connection[Any], name: str, old: str, new: str)
         ("awa.insert_job", "priority integer DEFAULT 2", "priority integer DEFAULT 3", "what awa.insert_job takes"),
         (
             "awa.insert_job",
-            "max_attempts integer DEFAULT 25",
-            "attempts_max integer DEFAULT 25",
+            "max_attempts integer DEFAULT NULL::integer",
+            "attempts_max integer DEFAULT NULL::integer",
             "what awa.insert_job takes",
         ),
         ("awa.insert_job", "detail = v_holder::text, ", "", "the error when a unique key is taken"),

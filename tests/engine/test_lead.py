@@ -44,6 +44,20 @@ def test_workers_need_a_node(db: Connection) -> None:
     assert lead.register_worker(db, 77) is None
 
 
+def test_what_tasks_say_is_written_where_it_is_new(db: Connection) -> None:
+    def written() -> dict[str, tuple[int, str]]:
+        rows = db.execute("select kind, max_attempts, xmin::text || xmax::text from awa.task").fetchall()
+        return {kind: (number, versions) for kind, number, versions in rows}
+
+    lead.tell_tasks(db, {"b": 3, "a": 25})
+    first = written()
+    lead.tell_tasks(db, {"b": 3, "a": 25})
+    assert written() == first, "nothing has been touched"
+    lead.tell_tasks(db, {"b": 4, "c": 1})
+    assert {kind: number for kind, (number, _) in written().items()} == {"a": 25, "b": 4, "c": 1}
+    assert written()["a"] == first["a"]
+
+
 def test_ids_of_workers_are_never_used_again(db: Connection, nodes: tuple[int, int]) -> None:
     first = lead.register_worker(db, nodes[0])
     lead.leave_node(db, nodes[0])

@@ -178,6 +178,16 @@ def test_other_workers_leases_are_not_touched(db: Connection, worker: int) -> No
 # -------------------------------------------------------------- stale nodes
 
 
+def test_attempts_left_open_are_those_that_workers_have_told(db: Connection) -> None:
+    for said, exhausted in ((1, True), (2, False)):
+        worker = sign_in(db)
+        lead.tell_tasks(db, {KIND: said, "other": 9})
+        (job,) = leased(db, worker, 1)
+        db.execute("update awa.job_log set max_attempts = null where id = %s", [job])
+        assert rescue(db, worker, Death(KILLED, job)).exhausted is exhausted
+        db.execute("delete from awa.batch")
+
+
 def silent(db: Connection, *names: str) -> dict[int, int]:
     """What somebody holds against nodes that have said nothing since now."""
     return dict(db.execute("select id, beat from awa.node where name = any(%s)", [list(names)]).fetchall())
