@@ -220,7 +220,7 @@ return (priority - 1) * case when ageing_s = 0 then interval '1000 years'
 
 -- What a batch has in common: queue, kind and priority. The flags say what there may be
 -- in the lane, so that others pay nothing for it: jobs with a unique key, jobs with an
--- ordering key. A row is never changed, and nobody looks for one that is not committed:
+-- ordering key, jobs that expire. A row is never changed, and nobody looks for one that is not committed:
 -- a seal must not wait for somebody's open transaction. So two may be alike.
 create table awa.lane (
   id             integer generated always as identity primary key,
@@ -228,12 +228,14 @@ create table awa.lane (
   kind           text     not null,
   priority       smallint not null,
   is_unique      boolean  not null default false,
-  is_ordered     boolean  not null default false
+  is_ordered     boolean  not null default false,
+  is_expiring    boolean  not null default false
 );
 
 create index lane_of on awa.lane (queue, kind, priority);
 create index lane_unique on awa.lane (id) where is_unique;
 create index lane_ordered on awa.lane (id) where is_ordered;
+create index lane_expiring on awa.lane (id) where is_expiring or is_unique;
 
 -- The unit of dispatch. owner null: ready. owner set: leased by that worker.
 -- attempts[i] counts the attempts that ids[i] has behind it (null: none has
@@ -282,12 +284,17 @@ create table awa.deferred (
 create index deferred_due on awa.deferred (run_at, job_id);
 
 -- Jobs that must have been started by a time: no worker starts one with a row here
--- when its time has come. expires_at: when to look. A row goes when the job is known
--- to have been started, has ended, or is cancelled because that time has come. No key:
--- a seal must never wait for a producer who replaces a job, and has noted it already.
+-- when its time has come. expires_at: when to look. A row goes as an attempt of the job is
+-- settled, or as the job is cancelled; at that time at the latest. Lanes say where there may
+-- be such jobs: those that is_expiring, and those that is_unique, since a replacement brings an
+-- expires_at to a job that has its lane already. No key: a seal must never wait for a
+-- producer who replaces a job, and has noted it already.
 create table awa.expiring (
   job_id     bigint      not null,
   expires_at timestamptz not null
+) with (
+  autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000,
+  autovacuum_vacuum_cost_delay = 0
 );
 
 create index expiring_job on awa.expiring (job_id);

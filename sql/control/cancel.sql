@@ -38,6 +38,8 @@ with aside as (
   delete from awa.unique_claim where key = any (array(
     select key from awa.unique_claim where job_id = %(id)s and (states >> 6) & 1 = 0 and exists (select from found)
     for update skip locked))
+), in_time as (
+  delete from awa.expiring where job_id = %(id)s and exists (select from found)
 ), counted as (
   insert into awa.tally (minute, lane, outcome, jobs) select date_trunc('minute', now()), lane, 6, 1 from found
 ), attempted as (

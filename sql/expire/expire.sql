@@ -7,8 +7,10 @@
 -- and so is a job that is not sealed yet. The body has the last word: a replaced job
 -- may have another time.
 -- A body that somebody has locked may be being replaced: it is left alone, too.
+-- Of a job with two rows (a replacement brought the earlier one), only what is locked here is
+-- changed: a settle that deletes both holds one and waits for the other.
 with due as materialized (
-  select job_id from awa.expiring where expires_at <= now() order by expires_at, job_id
+  select ctid as spot, job_id from awa.expiring where expires_at <= now() order by expires_at, job_id
   limit %(jobs_max)s for update skip locked
 ), logged as materialized (
   select id, expires_at from awa.job_log
@@ -25,7 +27,7 @@ with due as materialized (
   left join (select * from logged union all select * from kept) b on b.id = d.job_id
 ), postponed as (
   update awa.expiring e set expires_at = k.expires_at from known k
-  where e.job_id = k.job_id and k.is_free and not k.is_over and k.expires_at > now()
+  where e.ctid = any (array(select spot from due)) and e.job_id = k.job_id and k.is_free and not k.is_over and k.expires_at > now()
 ), candidate as materialized (
   select job_id from known where is_free and not is_over and expires_at <= now()
 ), aside as (
@@ -69,10 +71,12 @@ with due as materialized (
   update awa.expiring e set expires_at = now() + interval '1 second'
   from (select job_id from known where not is_over and (not is_free or expires_at <= now())
         except select job_id from found) l
-  where e.job_id = l.job_id
+  where e.ctid = any (array(select spot from due)) and e.job_id = l.job_id
 ), done as (
-  delete from awa.expiring
-  where job_id = any (array(select job_id from found union all select job_id from known where is_over))
+  delete from awa.expiring where ctid = any (array(
+    select e.ctid from awa.expiring e
+    where e.job_id = any (array(select job_id from found union all select job_id from known where is_over))
+    for update skip locked))
 ), counted as (
   insert into awa.tally (minute, lane, outcome, jobs)
   select date_trunc('minute', now()), lane, 6, count(*) from found group by lane

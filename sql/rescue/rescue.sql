@@ -66,6 +66,8 @@ with lease as materialized (
     select u.key from awa.unique_claim u join suspect s on s.job_id = u.job_id
     where (s.exhausted or s.delay > interval '0') and (u.states >> case when s.exhausted then 5 else 4 end) & 1 = 0
     for update of u skip locked))
+), in_time as (
+  delete from awa.expiring where job_id = any (array(select job_id from suspect))
 ), left_line as (
   delete from awa.line where job_id = any (array(select job_id from suspect where exhausted)) returning queue, key
 ), stepped_aside as (

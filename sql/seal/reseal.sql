@@ -84,22 +84,22 @@ with job as materialized (
   from job
 ), met as materialized (
   select queue, kind, priority, bool_or(unique_states is not null) as is_unique,
-         bool_or(ordering_key is not null) as is_ordered
+         bool_or(ordering_key is not null) as is_ordered, bool_or(expires_at is not null) as is_expiring
   from fresh group by queue, kind, priority
 ), new_lane as (
-  insert into awa.lane (queue, kind, priority, is_unique, is_ordered)
-  select queue, kind, priority, is_unique, is_ordered from met m
+  insert into awa.lane (queue, kind, priority, is_unique, is_ordered, is_expiring)
+  select queue, kind, priority, is_unique, is_ordered, is_expiring from met m
   where not exists (select from awa.lane l where l.queue = m.queue and l.kind = m.kind and l.priority = m.priority
-                      and l.is_unique >= m.is_unique and l.is_ordered >= m.is_ordered)
-  returning id, queue, kind, priority, is_unique, is_ordered
+                      and l.is_unique >= m.is_unique and l.is_ordered >= m.is_ordered and l.is_expiring >= m.is_expiring)
+  returning id, queue, kind, priority, is_unique, is_ordered, is_expiring
 ), lanes as materialized (
   -- The oldest lane in which there may be such jobs.
   select m.queue, m.kind, m.priority, min(l.id) as id,
          min(min(l.id)) over (partition by m.queue, m.priority) as stream
   from met m
-  join (select id, queue, kind, priority, is_unique, is_ordered from awa.lane union all select * from new_lane) l
+  join (select id, queue, kind, priority, is_unique, is_ordered, is_expiring from awa.lane union all select * from new_lane) l
     on l.queue = m.queue and l.kind = m.kind and l.priority = m.priority
-   and l.is_unique >= m.is_unique and l.is_ordered >= m.is_ordered
+   and l.is_unique >= m.is_unique and l.is_ordered >= m.is_ordered and l.is_expiring >= m.is_expiring
   group by m.queue, m.kind, m.priority
 ), placed as materialized (
   select f.id, f.run_at, l.id as lane, l.stream, f.queue, f.ordering_key, f.expires_at, f.unique_states,

@@ -83,7 +83,11 @@ with lease as materialized (
     where n.job_id = any (array(select job_id from keyed where outcome = 0)) and n.states & 257 = 1
     for update skip locked))
 ), in_time as (
-  delete from awa.expiring where job_id = any (array(select job_id from accepted where outcome in (0, 4) and started >= 0))
+  -- As with keys, lanes without jobs that expire cost one look at a small index. Waits for expire/expire.sql,
+  -- which waits for nothing.
+  delete from awa.expiring where job_id = any (array(
+    select job_id from accepted
+    where lane = any (array(select id from awa.lane where is_expiring or is_unique)) and not (outcome = 0 and started < 0)))
 ), lined as materialized (
   select a.job_id, a.attempt + (a.outcome = 4)::int as attempt, a.outcome in (0, 4) as comes_back,
          case when a.started = -1 then false else coalesce(q.retry_holds_line, false) or a.started = -2 end as holds,

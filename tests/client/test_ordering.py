@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from awa import Client, JobState, RetryAfter, Snooze, StateConflict, ValidationError
+from awa import Client, JobState, RetryAfter, Snooze, StateConflict, TerminalError, ValidationError
 from awa.engine import expire, lead, settle
 from awa.engine.claim import begin
 from awa.engine.promote import promote
@@ -396,6 +396,64 @@ def test_what_has_been_started_does_not_expire(client: Client, connection: Conne
     late(connection, job)  # it had been put off by a moment
     assert expire.expire(connection) == []
     assert client.get_job(job).state == JobState.Retryable
+    assert connection.execute("select count(*) from awa.expiring").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("how", ["completed", "failed", "cancelled", "cancelled while it ran", "in a transaction"])
+@pytest.mark.parametrize("unique", [False, True])
+def test_what_has_ended_keeps_no_note_of_when_it_would_expire(
+    client: Client, connection: Connection, how: str, unique: bool
+) -> None:
+    @client.task(kind=KIND)
+    def handler(job: Any) -> None:
+        if how == "failed":
+            raise TerminalError("no use")
+        if how == "cancelled while it ran":
+            client.cancel(job.id)
+        if how == "in a transaction":
+            with connection.transaction():
+                job.complete(connection)
+
+    if unique:  # the lane is there before any of its jobs expires
+        opts = {"by_args": True, "on_conflict": "replace"}
+        job = client.insert({}, kind=KIND, unique_opts=opts).id
+        seal_all(connection)
+        assert client.insert({}, kind=KIND, unique_opts=opts, expires_at=soon()).id == job
+    else:
+        job = put(client, None, expires_at=soon())
+        seal_all(connection)
+    assert connection.execute("select job_id from awa.expiring").fetchall() == [(job,)]
+    if how == "cancelled":
+        client.cancel(job)
+    else:
+        client.work()
+    assert client.get_job(job).state in (JobState.Completed, JobState.Failed, JobState.Cancelled)
+    assert connection.execute("select job_id from awa.expiring").fetchall() == []
+
+
+def test_a_rescued_job_keeps_no_note_of_when_it_would_expire(client: Client, connection: Connection) -> None:
+    worker = sign_in(connection)
+    jobs = [put(client, None, expires_at=soon()) for _ in range(3)]
+    assert startable(connection, worker) == jobs
+    rescue(connection, worker, Death("killed", jobs[0]))
+    left = connection.execute("select job_id from awa.expiring order by job_id").fetchall()
+    assert left == [(job,) for job in jobs[1:]]
+
+
+def test_of_two_notes_of_a_job_the_leader_holds_the_one_that_is_due(
+    client: Client, connection: Connection, connect: Callable[..., Connection]
+) -> None:
+    """A settle deletes both: it may wait for the leader, so the leader must never wait for it."""
+    worker = sign_in(connection)
+    job = put(client, None, expires_at=soon())
+    assert startable(connection, worker) == [job]
+    connection.execute("insert into awa.expiring values (%s, now() - interval '1 s')", [job])
+    with connect(autocommit=False) as leader:
+        assert expire.expire(leader) == []
+        free = connection.execute("select expires_at > now() from awa.expiring for update skip locked").fetchall()
+        assert free == [(True,)]
+        leader.commit()
+    end(connection, worker, job)
     assert connection.execute("select count(*) from awa.expiring").fetchone() == (0,)
 
 

@@ -10,7 +10,7 @@ from awa.engine import control
 from awa.engine.claim import claim, read_claim, send_claim
 from awa.engine.promote import promote
 from awa.engine.rescue import Death, rescue
-from awa.engine.seal import seal
+from awa.engine.seal import seal, seal_all
 from awa.engine.settle import read_settle, release, send_settle, settle
 from awa.job import JobState
 from tests.engine.helpers import (
@@ -330,3 +330,27 @@ def test_what_a_cancelled_attempt_cost_is_added_once_and_to_no_other(db: Connect
     rescue(db, worker, Death("killed", third, EPOCH_US, 2_000_000, None))
     (cancelled,) = control.attempts(db, third)
     assert (cancelled["outcome"], cancelled["cpu_s"], cancelled["peak_kb"]) == ("cancelled", 2.0, None)
+
+
+@both_servers
+def test_notes_of_jobs_that_expire_go_with_them_and_others_do_not_look(db: Connection) -> None:
+    def looks() -> int:
+        db.execute("select pg_stat_force_next_flush()")
+        row = db.execute("select idx_scan from pg_stat_user_indexes where indexrelname = 'expiring_job'").fetchone()
+        assert row is not None
+        return int(row[0])
+
+    worker, soon = sign_in(db), datetime.now(timezone.utc) + timedelta(hours=1)
+    plain, limited = add_sealed(db, 30), [add(db, expires_at=soon)[0] for _ in range(30)]
+    seal_all(db)
+    assert db.execute("select is_expiring from awa.lane order by id").fetchall() == [(False,), (True,)]
+    take(db, worker)
+    before = looks()
+    settle(db, worker, outcomes(plain))
+    assert looks() == before
+    assert db.execute("select count(*) from awa.expiring").fetchone() == (30,)
+    settle(db, worker, outcomes(limited[:20]))
+    assert db.execute("select count(*) from awa.expiring").fetchone() == (10,)
+    # A worker that puts a job aside before it starts it has not started it.
+    settle(db, worker, [outcome(limited[20], JobState.Scheduled, delay_us=1)._replace(started_us=-1)])
+    assert db.execute("select count(*) from awa.expiring").fetchone() == (10,)
