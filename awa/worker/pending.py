@@ -30,8 +30,9 @@ END_PART: Final = 1 / 8
 for its settle may be of the same length, and two settles would come close together."""
 HELPED_FROM_US: Final = 40_000
 """In a job that takes less, the supervisor settles nothing for its worker: it waits for 50 ms, by another clock."""
-HELP_NOTED_US: Final = 30_000
-"""So long the supervisor may take to note what it has settled."""
+HELP_NOTED_US: Final = 1_000_000
+"""So long the supervisor may take to note what it has settled: where the processors are taken, or the disk is slow, it
+hears of its commit long after others see it. Waited for only when a job is refused, and may have been helped."""
 LOOK_S: Final = 0.001
 TOO_LATE: Final = "too large for the board, and the worker died before it could be stored"
 """What is stored in the place of such a result or error."""
