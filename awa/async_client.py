@@ -144,6 +144,7 @@ class AsyncClient(Mirror[_OnFacades]):
     bulk_move_failed_to_dlq = coroutine(Client.bulk_move_failed_to_dlq)
     purge_dlq_job = coroutine(Client.purge_dlq_job)
     purge_dlq = coroutine(Client.purge_dlq)
+    discard = coroutine(Client.discard)
     discard_failed = coroutine(Client.discard_failed)
 
     migrate = coroutine(Client.migrate)

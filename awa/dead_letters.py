@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import psycopg
 
-from awa.asking import can_be_id, list_limit
+from awa.asking import can_be_id, check_id, list_limit
 from awa.connected import Connected
 from awa.engine import control, dlq
 from awa.engine.dlq import Scope
@@ -185,6 +185,15 @@ class DeadLetters(Connected):
         )
         with self._using("purge dead letters") as connection:
             return dlq.purge_all(connection, scope)
+
+    def discard(self, job_id: int) -> None:
+        """Forget a failed job, with its arguments and all its attempts.
+
+        Raises JobNotFound, or StateConflict when it has not failed, or is a dead letter (`purge_dlq_job`).
+        """
+        check_id(job_id)
+        with self._using(f"discard job {job_id}") as connection:
+            control.discard(connection, job_id)
 
     def discard_failed(self, kind: str) -> int:
         """Forget all failed jobs of a kind, with their attempts; return how many. Dead letters stay."""

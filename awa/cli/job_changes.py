@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import Any
 
 import click
 
-from awa.cli.failures import Refused
+from awa.cli.many import Verb, change, many_options
 from awa.cli.names import MEANT, force_option, refuse_unknown
 from awa.cli.output import json_option, say, show_json
-from awa.cli.scope import LIVE, confirm, every, scope_options, yes_option
+from awa.cli.scope import LIVE, WAITING
 from awa.cli.target import client, database_url_option
 from awa.client import Client
-from awa.errors import JobNotFound, StateConflict, UniqueConflict
 from awa.job import Job
-
-job_id_argument = click.argument("job_id", metavar="ID", type=int)
 
 
 @click.command()
@@ -62,48 +58,28 @@ def insert(
 
 @click.command()
 @database_url_option
-@click.argument("job_ids", metavar="[ID]...", type=int, nargs=-1)
-@scope_options
-@yes_option
-@json_option
-def cancel(job_ids: tuple[int, ...], state: tuple[str, ...], yes: bool, as_json: bool, **scope: str | None) -> None:
+@many_options
+def cancel(**named: Any) -> None:
     """Cancel jobs that have not ended: those named by ID, or all that the options name."""
-    named = {name: value for name, value in scope.items() if value is not None}
-    if job_ids and (named or state):
-        raise click.UsageError("name jobs by their IDs, or by options, not both")
-    if not job_ids and not named and not state:
-        raise click.UsageError("say which: IDs, or --state, --kind, --queue, --tag")
-    with client() as chosen:
-        if len(job_ids) == 1:
-            _done("Cancelled", chosen.cancel(job_ids[0]), as_json)
-        elif job_ids:
-            _cancel_each(chosen, job_ids, as_json)
-        else:
-            _cancel_scope(chosen, state, named, yes, as_json)
+    change(_CANCEL, **named)
 
 
 @click.command()
 @database_url_option
-@job_id_argument
-@json_option
-def retry(job_id: int, as_json: bool) -> None:
-    """Run a failed or cancelled job again, counting its attempts from 0."""
-    with client() as chosen:
-        _done("Retried", chosen.retry(job_id), as_json)
+@many_options
+def retry(**named: Any) -> None:
+    """Run failed or cancelled jobs again, counting their attempts from 0: those named by ID, or all that the options
+    name. Without --state these are failed ones; dead letters stay: `awa dlq retry-bulk`."""
+    change(_RETRY, **named)
 
 
 @click.command("run-now")
 @database_url_option
-@job_id_argument
-@json_option
-def run_now(job_id: int, as_json: bool) -> None:
-    """Have a scheduled or retryable job run at once; its attempts stay counted."""
-    with client() as chosen:
-        changed = chosen.run_now(job_id)
-    if as_json:
-        show_json(changed)
-    else:
-        say(f"Job {job_id} runs as soon as a worker is free")
+@many_options
+def run_now(**named: Any) -> None:
+    """Have scheduled or retryable jobs run as soon as a worker is free: those named by ID, or all that the options
+    name. Their attempts stay counted."""
+    change(_RUN_NOW, **named)
 
 
 @click.command("retry-failed")
@@ -129,49 +105,28 @@ def retry_failed(kind: str | None, queue: str | None, as_json: bool) -> None:
 
 @click.command()
 @database_url_option
-@click.option("--kind", required=True, help="All failed jobs of this kind.")
-@json_option
-def discard(kind: str, as_json: bool) -> None:
-    """Forget all failed jobs of a kind, with their attempts, for good. Dead letters stay: `awa dlq purge`."""
-    with client() as chosen:
-        count = chosen.discard_failed(kind)
-        if not count:
-            refuse_unknown(chosen, kind=kind)
-    if as_json:
-        show_json({"count": count})
-    else:
-        say(f"Discarded {count} jobs")
+@many_options
+def discard(**named: Any) -> None:
+    """Forget failed jobs, with their attempts, for good: those named by ID, or all that the options name. Dead letters
+    stay: `awa dlq purge`."""
+    change(_DISCARD, **named)
 
 
+_CANCEL = Verb("cancel", "cancelled", Client.cancel, states=LIVE, usual=LIVE)
+_RETRY = Verb(
+    "retry", "retried", Client.retry, states=("failed", "cancelled"), usual=("failed",), spares_dead_letters=True
+)
+_RUN_NOW = Verb("bring forward", "brought forward", Client.run_now, states=WAITING, usual=WAITING)
+_DISCARD = Verb(
+    "discard",
+    "discarded",
+    Client.discard,
+    states=("failed",),
+    usual=("failed",),
+    spares_dead_letters=True,
+    of_a_kind=Client.discard_failed,
+)
 COMMANDS = (insert, cancel, retry, run_now, retry_failed, discard)
-
-
-def _cancel_scope(chosen: Client, state: tuple[str, ...], scope: dict[str, str], yes: bool, as_json: bool) -> None:
-    """Cancel what the options name. It goes on from id to id: a job inserted meanwhile may be left."""
-    if ended := sorted(set(state) - set(LIVE)):
-        raise Refused(f"{', '.join(ended)} jobs cannot be cancelled; those in {', '.join(LIVE)} can")
-    if next(every(chosen, state or LIVE, **scope), None) is None:
-        refuse_unknown(chosen, queue=scope.get("queue"), kind=scope.get("kind"))
-    which = ", ".join([*state, *(f"{name} {value!r}" for name, value in scope.items())])
-    confirm(f"Cancel all jobs of {which}?", yes)
-    _cancel_each(chosen, (each.id for each in every(chosen, state or LIVE, **scope)), as_json)
-
-
-def _cancel_each(chosen: Client, job_ids: Iterable[int], as_json: bool) -> None:
-    """Cancel one after the other, and say how many of them, and why others were not. Raises Refused if any was not."""
-    done, left = 0, []
-    for job_id in job_ids:
-        try:
-            chosen.cancel(job_id)
-            done += 1
-        except (StateConflict, JobNotFound, UniqueConflict) as refusal:
-            left.append(str(refusal))
-    if as_json:
-        show_json({"count": done, "left": left})
-    else:
-        say(f"Cancelled {done} jobs")
-    if left:
-        raise Refused(f"{len(left)} jobs were not cancelled:\n" + "\n".join(left))
 
 
 def _object(option: str, text: str) -> dict[str, Any]:

@@ -17,6 +17,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 PAGE = 1000
 LIVE = ("available", "scheduled", "retryable", "running")
 """States that a cancellation ends."""
+WAITING = ("scheduled", "retryable")
+"""States in which a job waits for its time."""
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 

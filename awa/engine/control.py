@@ -324,6 +324,21 @@ def discard_failed(connection: psycopg.Connection[Any], kind: str) -> int:
     return done
 
 
+def discard(connection: psycopg.Connection[Any], job_id: int) -> None:
+    """Forget a failed job that is no dead letter. Raises `JobNotFound`, or `StateConflict` for any other."""
+    row = get(connection, job_id)
+    with as_one(connection):
+        done = ended.forget(connection, ended.locked(connection, job_id), dead=False)
+    if not done:
+        state = get(connection, job_id)["state"]
+        if state == "failed":
+            raise StateConflict(
+                f"job {job_id} cannot be discarded: it is a dead letter; awa dlq purge {job_id} forgets it"
+            )
+        raise StateConflict(f"job {job_id} cannot be discarded: it is {state}; only failed jobs can")
+    telemetry.emit(telemetry.CONTROL_DISCARDED, jobs=done, kind=row["kind"])
+
+
 def pause(connection: psycopg.Connection[Any], queue: str, paused_by: str | None = None) -> None:
     """Stop claims from a queue, from the next claim on. Running jobs finish, inserts go on."""
     connection.execute(_PAUSE, {"queue": queue, "paused_by": paused_by})

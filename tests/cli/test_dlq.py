@@ -115,7 +115,7 @@ def test_failed_jobs_are_retried_or_discarded(awa: Run, bury: Callable[..., list
     assert awa("job", "retry-failed", "--kind", "bad").output == "Retried 3 jobs\n"
     assert json.loads(awa("job", "retry-failed", "--queue", "mail", "--json").output)["matched"] == 2
     client.work(["mail"])
-    assert awa("job", "discard", "--kind", "worse").output == "Discarded 2 jobs\n"
+    assert awa("job", "discard", "--kind", "worse", "--yes").output == "Discarded 2 jobs\n"
     assert len(client.list_jobs(state="failed")) == 3
     for wrong in ((), ("--kind", "a", "--queue", "b")):
         assert "one of them and not both" in awa("job", "retry-failed", *wrong, code=2).output

@@ -47,7 +47,7 @@ def test_many_are_cancelled(awa: Run, client: Client) -> None:
     assert told.stdout == "Cancelled 2 jobs\n"
     assert told.stderr == "error: 1 jobs were not cancelled:\njob not found: 404\n"
     refused = awa("job", "cancel", "--kind", "k", code=1).stderr
-    assert refused == "error: Cancel all jobs of kind 'k'? There is no terminal to ask at: add --yes\n"
+    assert refused == "error: Cancel 2 jobs (kind 'k')? There is no terminal to ask at: add --yes\n"
     assert client.get_job(jobs[2]).state is JobState.Available
     assert json.loads(awa("job", "cancel", "--kind", "k", "--yes", "--json").stdout) == {"count": 2, "left": []}
     assert {client.get_job(job).state for job in (*jobs, later)} == {JobState.Cancelled}
@@ -56,6 +56,44 @@ def test_many_are_cancelled(awa: Run, client: Client) -> None:
     assert "failed jobs cannot be cancelled" in awa("job", "cancel", "--state", "failed", "--yes", code=1).stderr
     for wrong in ((), (jobs[0], "--kind", "k")):
         assert awa("job", "cancel", *wrong, code=2).stderr
+
+
+def test_many_are_retried_discarded_and_brought_forward(awa: Run, client: Client) -> None:
+    @client.task(kind="bad", max_attempts=1)
+    def bad(job: Any) -> None:
+        raise LookupError("no")
+
+    def insert(**options: Any) -> int:
+        return client.insert({}, kind="bad", **options).id
+
+    client.configure_queue("letters", dlq=True)
+    first, tagged, dead = insert(), insert(tags=["t"]), insert(queue="letters")
+    client.work()
+    between = client.get_job(tagged).created_at
+    last = insert()
+    client.work()
+
+    def state(job: int) -> str:
+        return str(client.get_job(job).state)
+
+    assert "Retry 1 jobs (kind 'bad', tag 't')?" in awa("job", "retry", "--kind", "bad", "--tag", "t", code=1).stderr
+    assert awa("job", "retry", "--kind", "bad", "--tag", "t", "--yes").stdout == "Retried 1 jobs\n"
+    assert [state(job) for job in (first, tagged, dead, last)] == ["failed", "available", "failed", "failed"]
+    assert awa("job", "retry", first, last).stdout == "Retried 2 jobs\n"
+    client.work()
+    told = awa("job", "discard", "--kind", "bad", "--inserted-before", between, code=1).stderr
+    assert told.startswith(f"error: Discard 1 jobs (kind 'bad', inserted before {between})?")
+    assert awa("job", "discard", "--kind", "bad", "--inserted-before", between, "--yes").stdout == "Discarded 1 jobs\n"
+    assert f"error: job not found: {first}\n" == awa("job", "discard", first, code=1).stderr
+    assert awa("job", "discard", tagged).stdout == f"Discarded job {tagged}\n"
+    assert f"it is a dead letter; awa dlq purge {dead}" in awa("job", "discard", dead, code=1).stderr
+    assert json.loads(awa("job", "discard", "--state", "failed", "--yes", "--json").stdout) == {"count": 1, "left": []}
+    assert [job.id for job in client.list_jobs()] == [dead]
+    later = [insert(run_at="2040-01-01T00:00:00Z") for _ in range(2)]
+    assert "it is scheduled; only failed jobs can" in awa("job", "discard", later[0], code=1).stderr
+    assert awa("job", "run-now", "--queue", "default", "--yes").stdout == "Brought forward 2 jobs\n"
+    assert client.work() == 2
+    assert "--inserted-before" in awa("job", "cancel", "--inserted-before", "noon", code=2).stderr
 
 
 def test_a_job_is_inserted(awa: Run, client: Client) -> None:
@@ -77,7 +115,7 @@ def test_a_job_that_waits_for_its_time_runs_now(awa: Run, client: Client) -> Non
 
     later = client.insert({}, kind="flaky", run_at="2040-01-01T00:00:00Z").id
     assert f"awa job run-now {later} has it run at once" in awa("job", "retry", later, code=1).stderr
-    assert awa("job", "run-now", later).stdout == f"Job {later} runs as soon as a worker is free\n"
+    assert awa("job", "run-now", later).stdout == f"Brought forward job {later}\n"
     client.work()
     assert client.get_job(later).state is JobState.Retryable
     assert json.loads(awa("job", "run-now", later, "--json").stdout)["attempt"] == 1
