@@ -13,6 +13,7 @@ from awa.outcome import Settlement
 from awa.processes import board as board_module
 from awa.processes.board import Board, BoardError
 from awa.processes.checks import BoardDamage
+from awa.processes.journal import LOW_BITS
 from awa.processes.slot import JOURNAL, LABEL_BYTES, Flag, Interrupt, Limits, Running, Slot, Stop, WorkerState
 
 
@@ -235,6 +236,17 @@ def test_a_slot_with_a_nonsensical_journal_can_be_used_again(slot: Slot, word: i
     journal.append(settlement(70))
     assert [each.job_id for each in slot.journal.read().settlements] == [70]
     slot.check(None, 9)
+
+
+def test_the_journal_after_a_nonsensical_one_has_an_epoch_of_its_own(slot: Slot) -> None:
+    """What a reader may hold of an epoch that the dead worker has used does not pass for the next worker's."""
+    journal = slot.take(9)
+    for _ in range(100):
+        journal.reset()
+    used = slot.cells[JOURNAL] >> LOW_BITS
+    slot.cells[JOURNAL] = -1
+    slot.wipe()
+    assert slot.cells[JOURNAL] >> LOW_BITS > used
 
 
 @pytest.mark.parametrize(
