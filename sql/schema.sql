@@ -625,6 +625,7 @@ begin
     execute format('alter table awa.attempt_log_default add constraint below_%s check (job_id < %s) not valid', v_end, v_end);
     return 1;
   elsif not v_valid then
+    perform awa.have_vacuum_give_way(c_defaults);
     execute format('alter table awa.job_log_default validate constraint %I', v_name);
     execute format('alter table awa.attempt_log_default validate constraint %I', v_name);
     return 1;

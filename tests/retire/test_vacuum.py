@@ -8,6 +8,7 @@ import pytest
 from awa.database import schema
 from awa.database.connections import connect
 from awa.embedded.binaries import find_wheel
+from awa.engine import retire
 from tests.engine.helpers import add, small_segments
 from tests.fixtures.clusters import own_cluster
 from tests.fixtures.waiting import until
@@ -22,7 +23,7 @@ EAGER = {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def throttled() -> Iterator[tuple[str, str]]:
     """A database on a server whose autovacuum comes at once and takes its time; and the superuser's name for it."""
     binaries = find_wheel()
@@ -61,3 +62,22 @@ def test_what_is_being_vacuumed_goes(throttled: tuple[str, str]) -> None:
         until(lambda: any(f"attempt_log_{no}" in each for each in asked()), 60.0, "a vacuum of the segment")
         assert drop(db) == 1
         assert value(db, "select count(*) from awa.segment where no = %s", no) == 0
+
+
+@pytest.mark.slow
+def test_new_segments_are_made_while_jobs_beside_them_are_vacuumed(
+    throttled: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each step of that comes before a vacuum of the default partition has ended."""
+    dsn, superuser_dsn = throttled
+    with connect(dsn, role="test") as db:
+        schema.migrate(db)
+        small_segments(db, 10, 3)
+        monkeypatch.setattr(retire, "MOVE_BYTES_MAX", -(2**40))
+        add(db, 4 * ROWS, kind="filler")
+        asked = vacuumed(superuser_dsn)
+        for made in (1, 1, 2, 1):
+            until(lambda: any("job_log_default" in each for each in asked()), 60.0, "a vacuum of the default partition")
+            assert retire.extend(db, 10, 2) == made
+        (new,) = add(db)
+        assert new == value(db, "select hi from awa.segment where in_default")
