@@ -32,6 +32,11 @@ LOCK_WAIT_S: Final = 30.0
 _LOCK: Final = b"lock table awa.schema_version in share row exclusive mode"
 _LIMIT_LOCKS: Final = b"select current_setting('lock_timeout'), set_config('lock_timeout', %(ms)s, true)"
 _SET_LIMIT: Final = b"select set_config('lock_timeout', %(value)s, true)"
+_OWNER: Final = b"select pg_catalog.pg_get_userbyid(nspowner) from pg_catalog.pg_namespace where nspname::text = 'awa'"
+# Not to_regclass, which is refused in a schema that another role has made for itself.
+_HAS_VERSIONS: Final = b"""
+    select exists (select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+                   where n.nspname::text = 'awa' and c.relname::text = 'schema_version')"""
 _PATH: Final = b"select current_setting('search_path')"
 _SET_PATH: Final = b"select pg_catalog.set_config('search_path', %(path)s, true)"
 
@@ -92,14 +97,26 @@ def _brought_up(connection: psycopg.Connection[Any]) -> list[int]:
             try:
                 with connection.transaction():
                     return _upgrade(connection, have)
-            except (UniqueViolation, DuplicateSchema):
+            except (UniqueViolation, DuplicateSchema) as error:
                 have = current(connection)
                 if have is None:  # the schema is not another migrate's
-                    raise
+                    raise _taken(connection, error) from error
         if have < VERSION:
             connection.execute(_LOCK)
             have = current(connection)
         return _upgrade(connection, have)
+
+
+def _taken(connection: psycopg.Connection[Any], error: psycopg.Error) -> Exception:
+    """Return what is to be raised where something else has the name of the schema."""
+    row = connection.execute(_OWNER).fetchone()
+    if row is None:
+        return error
+    return DatabaseError(
+        f"there is a schema awa already, which belongs to role {row[0]} and was not made by `awa migrate`. Nothing was "
+        f"changed. Find out what role {row[0]} has it for; then have it dropped or renamed (as that role: alter schema "
+        "awa rename to …), and migrate again"
+    )
 
 
 @contextmanager
@@ -142,7 +159,7 @@ def check(connection: psycopg.Connection[Any]) -> None:
 
 def current(connection: psycopg.Connection[Any]) -> int | None:
     """Return the schema version of the database, None where there is no schema."""
-    if connection.execute("select to_regclass('awa.schema_version')::text").fetchone() == (None,):
+    if connection.execute(_HAS_VERSIONS).fetchone() == (False,):
         return None
     row = connection.execute("select max(version) from awa.schema_version").fetchone()
     return row[0] if row else None

@@ -14,7 +14,7 @@ import pytest
 
 from awa.database import schema
 from awa.errors import DatabaseError, SchemaNotMigrated, SchemaTooNew
-from tests.fixtures.postgres import both_servers
+from tests.fixtures.postgres import both_servers, for_database
 from tests.fixtures.processes import ROOT
 from tests.fixtures.waiting import Session
 from tests.migrations.catalogue import dump
@@ -142,10 +142,22 @@ def halting(after: int) -> schema.Migration:
     return schema.Migration(1, "halting", f"{script[:at]} select pg_advisory_xact_lock(1); {script[at:]}")
 
 
+def test_a_schema_of_another_role_is_refused_by_its_owners_name(
+    connect: Connect, empty_database: str, superuser_dsn: str
+) -> None:
+    connection = connect(empty_database)
+    with connect(for_database(superuser_dsn, connection.info.dbname, "postgres")) as other:
+        other.execute("create schema awa")
+    with pytest.raises(DatabaseError, match="belongs to role postgres and was not made by .*Nothing was changed"):
+        schema.migrate(connection)
+    with pytest.raises(SchemaNotMigrated):
+        schema.check(connection)
+
+
 def test_a_step_that_fails_leaves_nothing(connect: Connect, empty_database: str) -> None:
     connection = connect(empty_database)
     connection.execute("create schema awa")
-    with pytest.raises(DatabaseError, match='schema "awa" already exists'):
+    with pytest.raises(DatabaseError, match="belongs to role awa_owner and was not made"):
         schema.migrate(connection)
     assert connection.execute("select count(*) from pg_class where relnamespace = 'awa'::regnamespace").fetchone() == (
         0,
