@@ -9,7 +9,7 @@ from typing import Any, ParamSpec
 
 import psycopg
 
-from tests.fixtures.waiting import POLL_SECONDS_MIN
+from tests.fixtures.waiting import PATIENCE_S, POLL_SECONDS_MIN
 
 P = ParamSpec("P")
 
@@ -24,7 +24,7 @@ def on_a_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]
     return call
 
 
-async def until(predicate: Callable[[], Any], timeout: float = 10.0, message: str = "") -> Any:
+async def until(predicate: Callable[[], Any], timeout: float = PATIENCE_S, message: str = "") -> Any:
     """Let the loop run until the predicate, which may be a coroutine function, says something true; return that."""
     deadline = monotonic() + timeout
     while True:

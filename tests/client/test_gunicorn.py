@@ -59,7 +59,7 @@ def served(database: str, tmp_path: Path) -> Iterator[tuple[Path, int]]:
         stderr=subprocess.PIPE,
     )
     try:
-        until(lambda: path.exists() or gunicorn.poll() is not None, 20, "gunicorn listens")
+        until(lambda: path.exists() or gunicorn.poll() is not None, message="gunicorn listens")
         assert gunicorn.poll() is None, gunicorn.communicate()[1].decode()
         yield path, gunicorn.pid
     finally:

@@ -38,7 +38,7 @@ def results(connect: Connect, project: Site, *jobs: int) -> list[Any]:
         return rows if len(rows) == len(jobs) else []
 
     connection = connect(project.dsn)
-    return until(completed, 20, f"jobs {jobs} complete")
+    return until(completed, message=f"jobs {jobs} complete")
 
 
 def sessions(connect: Connect, project: Site) -> set[int]:

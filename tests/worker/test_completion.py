@@ -386,7 +386,7 @@ def test_a_block_in_a_generator_that_is_kept(app: App, connect: Any) -> None:
     app.run(handler, jobs=3, max_attempts=2)
     assert len(kept) == 3
     query = "select count(*) from pg_stat_activity where datname = current_database() and state like 'idle in%'"
-    assert app.db.execute(query).fetchone() == (0,)
+    until(lambda: app.db.execute(query).fetchone() == (0,), message="no transaction is left open")
     assert app.effects() == []
 
 
