@@ -113,9 +113,9 @@ def _taken(connection: psycopg.Connection[Any], error: psycopg.Error) -> Excepti
     if row is None:
         return error
     return DatabaseError(
-        f"there is a schema awa already, which belongs to role {row[0]} and was not made by `awa migrate`. Nothing was "
-        f"changed. Find out what role {row[0]} has it for; then have it dropped or renamed (as that role: alter schema "
-        "awa rename to …), and migrate again"
+        f"there is a schema awa already, which belongs to role {row[0]} and was not made by `awa migrate`. Find out "
+        f"what role {row[0]} has it for; then have it dropped or renamed (as that role: alter schema awa rename to …), "
+        "and migrate again"
     )
 
 
