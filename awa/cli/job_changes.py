@@ -135,6 +135,8 @@ def _object(option: str, text: str) -> dict[str, Any]:
         value = json.loads(text)
     except ValueError as error:
         raise click.UsageError(f"{option} is not JSON: {error}") from error
+    except RecursionError as error:
+        raise click.UsageError(f"{option} is nested too deeply to be read; flatten it") from error
     if not isinstance(value, dict):
         raise click.UsageError(f"{option} is a JSON {type(value).__name__}; it must be an object, as in '{{\"n\": 1}}'")
     return value

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from awa.cli.failures import Refused
 from awa.printable import printable, printable_json, printable_line
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -25,12 +26,25 @@ def json_option(command: Command) -> Command:
 
 def say(text: str = "", *, err: bool = False) -> None:
     """Print text for people, to standard error if `err`. What steers a terminal is shown as an escape."""
-    click.echo(printable(text), err=err)
+    _write(printable(text), err=err)
 
 
 def show_json(value: Any) -> None:
     """Print a value as JSON, indented."""
-    click.echo(printable_json(json.dumps(jsonable(value), indent=2, ensure_ascii=False)))
+    _write(printable_json(json.dumps(jsonable(value), indent=2, ensure_ascii=False)))
+
+
+def _write(text: str, *, err: bool = False) -> None:
+    """Print text. Raises Refused where it cannot be written, as on a full disk; a reader that has gone is click's."""
+    try:
+        click.echo(text, err=err)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise Refused(
+            f"the output cannot be written: {error.strerror}. What the command was to change may have been changed: "
+            "look before you repeat it"
+        ) from error
 
 
 def jsonable(value: Any) -> Any:

@@ -59,7 +59,7 @@ def migrate(
 
 def _refuse_version(asked: str) -> None:
     """Raise UsageError unless the schema can be brought to a version: a database goes forward only, to this release."""
-    if not asked.isdecimal() or int(asked) != schema.VERSION:
+    if asked != str(schema.VERSION):
         raise click.UsageError(f"--version is {asked}; this release brings a database to version {schema.VERSION} only")
 
 

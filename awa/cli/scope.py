@@ -60,7 +60,7 @@ def confirm(question: str, yes: bool) -> None:
     """Ask, unless `yes`. Raises Refused when the answer is no, or when there is no terminal to ask at."""
     if yes:
         return
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():  # None: closed by the shell, as by `<&-`
         raise Refused(f"{question} There is no terminal to ask at: add --yes")
     if not click.confirm(question, err=True):
         raise Refused("left alone: the answer was no")

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from awa.cli.failures import Refused
+from awa.cli.failures import Command, Refused
 from awa.environment import refuse_unknown_variables
 from awa.errors import ValidationError
 from awa.settings import SETTINGS, Setting, Settings
@@ -75,7 +75,7 @@ def metavar(setting: Setting) -> str:
 def command(callback: Callable[..., None]) -> click.Command:
     """Return the command with an option for each setting; `callback` is called with them, by name."""
     params: list[Any] = [option(setting) for setting in SETTINGS]
-    made = click.Command(
+    made = Command(
         "awa-supervisor",
         callback=callback,
         params=params,

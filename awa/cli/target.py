@@ -21,6 +21,7 @@ from awa.embedded.url import SCHEME, parse
 from awa.environment import refuse_unknown_variables
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+_FOR_FLASK = "AWA_DATABASE_URL"
 _CHOSEN = f"{__name__}.chosen"
 _DEFAULT = f"{__name__}.default"
 _SOURCE = f"{__name__}.source"
@@ -61,7 +62,8 @@ def target(*, may_make: bool = False) -> str:
     if not url:
         source = click.get_current_context().meta.get(_SOURCE)
         other = f"see {source}" if source else f"set {DSN_VARIABLE}"
-        raise Refused(f"no database is named: give --database-url, or {other}")
+        slip = f" ({_FOR_FLASK} is set, and is read by Flask applications only)" if _FOR_FLASK in os.environ else ""
+        raise Refused(f"no database is named: give --database-url, or {other}{slip}")
     if not may_make:
         _refuse_missing_server(str(url))
     return str(url)

@@ -69,6 +69,11 @@ def load(spec: str) -> App:
     module_name, _, path = spec.partition(":")
     if not module_name or not path:
         raise AppLoadError(f"--app {spec!r} names no client: write it as package.module:client")
+    if "/" in module_name or module_name.startswith("."):
+        meant = module_name.removesuffix(".py").strip("./").replace("/", ".")
+        raise AppLoadError(
+            f"--app {spec!r} names a file: write the module as it is imported, with dots: {meant}:{path}"
+        )
     found = _follow(_import(module_name, spec), path, spec)
     client = _client_of(found)
     if client is None:

@@ -62,6 +62,8 @@ def test_a_flag_wins_over_its_variable(started: list[Settings]) -> None:
         (("--app", "x:y", "--database-url", " "), {}, "error: --database-url is empty"),
         (("--drain-timeout-s", "nan"), {}, "drain_timeout_s"),
         (("--no-such-option", "1"), {}, "No such option"),
+        (("--no-such-\x1b]0;x\x07", "1"), {}, "No such option '--no-such-\\x1b]0;x\\x07'"),
+        (("a\x1b[31mb",), {}, "extra argument (a\\x1b[31mb)"),
     ],
 )
 def test_a_bad_setting_exits_2_and_starts_nothing(

@@ -29,6 +29,8 @@ NESTED = (
     [
         ("", "elsewhere:client", "there is no module 'elsewhere' in "),
         ("", "app", "--app 'app' names no client: write it as package.module:client"),
+        ("", "./pkg/app.py:client", "names a file: write the module as it is imported, with dots: pkg.app:client"),
+        ("", "..app:client", "names a file: write the module as it is imported, with dots: app:client"),
         ("", "app:client", "'app' has no attribute 'client'"),
         ("client = 7", "app:client", "--app 'app:client' is a int, not an awa.Client"),
         (TASK, "app:client", "--app 'app:client' has no tasks: decorate a function with @client.task(...) in app"),
