@@ -26,8 +26,10 @@ def printable_usage() -> Iterator[None]:
     try:
         yield
     except click.UsageError as error:
-        error.message = printable_line(error.message)
-        raise
+        message = error.format_message()
+        if isinstance(error, click.exceptions.NoArgsIsHelpError) or printable_line(message) == message:
+            raise
+        raise click.UsageError(printable_line(message), error.ctx) from None
 
 
 class Commands(click.Group):

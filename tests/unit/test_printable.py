@@ -38,8 +38,8 @@ def test_json_keeps_its_meaning() -> None:
 
 
 def test_commands_print_through_one_function() -> None:
-    """`say` and `Refused.show` sanitise. `click.echo` elsewhere prints only what the package itself contains."""
-    allowed = {("output.py", "say"), ("output.py", "show_json"), ("failures.py", "show"), ("schema.py", "_print_sql")}
+    """`say`, `show_json` (by `_write`) and `Refused.show` sanitise. `click.echo` elsewhere prints only what the package itself contains."""
+    allowed = {("output.py", "_write"), ("failures.py", "show"), ("schema.py", "_print_sql")}
     found = set()
     for path in Path(awa.cli.__path__[0]).glob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
