@@ -17,7 +17,8 @@ from docs.generate import commands, errors, events
 from tests.docs.blocks import ROOT, blocks, pages, prose
 
 OTHER_PROGRAMS = {
-    "--check", "--strict", "--now", "--preload", "--database", "--faults", "--every", "--heartbeat", "--bind", "--full", "--rounds",
+    "--check", "--strict", "--now", "--preload", "--database", "--faults", "--every", "--heartbeat", "--bind", "--full",
+    "--rounds",
 }  # fmt: skip
 """Options in the pages that are not Awa's: of the generator, mypy, systemctl, gunicorn, Django, chaos, benchmarks."""
 OTHER_VARIABLES = {"AWA_PG_BIN", "AWA_TEST_PG", "AWA_WAKE"} | set(config.OPTIONS)

@@ -38,7 +38,7 @@ def test_json_keeps_its_meaning() -> None:
 
 
 def test_commands_print_through_one_function() -> None:
-    """`say`, `show_json` (by `_write`) and `Refused.show` sanitise. `click.echo` elsewhere prints only what the package itself contains."""
+    """`say`, `show_json` and `Refused.show` sanitise. `click.echo` elsewhere prints only what the package contains."""
     allowed = {("output.py", "_write"), ("failures.py", "show"), ("schema.py", "_print_sql")}
     found = set()
     for path in Path(awa.cli.__path__[0]).glob("*.py"):
