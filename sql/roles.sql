@@ -54,8 +54,10 @@ grant select, delete on awa.replaced to awa_worker, awa_admin;
 grant insert, delete on awa.tally to awa_worker, awa_admin;
 grant insert, update (job_id), delete on awa.dlq to awa_worker, awa_admin;
 
--- retire: segments are made and dropped by functions with the owner's rights
-grant select, update on awa.segment to awa_worker, awa_admin;
+-- retire: segments are made and dropped by functions with the owner's rights; where they begin
+-- and end is for those alone to say
+grant select, update (opened_at, passed_at, passed_by, closed_at, closed_gen, sealed, checked_at)
+  on awa.segment to awa_worker, awa_admin;
 grant update (id, look_at), delete on awa.held to awa_worker, awa_admin;
 grant update, delete on awa.attempt_held to awa_worker, awa_admin;
 grant select, insert, delete on awa.changed to awa_worker, awa_admin;

@@ -803,6 +803,10 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_last bigint;
 begin
+  if p_least > greatest((select max(id) from awa.job_log), (select max(id) from awa.held),
+                        (select max(hi) - 1 from awa.segment), 1) then
+    raise exception 'job id %: no job and no segment has come so far', p_least using errcode = '22023';
+  end if;
   lock table only awa.extend_lock in share update exclusive mode;
   select case when is_called then last_value else last_value - 1 end into v_last from awa.job_id;
   if v_last >= p_least then

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
+import pytest
 
 PUBLIC = """
     select p.oid::regprocedure::text, p.proconfig,
@@ -35,3 +37,18 @@ def test_functions_with_the_owners_rights_pin_their_search_path(connection: psyc
 
 def test_functions_with_the_owners_rights_are_not_for_everybody(connection: psycopg.Connection[Any]) -> None:
     assert [name for name, _, is_public in connection.execute(PUBLIC) if is_public] == []
+
+
+def test_ids_are_not_raised_beyond_what_there_is(connection: psycopg.Connection[Any]) -> None:
+    """The sequence goes forward only: who may raise it must not be able to use it up."""
+    before = connection.execute("select last_value from awa.job_id").fetchone()
+    for least in (10_000_000, 2**63 - 1):
+        with pytest.raises(psycopg.errors.InvalidParameterValue, match="no job and no segment has come so far"):
+            connection.execute("select awa.raise_job_id(%s)", [least])
+    assert connection.execute("select last_value from awa.job_id").fetchone() == before
+
+
+@pytest.mark.parametrize("change", ["lo = 0", "hi = 9223372036854775807", "in_default = true", "leaving = true"])
+def test_a_worker_cannot_say_where_segments_are(login: Callable[[str], str], change: str) -> None:
+    with psycopg.connect(login("awa_worker")) as worker, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        worker.execute(f"update awa.segment set {change}".encode())
