@@ -12,6 +12,7 @@ import pytest
 from awa import embedded
 from tests.fixtures.tcpproxy import TcpProxy
 from tests.trouble.own import OwnServer
+from tests.trouble.pooler import Pooler, in_front_of
 
 
 @pytest.fixture
@@ -30,3 +31,10 @@ def own_server(server: embedded.Server) -> Iterator[OwnServer]:
     yield own
     own.stop()
     shutil.rmtree(directory)
+
+
+@pytest.fixture
+def pooler(server: embedded.Server, database: str) -> Iterator[Pooler]:
+    """A PgBouncer of the test's own."""
+    with in_front_of(server, database) as pooler:
+        yield pooler

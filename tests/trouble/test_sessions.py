@@ -12,6 +12,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL, Identifier, Literal
 
 import awa
+from awa import embedded
 from awa.database.connections import connect
 from awa.database.session import LIMITS, SETTINGS
 from awa.engine import retire
@@ -19,6 +20,7 @@ from tests.engine.helpers import small_segments
 from tests.fixtures.postgres import for_database
 from tests.fixtures.supervisor import Shop, Start
 from tests.retire.steps import AT_ONCE
+from tests.trouble.pooler import in_front_of
 
 pytestmark = pytest.mark.postgres
 
@@ -101,10 +103,16 @@ def apply(database: str, superuser_dsn: str, monkeypatch: pytest.MonkeyPatch) ->
     return change
 
 
-def test_it_is_hostile(database: str, apply: Apply) -> None:
+def test_it_is_hostile(server: embedded.Server, database: str, apply: Apply) -> None:
     """A statement that looks for names in the application's path meets what another role has put there."""
     apply("role", HOSTILE)
-    with psycopg.connect(database) as theirs, pytest.raises(psycopg.errors.RaiseException, match="another role"):
+    refuses_names(database)
+    with in_front_of(server, database) as pooler:
+        refuses_names(pooler.dsn)
+
+
+def refuses_names(dsn: str) -> None:
+    with psycopg.connect(dsn) as theirs, pytest.raises(psycopg.errors.RaiseException, match="another role"):
         theirs.execute("select cardinality(array[1, 2]::bigint[])")
 
 
@@ -194,6 +202,30 @@ def life(dsn: str, application: str) -> None:
 def test_a_setting_changes_nothing(database: str, apply: Apply, where: str, setting: str) -> None:
     apply(where, HOSTILE if setting == "all of them" else {setting: HOSTILE[setting]})
     life(database, database)
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("where", ["role", "database"])
+@pytest.mark.parametrize("setting", [*sorted(HOSTILE), "all of them"])
+def test_a_setting_changes_nothing_behind_a_transaction_pooler(
+    server: embedded.Server, database: str, apply: Apply, where: str, setting: str
+) -> None:
+    """Each transaction may be in another session, so it has to bring along what it relies on."""
+    apply(where, HOSTILE if setting == "all of them" else {setting: HOSTILE[setting]})
+    with in_front_of(server, database) as pooler:
+        life(pooler.dsn, pooler.dsn)
+
+
+@pytest.mark.processes
+def test_an_environment_changes_nothing_behind_a_transaction_pooler(
+    server: embedded.Server, database: str, apply: Apply, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only these variables arrive: PgBouncer refuses a client with PGOPTIONS."""
+    apply("role", HOSTILE)
+    with in_front_of(server, database) as pooler:
+        for variable, setting in VARIABLES.items():
+            monkeypatch.setenv(variable, HOSTILE[setting].replace(" ", ""))
+        life(pooler.dsn, pooler.dsn)
 
 
 @pytest.mark.processes
