@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from awa.database.session import ENCODING, ENTER, LEAVE, SET, SETTINGS, before
+from awa.database.session import ENCODING, ENTER, ENTER_FOREIGN, LEAVE, LEAVE_FOREIGN, SET, SETTINGS, before
 
 Execute = Callable[[bytes, Mapping[str, Any]], list[Any]]
 """Runs a statement with `%(name)s` parameters; returns its rows."""
@@ -167,11 +167,13 @@ def guard(connection: psycopg.Connection[Any]) -> Iterator[psycopg.Connection[An
 def guard_execute(execute: Execute) -> Iterator[None]:
     """As `guard`, in a transaction of the application's that `execute` works in, by way of whichever library.
 
+    How that library writes text is left alone (`session.ENCODED`).
+
     When the block raises, nothing is given back: what failed is rolled back, and that does it.
     """
-    (row,) = execute(ENTER, {})
+    (row,) = execute(ENTER_FOREIGN, {})
     yield
-    execute(LEAVE, before(row))
+    execute(LEAVE_FOREIGN, before(row))
 
 
 def unguarded(connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]:

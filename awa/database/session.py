@@ -72,25 +72,45 @@ INTRODUCE_SHARED: Final = _introduction(ISOLATION)
 SET: Final = f"select {_set(SETTINGS, is_local=True)}".encode()
 """Sets `SETTINGS` for a transaction of Awa's own."""
 
-ENTER: Final = (
-    f"select {', '.join(f'old.v{at}' for at in range(len(SETTINGS)))}, {_set(SETTINGS, is_local=True)} from (select "
-    + ", ".join(f"pg_catalog.current_setting({_quoted(name)}) as v{at}" for at, name in enumerate(SETTINGS))
-    + " offset 0) as old"
-).encode()
+ENCODED: Final = frozenset({"client_encoding", "standard_conforming_strings"})
+"""Decides how a driver writes text. psycopg2 looks once, as it connects: over its connections both stay as they are."""
+
+
+def _enter(settings: Sequence[str]) -> bytes:
+    return (
+        f"select {', '.join(f'old.v{at}' for at in range(len(settings)))}, "
+        f"{_set({name: SETTINGS[name] for name in settings}, is_local=True)} from (select "
+        + ", ".join(f"pg_catalog.current_setting({_quoted(name)}) as v{at}" for at, name in enumerate(settings))
+        + " offset 0) as old"
+    ).encode()
+
+
+def _leave(settings: Sequence[str]) -> bytes:
+    return (
+        "select "
+        + ", ".join(
+            f"pg_catalog.set_config({_quoted(name)}, %(v{at})s::pg_catalog.text, true)"
+            for at, name in enumerate(settings)
+        )
+    ).encode()
+
+
+_FOREIGN: Final = [name for name in SETTINGS if name not in ENCODED]
+ENTER: Final = _enter(list(SETTINGS))
 """The same in a transaction of the application's; returns first what was set before, for `LEAVE`. (The offset keeps the
 reading in front of the setting.)"""
-LEAVE: Final = (
-    "select "
-    + ", ".join(
-        f"pg_catalog.set_config({_quoted(name)}, %(v{at})s::pg_catalog.text, true)" for at, name in enumerate(SETTINGS)
-    )
-).encode()
+LEAVE: Final = _leave(list(SETTINGS))
 """Gives the rest of the transaction the application's settings back."""
+ENTER_FOREIGN: Final = _enter(_FOREIGN)
+"""As `ENTER`, but for `ENCODED`, by way of whichever library: what is sent then has to be ASCII, and a literal in a
+statement to have no backslash."""
+LEAVE_FOREIGN: Final = _leave(_FOREIGN)
+"""The other end of it."""
 
 
 def before(row: Sequence[Any]) -> dict[str, str]:
     """Return the parameters of `LEAVE` from the row of `ENTER`."""
-    return {f"v{at}": str(row[at]) for at in range(len(SETTINGS))}
+    return {f"v{at}": str(row[at]) for at in range(len(row) // 2)}
 
 
 def refuse_encoding(encoding: str | None, database: str) -> None:

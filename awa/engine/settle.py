@@ -15,7 +15,7 @@ from awa.database.pipeline import Said, Trip, one_trip
 from awa.database.statements import statement
 from awa.engine.arrays import numbers, texts
 from awa.engine.claim import FROM_THE_START
-from awa.engine.insert import Execute
+from awa.engine.insert import Execute, ascii_json
 from awa.job import JobState
 from awa.outcome import Settlement
 
@@ -63,7 +63,7 @@ def _parameters(worker: int, settlements: Sequence[Settlement], since: str, *, w
         "peak": numbers(peak),
         "delays": numbers(delays),
         "payload_ids": numbers(ids[i] for i in with_payload),
-        "payloads": texts(payloads[i].decode() for i in with_payload),
+        "payloads": texts((ascii_json if within else bytes.decode)(payloads[i]) for i in with_payload),
     }
 
 

@@ -13,6 +13,7 @@ from awa import embedded
 from tests.fixtures.tcpproxy import TcpProxy
 from tests.trouble.own import OwnServer
 from tests.trouble.pooler import Pooler, in_front_of
+from tests.trouble.settings import Apply, applying
 
 
 @pytest.fixture
@@ -38,3 +39,9 @@ def pooler(server: embedded.Server, database: str) -> Iterator[Pooler]:
     """A PgBouncer of the test's own."""
     with in_front_of(server, database) as pooler:
         yield pooler
+
+
+@pytest.fixture
+def apply(database: str, superuser_dsn: str, monkeypatch: pytest.MonkeyPatch) -> Apply:
+    """Gives a role, a database or the environment some settings, for connections that are opened from now on."""
+    return applying(database, superuser_dsn, monkeypatch)
