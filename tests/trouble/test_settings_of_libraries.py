@@ -131,3 +131,14 @@ def test_a_handler_completes_its_job_over_it(database: str, apply: Apply, name: 
     assert "settle.refused" not in app.names()
     app.client.close()
     app.db.close()
+
+
+@pytest.mark.parametrize("name", ["psycopg", "psycopg2", "sqlalchemy-psycopg-session", "sqlalchemy-psycopg2-session"])
+def test_a_tag_that_its_encoding_lacks_is_said(database: str, apply: Apply, name: str) -> None:
+    apply("role", {"client_encoding": "LATIN1"})
+    with awa.Client(database) as client, SYNCHRONOUS[name](database) as (connection, commit, _):
+        with pytest.raises(awa.DatabaseError, match=r"lacks '\\u20ac'; set client_encoding to UTF8"):
+            client.insert({}, kind="greet", tags=[NAME], connection=connection)
+        client.insert({}, kind="greet", tags=["é"], connection=connection)
+        commit()
+        assert [job.tags for job in client.list_jobs()] == [["é"]]
