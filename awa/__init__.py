@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any
 from awa.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from awa.async_client import AsyncClient as AsyncClient
-    from awa.async_client import migrate as migrate
-    from awa.async_transaction import Transaction as Transaction
-    from awa.client import Client as Client
-    from awa.database.schema import current_migration_version as current_migration_version
-    from awa.database.schema import migrations as migrations
-    from awa.database.schema import migrations_range as migrations_range
-    from awa.engine.control import KnownNames as KnownNames
-    from awa.engine.control import QueueStat as QueueStat
-    from awa.engine.control import WorkerDeaths as WorkerDeaths
-    from awa.engine.waiting import WaitingReason as WaitingReason
+    from awa.client.aio.client import AsyncClient as AsyncClient
+    from awa.client.aio.client import migrate as migrate
+    from awa.client.aio.transaction import Transaction as Transaction
+    from awa.client.client import Client as Client
+    from awa.database.schema.chain import current_migration_version as current_migration_version
+    from awa.database.schema.chain import migrations as migrations
+    from awa.database.schema.chain import migrations_range as migrations_range
+    from awa.engine.admin.control import KnownNames as KnownNames
+    from awa.engine.admin.control import QueueStat as QueueStat
+    from awa.engine.admin.control import WorkerDeaths as WorkerDeaths
+    from awa.engine.admin.waiting import WaitingReason as WaitingReason
+    from awa.enqueue.prepare import InsertedMany as InsertedMany
+    from awa.enqueue.transaction import SyncTransaction as SyncTransaction
     from awa.errors import AppLoadError as AppLoadError
     from awa.errors import AwaError as AwaError
     from awa.errors import CallbackNotFound as CallbackNotFound
@@ -44,45 +46,42 @@ if TYPE_CHECKING:
     from awa.errors import UniqueConflict as UniqueConflict
     from awa.errors import UnknownJobKind as UnknownJobKind
     from awa.errors import ValidationError as ValidationError
-    from awa.job import DlqEntry as DlqEntry
-    from awa.job import Job as Job
-    from awa.job import JobState as JobState
-    from awa.job import RetryFailedResult as RetryFailedResult
-    from awa.job import StopReason as StopReason
-    from awa.job_log import JobLogFilter as JobLogFilter
-    from awa.kinds import derive_kind as derive_kind
-    from awa.outcome import Cancel as Cancel
-    from awa.outcome import RetryAfter as RetryAfter
-    from awa.outcome import Snooze as Snooze
-    from awa.partitions import PartitionedQueue as PartitionedQueue
-    from awa.producing import InsertedMany as InsertedMany
-    from awa.queue_policy import QueuePolicy as QueuePolicy
-    from awa.transaction import SyncTransaction as SyncTransaction
-    from awa.unique import unique_key as unique_key
+    from awa.job.kind import derive_kind as derive_kind
+    from awa.job.model import DlqEntry as DlqEntry
+    from awa.job.model import Job as Job
+    from awa.job.model import JobState as JobState
+    from awa.job.model import RetryFailedResult as RetryFailedResult
+    from awa.job.model import StopReason as StopReason
+    from awa.job.partitioned_queue import PartitionedQueue as PartitionedQueue
+    from awa.job.queue_policy import QueuePolicy as QueuePolicy
+    from awa.job.unique import unique_key as unique_key
+    from awa.task.outcome import Cancel as Cancel
+    from awa.task.outcome import RetryAfter as RetryAfter
+    from awa.task.outcome import Snooze as Snooze
+    from awa.telemetry.current_job import JobLogFilter as JobLogFilter
 
 _HOMES = {
-    "awa.async_client": "AsyncClient migrate",
-    "awa.async_transaction": "Transaction",
-    "awa.client": "Client",
-    "awa.database.schema": "current_migration_version migrations migrations_range",
-    "awa.engine.control": "KnownNames QueueStat WorkerDeaths",
-    "awa.engine.waiting": "WaitingReason",
+    "awa.client.aio.client": "AsyncClient migrate",
+    "awa.client.aio.transaction": "Transaction",
+    "awa.client.client": "Client",
+    "awa.database.schema.chain": "current_migration_version migrations migrations_range",
+    "awa.engine.admin.control": "KnownNames QueueStat WorkerDeaths",
+    "awa.engine.admin.waiting": "WaitingReason",
+    "awa.enqueue.prepare": "InsertedMany",
+    "awa.enqueue.transaction": "SyncTransaction",
     "awa.errors": (
         "AppLoadError AwaError CallbackNotFound DatabaseError EmbeddedError JobCancelled JobNotFound JobTimeout "
         "LeaseLost LiveRuntimesRequireExclusiveWindow NotCommitted OutcomeUnknown RuntimeVersionFloorNotMet "
-        "SchemaNotMigrated "
-        "SchemaTooNew SerializationError StateConflict StorageNotFinalized TerminalError UniqueConflict UnknownJobKind "
-        "ValidationError"
+        "SchemaNotMigrated SchemaTooNew SerializationError StateConflict StorageNotFinalized TerminalError "
+        "UniqueConflict UnknownJobKind ValidationError"
     ),
-    "awa.job": "DlqEntry Job JobState RetryFailedResult StopReason",
-    "awa.job_log": "JobLogFilter",
-    "awa.kinds": "derive_kind",
-    "awa.outcome": "Cancel RetryAfter Snooze",
-    "awa.partitions": "PartitionedQueue",
-    "awa.producing": "InsertedMany",
-    "awa.queue_policy": "QueuePolicy",
-    "awa.transaction": "SyncTransaction",
-    "awa.unique": "unique_key",
+    "awa.job.kind": "derive_kind",
+    "awa.job.model": "DlqEntry Job JobState RetryFailedResult StopReason",
+    "awa.job.partitioned_queue": "PartitionedQueue",
+    "awa.job.queue_policy": "QueuePolicy",
+    "awa.job.unique": "unique_key",
+    "awa.task.outcome": "Cancel RetryAfter Snooze",
+    "awa.telemetry.current_job": "JobLogFilter",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

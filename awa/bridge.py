@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from awa.database.adapters.async_connection import async_foreign, required_async_foreign
+from awa.database.adapters.connection import foreign
 from awa.database.errors import translated_foreign
-from awa.database.foreign import foreign
-from awa.database.foreign_async import async_foreign, required_async_foreign
-from awa.engine import insert as engine
-from awa.engine.insert import Inserted, NewJob
-from awa.insert_options import Options, check_options
-from awa.inserted import inserted_job
-from awa.inserting import insert_over
-from awa.job import Job
-from awa.producing import new_job
-from awa.task import Registry
+from awa.engine.insert import single as engine
+from awa.engine.insert.single import Inserted, NewJob
+from awa.enqueue.inserter import insert_over
+from awa.enqueue.prepare import new_job
+from awa.enqueue.results import inserted_job
+from awa.job.model import Job
+from awa.job.options import Options, check_options
+from awa.task.registry import Registry
 
 _NO_TASKS: Final = Registry()
 _FIELDS: Final = (

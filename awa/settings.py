@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from awa.errors import ValidationError
-from awa.unknown import unknown
+from awa.text.suggest import unknown
 
 Kind = Literal["text", "names", "integer", "number", "choice"]
 

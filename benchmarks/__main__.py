@@ -9,7 +9,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from awa.database.connections import connect
+from awa.database.open import connect
 from benchmarks.harness.charts import draw_all
 from benchmarks.harness.plan import Plan
 from benchmarks.harness.report import RESULTS, Result, load, save, table

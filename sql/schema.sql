@@ -25,7 +25,7 @@ end $$;
 
 create schema awa;
 
--- The numbers of awa.job.JobState are the positions in this list, from zero;
+-- The numbers of awa.job.model.JobState are the positions in this list, from zero;
 -- attempt_log.outcome stores the number.
 create type awa.job_state as enum (
   'scheduled', 'available', 'running', 'completed',

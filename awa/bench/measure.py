@@ -11,9 +11,9 @@ from typing import Any, Final
 import psycopg
 
 from awa.bench.app import KIND, QUEUE
-from awa.client import Client
-from awa.database import schema
-from awa.database.connections import connect
+from awa.client.client import Client
+from awa.database.open import connect
+from awa.database.schema import chain
 from awa.demo.place import Place, opened
 from awa.demo.supervisor import Supervisor
 from awa.errors import AwaError
@@ -66,8 +66,8 @@ def run(options: Options, say: Callable[[str], None]) -> Report:
     with opened(options.database_url, say) as place:
         with connect(place.dsn, role="bench") as connection, Client(place.dsn) as client:
             if options.database_url is None:
-                schema.migrate(connection)
-            schema.check(connection)
+                chain.migrate(connection)
+            chain.check(connection)
             say(f"inserting {options.jobs:,} jobs at once, then one by one …")
             ids, many_per_s = _insert_many(client, options.jobs)
             singles, single_per_s = _insert_singles(client)

@@ -1,4 +1,7 @@
-"""`awa`: the operator's command, one file a subject; and `awa-supervisor`, which loads none of them."""
+"""`awa`: the operator's command, one file a subject; and `awa-supervisor`, which loads none of them.
+
+In: a command line. Out: text or JSON on standard output, errors on standard error, an exit code.
+"""
 
 from __future__ import annotations
 

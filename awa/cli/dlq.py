@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 
 import click
 
-from awa.asking import LIST_LIMIT
 from awa.cli.failures import Refused
 from awa.cli.names import MEANT, force_option, refuse_unknown
 from awa.cli.output import json_option, say, show_fields, show_json, show_table, text
 from awa.cli.target import client, database_url_option
-from awa.client import Client
+from awa.client.client import Client
 from awa.errors import ValidationError
-from awa.job import DlqEntry
+from awa.job.model import DlqEntry
+from awa.job.validate import LIST_LIMIT
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -9,7 +9,7 @@ from typing import IO, Any
 import click
 
 from awa.errors import AwaError
-from awa.printable import printable, printable_line
+from awa.text.printable import printable, printable_line
 
 
 class Refused(click.ClickException):

@@ -12,8 +12,8 @@ from awa.cli.names import MEANT, force_option, refuse_unknown
 from awa.cli.output import json_option, say, show_json
 from awa.cli.scope import LIVE, WAITING
 from awa.cli.target import client, database_url_option
-from awa.client import Client
-from awa.job import Job
+from awa.client.client import Client
+from awa.job.model import Job
 
 
 @click.command()

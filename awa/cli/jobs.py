@@ -14,7 +14,7 @@ from awa.cli.names import refuse_unknown
 from awa.cli.output import json_option, jsonable, say, show_fields, show_json, show_table, text
 from awa.cli.scope import listed, scope_options
 from awa.cli.target import client, database_url_option
-from awa.job import Job, JobState
+from awa.job.model import Job, JobState
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -13,10 +13,10 @@ from awa.cli.names import refuse_unknown
 from awa.cli.output import json_option, say, show_json
 from awa.cli.scope import PAGE, confirm, every, scope_options, yes_option
 from awa.cli.target import client
-from awa.client import Client
+from awa.client.client import Client
 from awa.errors import JobNotFound, StateConflict, UniqueConflict, ValidationError
-from awa.job import Job
-from awa.moments import moment
+from awa.job.model import Job
+from awa.job.moments import moment
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

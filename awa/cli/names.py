@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import click
 
 from awa.cli.failures import Refused
-from awa.client import Client
-from awa.unknown import like, unknown
+from awa.client.client import Client
+from awa.text.suggest import like, unknown
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

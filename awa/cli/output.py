@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from awa.cli.failures import Refused
-from awa.printable import printable, printable_json, printable_line
+from awa.text.printable import printable, printable_json, printable_line
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Column = tuple[str, int]

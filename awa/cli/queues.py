@@ -12,10 +12,10 @@ from awa.cli.names import MEANT, force_option, refuse_unknown
 from awa.cli.output import json_option, say, show_fields, show_json, show_table, text
 from awa.cli.scope import confirm, yes_option
 from awa.cli.target import client, database_url_option
-from awa.client import Client
-from awa.engine.control import QueueStat
-from awa.queue_policy import AGEING_S, DEADLINE_S, DEFAULT, RETENTION_H_MAX, QueuePolicy
-from awa.task import check_name
+from awa.client.client import Client
+from awa.engine.admin.control import QueueStat
+from awa.job.queue_policy import AGEING_S, DEADLINE_S, DEFAULT, RETENTION_H_MAX, QueuePolicy
+from awa.job.validate import check_name
 
 COLUMNS = (
     ("QUEUE", 20),

@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from awa import telemetry
 from awa.cli.output import json_option, say, show_json
 from awa.cli.target import client, database_url_option, target
-from awa.database import roles, schema
-from awa.database.connections import connect
+from awa.database.open import connect
+from awa.database.schema import chain, roles
+from awa.telemetry import events
 
 SHOWN = "shown"
 """What `--version` without a number stands for."""
@@ -59,23 +59,23 @@ def migrate(
 
 def _refuse_version(asked: str) -> None:
     """Raise UsageError unless the schema can be brought to a version: a database goes forward only, to this release."""
-    if asked != str(schema.VERSION):
-        raise click.UsageError(f"--version is {asked}; this release brings a database to version {schema.VERSION} only")
+    if asked != str(chain.VERSION):
+        raise click.UsageError(f"--version is {asked}; this release brings a database to version {chain.VERSION} only")
 
 
 def _range(after: int | None, to: int | None) -> tuple[int, int]:
     """Return what is asked for, if there can be such a range."""
-    first, last = 0 if after is None else after, schema.VERSION if to is None else to
-    if not 0 <= first <= last <= schema.VERSION:
+    first, last = 0 if after is None else after, chain.VERSION if to is None else to
+    if not 0 <= first <= last <= chain.VERSION:
         raise click.UsageError(
             f"there is nothing from version {first} to {last}: this release knows versions 0 (no schema) to "
-            f"{schema.VERSION}"
+            f"{chain.VERSION}"
         )
     return first, last
 
 
 def _print_sql(after: int, to: int, with_roles: bool, as_json: bool) -> None:
-    steps = schema.migrations_range(after, to)
+    steps = chain.migrations_range(after, to)
     if as_json:
         show_json({"migrations": steps, "roles": roles.sql()} if with_roles else steps)
         return
@@ -94,15 +94,15 @@ def _print_sql(after: int, to: int, with_roles: bool, as_json: bool) -> None:
 
 def _print_version(as_json: bool) -> None:
     with connect(target(), role="cli") as connection:
-        have = schema.current(connection)
+        have = chain.current(connection)
     if as_json:
-        show_json({"version": have, "expected": schema.VERSION})
+        show_json({"version": have, "expected": chain.VERSION})
     else:
-        say(f"schema version {'none' if have is None else have} (this release works with {schema.VERSION})")
+        say(f"schema version {'none' if have is None else have} (this release works with {chain.VERSION})")
 
 
 def _migrate(with_roles: bool, as_json: bool) -> None:
-    unsubscribe = telemetry.subscribe(_show_wait)
+    unsubscribe = events.subscribe(_show_wait)
     try:
         with client(may_make=True) as chosen:
             applied = chosen.migrate(roles=with_roles)
@@ -110,15 +110,15 @@ def _migrate(with_roles: bool, as_json: bool) -> None:
         unsubscribe()
     if as_json:
         granted = {"roles": roles.NAMES} if with_roles else {}
-        show_json({"applied": applied, "version": schema.VERSION, **granted})
+        show_json({"applied": applied, "version": chain.VERSION, **granted})
         return
-    known = {step.version: step.description for step in schema.migrations()}
+    known = {step.version: step.description for step in chain.migrations()}
     for version in applied:
         say(f"Applied migration {version}: {known[version]}")
     say(
-        f"The schema is at version {schema.VERSION}."
+        f"The schema is at version {chain.VERSION}."
         if applied
-        else f"Nothing to do: the schema is at version {schema.VERSION}."
+        else f"Nothing to do: the schema is at version {chain.VERSION}."
     )
     if with_roles:
         say(f"The roles {', '.join(roles.NAMES)} have their rights.")
@@ -126,5 +126,5 @@ def _migrate(with_roles: bool, as_json: bool) -> None:
 
 def _show_wait(event: str, fields: dict[str, Any]) -> None:
     """Say on standard error for whom the command waits."""
-    if event == telemetry.DATABASE_LOCKED:
+    if event == events.DATABASE_LOCKED:
         say(f"waiting for a lock on {fields['what']}, held by {fields['held_by']}", err=True)

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import click
 
 from awa.cli.failures import Refused
-from awa.client import Client
-from awa.job import Job, JobState
+from awa.client.client import Client
+from awa.job.model import Job, JobState
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from awa.cli.failures import Command, Refused
-from awa.environment import refuse_unknown_variables
 from awa.errors import ValidationError
+from awa.processes.environment import refuse_unknown_variables
 from awa.settings import SETTINGS, Setting, Settings
 from awa.version import __version__
 

@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 import click
 
 from awa.cli.failures import Refused
-from awa.client import Client
+from awa.client.client import Client
 from awa.database.dsn import DSN_VARIABLE
 from awa.embedded import default_path
 from awa.embedded.home import Home
 from awa.embedded.url import SCHEME, parse
-from awa.environment import refuse_unknown_variables
+from awa.processes.environment import refuse_unknown_variables
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _FOR_FLASK = "AWA_DATABASE_URL"

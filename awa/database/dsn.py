@@ -1,13 +1,9 @@
 """Turning what a user wrote as the address of a database into what libpq understands."""
 
-import importlib
 from typing import Final
 
 DSN_VARIABLE: Final = "DATABASE_URL"
 """The environment's word on which database is meant."""
-
-# An edge may not be imported from here, and most processes never need one: what a scheme stands for is loaded by name.
-RESOLVERS = {"embedded": "awa.embedded"}
 
 
 def resolve(dsn: str) -> str:
@@ -20,8 +16,8 @@ def resolve(dsn: str) -> str:
         EmbeddedError: the embedded server cannot be had.
     """
     scheme, separator, _ = dsn.partition("://")
-    module = RESOLVERS.get(scheme.lower()) if separator else None
-    if module is None:
+    if not separator or scheme.lower() != "embedded":
         return dsn
-    resolved: str = importlib.import_module(module).resolve(dsn)
-    return resolved
+    from awa.embedded.url import resolve as resolve_embedded  # most processes never need it
+
+    return resolve_embedded(dsn)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import psycopg
 
 from awa.database.guarded import BEGIN, COMMIT, Guarded, unguarded
-from awa.database.own import Answer, Message, OwnConnection
+from awa.database.prepared import Answer, Message, OwnConnection
 
 
 class Said(Protocol):

@@ -13,14 +13,14 @@ import psycopg
 from psycopg import conninfo
 from psycopg.types.json import set_json_loads
 
-from awa.codec import decode
-from awa.database.borrowed import borrowed
-from awa.database.connections import connect, dsn_of, parsed
+from awa.database.adapters.caller import borrowed
 from awa.database.dsn import DSN_VARIABLE
 from awa.database.errors import translated
 from awa.database.guarded import guard, guarded
+from awa.database.open import connect, dsn_of, parsed
 from awa.database.pool import Pool
 from awa.errors import DatabaseError, ValidationError
+from awa.job.codec import decode
 
 if TYPE_CHECKING:
     from psycopg_pool import ConnectionPool

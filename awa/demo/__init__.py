@@ -5,4 +5,6 @@ there is to analyse) and `tables.py` (where the results go). The story is `story
 and a directory for the length of the run), `supervisor.py` (the child process), `kill.py` (the kill, and what its
 recovery took), `progress.py` (the bar), `facts.py` (what the database says in the end), `checks.py` (whether that is
 as promised) and `report.py` (the same in words).
+
+In: a number of files, and a database if one is given. Out: a report, in words or as JSON.
 """

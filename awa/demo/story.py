@@ -9,9 +9,9 @@ from typing import Any
 
 import psycopg
 
-from awa.client import Client
-from awa.database import schema
-from awa.database.connections import connect
+from awa.client.client import Client
+from awa.database.open import connect
+from awa.database.schema import chain
 from awa.demo import checks, facts, library, place, tables
 from awa.demo.checks import Check
 from awa.demo.errors import DemoError
@@ -51,7 +51,7 @@ def tell(options: Options) -> Report:
     with place.opened(options.database_url, say) as here:
         say(f"database ready after {monotonic() - began:.1f} s: {_kind_of_database(options)}")
         with connect(here.dsn, role="demo") as connection:
-            schema.migrate(connection)
+            chain.migrate(connection)
             tables.create(connection)
             told = work(here, connection, options.processes, files)
     ending = [Check("no file is left", not here.directory.exists(), f"still there: {here.directory}")]

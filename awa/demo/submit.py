@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass
 
-from awa.client import Client
+from awa.client.client import Client
 from awa.demo import tables
 from awa.demo.app import KIND, QUEUE, AnalyseFile
 

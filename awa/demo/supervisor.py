@@ -17,7 +17,7 @@ import psycopg
 
 from awa.demo.errors import DemoError
 from awa.demo.place import Place
-from awa.processes.death import die_with_parent
+from awa.processes.parent_death import die_with_parent
 
 COMMAND: Final = (sys.executable, "-c", "from awa.cli.supervise import main; main(prog_name='awa-supervisor')")
 """`awa-supervisor`, whether or not its script is on the path."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 import psycopg
 
 from awa.demo.analysis import Analysis
-from awa.transaction import SyncTransaction
+from awa.enqueue.transaction import SyncTransaction
 
 LOCK: Final = 4715290
 """Two demos may start on one database at once, and `if not exists` alone does not stand that."""

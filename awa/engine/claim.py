@@ -10,10 +10,10 @@ from typing import Any, Final, NamedTuple
 import psycopg
 from psycopg.errors import LockNotAvailable
 
-from awa import codec
 from awa.database.pipeline import Said, Trip, one_trip, repeat
 from awa.database.statements import statement
 from awa.engine.arrays import numbers, texts
+from awa.job import codec
 
 FROM_THE_START: Final = "-infinity"
 """The start of a lane that is to be read from its very beginning."""

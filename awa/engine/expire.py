@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import psycopg
 
-from awa import telemetry
 from awa.database.pipeline import repeat
 from awa.database.statements import statement
-from awa.failure import error_entry
+from awa.task.error_entry import error_entry
+from awa.telemetry import events
 
 STEP_JOBS_MAX: Final = 1_000
 ERROR: Final = "expired: not started by its expires_at"
@@ -31,6 +31,6 @@ def expire(connection: psycopg.Connection[Any], *, jobs_max: int = STEP_JOBS_MAX
         assert row is not None
         step, looked_at = row
         if step:
-            telemetry.emit(telemetry.CONTROL_EXPIRED, jobs=step)
+            events.emit(events.CONTROL_EXPIRED, jobs=step)
         expired += step
     return expired

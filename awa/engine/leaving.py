@@ -12,11 +12,11 @@ from typing import Any, Final, NamedTuple
 
 import psycopg
 
-from awa import telemetry
 from awa.database.statements import statement
 from awa.engine.arrays import numbers
 from awa.engine.seal import doubt
 from awa.engine.short import run_short
+from awa.telemetry import events
 
 LOOK_JOBS: Final = 20_000
 """Jobs that one step of looking at a segment reads."""
@@ -137,7 +137,7 @@ def _look(
         if all_.fresh and segment.early:
             return None
     if all_.open and (lost := _lost(connection, segment, all_.open)):
-        telemetry.emit(telemetry.RETIRE_REFUSED, segment=segment.no, lost=lost, jobs=all_.jobs)
+        events.emit(events.RETIRE_REFUSED, segment=segment.no, lost=lost, jobs=all_.jobs)
         doubt(connection)
         return None
     return all_
@@ -214,7 +214,7 @@ def _drop(
         row = run_short(connection, _DROP, {"no": segment.no, "left_over": numbers(left)})
         if row is not None and row[0] is not None:
             held = len(found.survivors) - len(left) + row[0]
-            telemetry.emit(telemetry.RETIRE_SEGMENT, segment=segment.no, jobs=found.jobs, held=held)
+            events.emit(events.RETIRE_SEGMENT, segment=segment.no, jobs=found.jobs, held=held)
             return True
     connection.execute(_POSTPONE, {"no": segment.no})
     return False

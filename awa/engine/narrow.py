@@ -20,17 +20,18 @@ from typing import Any, Final
 import msgspec
 import psycopg
 
-from awa import telemetry
 from awa.backoff import DELAY_SECONDS_MAX
 from awa.database.errors import is_refusal, one_line
 from awa.database.statements import statement
-from awa.engine import lead
+from awa.engine import nodes
 from awa.engine import settle as plain
 from awa.engine.arrays import numbers
 from awa.engine.claim import FROM_THE_START
-from awa.failure import error_entry
-from awa.job import JobState
-from awa.outcome import RESULT_NOT_STORED, Settlement
+from awa.job.attempt import Settlement
+from awa.job.model import JobState
+from awa.task.error_entry import error_entry
+from awa.task.outcome import RESULT_NOT_STORED
+from awa.telemetry import events
 
 AGAIN_US: Final = 300_000_000
 """How long a job waits for another run whose outcome cannot be stored in any form, microseconds."""
@@ -101,7 +102,7 @@ def _forms(
     """Yield what may stand in for an outcome, and how that is called."""
     if isinstance(refusal, psycopg.IntegrityError):
         yield "the outcome, as a later attempt", job
-    safe = _safe(job, lead.clock_us(connection))
+    safe = _safe(job, nodes.clock_us(connection))
     said = one_line(refusal)
     yield "a stand-in", safe._replace(payload=_stand_in(job, said))
     yield "the end of the attempt, and nothing else", safe
@@ -134,4 +135,4 @@ def _attempt(job: Settlement) -> int:
 
 
 def _say(worker: int, job: Settlement, refusal: Exception, kept: str) -> None:
-    telemetry.emit(telemetry.SETTLE_STAND_IN, worker=worker, job=job.job_id, kept=kept, error=one_line(refusal))
+    events.emit(events.SETTLE_STAND_IN, worker=worker, job=job.job_id, kept=kept, error=one_line(refusal))

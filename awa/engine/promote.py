@@ -6,11 +6,11 @@ from typing import Any, Final, NamedTuple
 
 import psycopg
 
-from awa import telemetry
 from awa.database.pipeline import repeat
 from awa.database.statements import statement
 from awa.engine.claim import FROM_THE_START
 from awa.engine.seal import BATCH_JOBS_MAX
+from awa.telemetry import events
 
 STEP_JOBS_MAX: Final = 4096
 
@@ -46,5 +46,5 @@ def promote(
     assert row is not None
     jobs, last, batches = row
     if jobs:
-        telemetry.emit(telemetry.PROMOTE_JOBS, jobs=jobs, batches=batches)
+        events.emit(events.PROMOTE_JOBS, jobs=jobs, batches=batches)
     return Promoted(jobs, last or start, jobs >= jobs_max)

@@ -9,7 +9,6 @@ import msgspec
 import psycopg
 from psycopg import errors as pg
 
-from awa import telemetry
 from awa.database.errors import is_refusal, one_line
 from awa.database.pipeline import Said, Trip, one_trip
 from awa.database.statements import statement
@@ -17,8 +16,9 @@ from awa.engine import narrow
 from awa.engine.arrays import numbers
 from awa.engine.claim import FROM_THE_START
 from awa.engine.settle import note_costs, read_settle, send_settle, stopped
-from awa.job import JobState
-from awa.outcome import Settlement
+from awa.job.attempt import Settlement
+from awa.job.model import JobState
+from awa.telemetry import events
 
 RETRIED_AT_ONCE: Final = 1
 """A job whose worker died in its first attempt is retried without delay; after that with the usual back-off, so that
@@ -31,8 +31,8 @@ _STALE_NODE = statement("rescue/stale_node")
 _ORPHANS = statement("rescue/orphans")
 _STRAYED = statement("rescue/strayed")
 _FORGED = statement("rescue/forged")
-_LEAVE_WORKER = statement("lead/leave_worker")
-_LEAVE_NODE = statement("lead/leave_node")
+_LEAVE_WORKER = statement("nodes/leave_worker")
+_LEAVE_NODE = statement("nodes/leave_node")
 
 
 class Death(NamedTuple):
@@ -135,8 +135,8 @@ def _narrowed(
                 narrow.reconcile(connection, worker)
             continue
         if form is not death:
-            telemetry.emit(
-                telemetry.SETTLE_STAND_IN,
+            events.emit(
+                events.SETTLE_STAND_IN,
                 worker=worker,
                 job=rescued.suspect or death.running,
                 kept=kept,
@@ -244,7 +244,7 @@ def _rescue_node(
         for worker in workers:
             _take_apart_narrowly(connection, worker, death)
         connection.execute(_LEAVE_NODE, {"node": node})
-    telemetry.emit(telemetry.RESCUE_NODE, node=name, workers=len(workers))
+    events.emit(events.RESCUE_NODE, node=name, workers=len(workers))
     return [name]
 
 
@@ -285,7 +285,7 @@ def _read(worker: int, death: Death, answer: Said, settled: int) -> Rescued:
     suspect, exhausted, returned, buried, kind, deaths = row
     rescued = Rescued(settled, suspect, bool(exhausted), returned, kind, deaths)
     if any(rescued):
-        telemetry.emit(telemetry.RESCUE_JOBS, worker=worker, reason=death.reason, **rescued._asdict())
+        events.emit(events.RESCUE_JOBS, worker=worker, reason=death.reason, **rescued._asdict())
     if buried:
-        telemetry.emit(telemetry.DLQ_MOVED, jobs=1, reason=death.reason)
+        events.emit(events.DLQ_MOVED, jobs=1, reason=death.reason)
     return rescued

@@ -7,13 +7,13 @@ from typing import Any, Final
 
 import psycopg
 
-from awa import telemetry
 from awa.database.statements import statement
-from awa.engine import dlq
+from awa.engine.admin import dlq
 from awa.engine.arrays import numbers
 from awa.engine.leaving import Retention, Segment, clear_out, take_leave
 from awa.engine.seal import seal
 from awa.engine.short import run_short
+from awa.telemetry import events
 
 MOVE_BYTES_MAX: Final = 4_000_000
 """Ids beside the last segment are moved into the next one under its lock if they are no more than that."""
@@ -57,7 +57,7 @@ def extend(connection: psycopg.Connection[Any], segment_ids: int, ahead: int) ->
     if row is not None:
         return int(row[0])
     if connection.execute(_OVERFLOW).fetchone() == (True,):
-        telemetry.emit(telemetry.RETIRE_OVERFLOW, hint="a long transaction keeps new segments from being attached")
+        events.emit(events.RETIRE_OVERFLOW, hint="a long transaction keeps new segments from being attached")
     return 0
 
 

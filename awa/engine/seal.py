@@ -9,9 +9,9 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import psycopg
 
-from awa import telemetry
 from awa.database.pipeline import one_trip
 from awa.database.statements import statement
+from awa.telemetry import events
 
 STEP_JOBS_MAX: Final = 20_000
 """Jobs one seal step reads and routes: about 100 ms of a server's work."""
@@ -81,7 +81,7 @@ def seal(
     if locked and foreign_cluster:
         return reseal(connection, jobs_max=jobs_max, batch_max=batch_max)
     if jobs:
-        telemetry.emit(telemetry.SEAL_BATCHES, jobs=jobs, batches=batches)
+        events.emit(events.SEAL_BATCHES, jobs=jobs, batches=batches)
     headed = advance(connection, batch_max=batch_max) if unsettled and locked else 0
     ready = {} if claimable is None else msgspec.json.decode(claimable, type=dict[int, int])
     first = {} if fronts is None else msgspec.json.decode(fronts, type=dict[int, str])
@@ -158,9 +158,9 @@ def reseal(
     assert row is not None
     jobs, more, lined_up, done = row
     if started is not None:
-        telemetry.emit(telemetry.SEAL_RESTORED)
+        events.emit(events.SEAL_RESTORED)
     if done is not None:
-        telemetry.emit(telemetry.SEAL_RESEALED, jobs=done)
+        events.emit(events.SEAL_RESEALED, jobs=done)
     headed = advance(connection, batch_max=batch_max) if lined_up else 0
     return Sealed(jobs + headed, 0, bool(more), held[0] == "true", 0, headed=jobs + headed)
 
@@ -180,7 +180,7 @@ def mend_ids(connection: psycopg.Connection[Any]) -> bool:
         raised = trip.execute(_RAISE_IDS, {"least": least})
     if raised.fetchone() is None:
         return True
-    telemetry.emit(telemetry.SEAL_IDS_BEHIND, at=at, raised_to=least)
+    events.emit(events.SEAL_IDS_BEHIND, at=at, raised_to=least)
     return False
 
 

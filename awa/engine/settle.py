@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 import msgspec
 import psycopg
 
-from awa import telemetry
 from awa.database.errors import is_refusal, one_line
 from awa.database.pipeline import Said, Trip, one_trip
 from awa.database.statements import statement
 from awa.engine.arrays import numbers, texts
 from awa.engine.claim import FROM_THE_START
-from awa.engine.insert import Execute, ascii_json
-from awa.job import JobState
-from awa.outcome import Settlement
+from awa.engine.insert.single import Execute, ascii_json
+from awa.job.attempt import Settlement
+from awa.job.model import JobState
+from awa.telemetry import events
 
 _LOCK = statement("settle/lock")
 _LOCK_WITHIN = statement("settle/lock_within")
@@ -70,7 +70,7 @@ def _parameters(worker: int, settlements: Sequence[Settlement], since: str, *, w
 def read_settle(sent: Sent) -> set[int]:
     """Read the answer to `send_settle`: the ids that were accepted."""
     for reason, jobs in Counter(reason for (reason,) in sent.buried or ()).items():
-        telemetry.emit(telemetry.DLQ_MOVED, jobs=jobs, reason=reason)
+        events.emit(events.DLQ_MOVED, jobs=jobs, reason=reason)
     row = sent.answer.fetchone()
     return set(row[0]) if row else set()
 
@@ -119,8 +119,8 @@ def note_costs(
         if not is_refusal(error):
             raise
         for each in refused:
-            telemetry.emit(
-                telemetry.SETTLE_STAND_IN,
+            events.emit(
+                events.SETTLE_STAND_IN,
                 worker=worker,
                 job=each.job_id,
                 kept="the cancellation, without what the attempt cost",

@@ -8,8 +8,8 @@ from typing import Any, Final
 import psycopg
 from psycopg import errors as pg
 
-from awa import telemetry
 from awa.database.pipeline import one_trip
+from awa.telemetry import events
 
 LOCK_TIMEOUT_MS: Final = 50
 """The longest wait behind a retire: locks not had by then are given up and tried again. A function of ours that waits
@@ -28,5 +28,5 @@ def run_short(connection: psycopg.Connection[Any], statement: bytes, wanted: Map
             answer = trip.execute(statement, wanted)
         return answer.fetchone()
     except (pg.LockNotAvailable, pg.DeadlockDetected) as error:
-        telemetry.emit(telemetry.RETIRE_POSTPONED, reason=str(error).strip())
+        events.emit(events.RETIRE_POSTPONED, reason=str(error).strip())
         return None

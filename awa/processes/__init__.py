@@ -3,8 +3,10 @@
     supervisor ──start──▶ forkserver ──fork──▶ worker 0, worker 1, …
         │  ▲  events         (forkserver/)          │  ▲
         │  └────────────── exits, rusage ◀──────────┘  │
-        ├───────────────── board (shared memory) ◀────▶┤     board.py, slot.py, journal.py
-        └───────────────── wakes (one per slot)  ◀────▶┘     wakes.py
+        ├───────────────── board (shared memory) ◀────▶┤     board/
+        └───────────────── wakes (one per slot)  ◀────▶┘     wakeups.py
 
 Nothing here knows the database, the application or what a job does: it knows slots, process ids and bytes.
+
+In: file descriptors, memory and process ids. Out: events, wake-ups and cells that others can read.
 """

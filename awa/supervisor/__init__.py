@@ -6,10 +6,12 @@ connection (`service.py`); the main thread only moves signals, exits and the boa
 `boot.py` starts the forkserver, `start.py` the rest.
 
     main thread   signals → forkservers → pool         loop.py, servers.py, pool.py
-    heart         this node's heartbeat               heart.py
-    waker         LISTEN, poll, wake idle workers      waker.py
-    proxy         settles for stuck and dead workers   proxy.py
+    heart         this node's heartbeat               heartbeat.py
+    waker         LISTEN, poll, wake idle workers      listener.py
+    proxy         settles for stuck and dead workers   delegate.py
     leader        elect; promote, rescue, retire       leader.py, duties/
+
+In: settings, signals and exits. Out: processes that run jobs, and an exit code.
 """
 
 from awa.supervisor.boot import run

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
-from awa import telemetry
+from awa.processes.board.slot import WorkerState
 from awa.processes.silence import Silence
-from awa.processes.slot import WorkerState
-from awa.supervisor.death import Doom
 from awa.supervisor.node import Node
 from awa.supervisor.occupants import Occupant
+from awa.supervisor.worker_exit import Doom
+from awa.telemetry import events
 
 LOOK_S: Final = 0.25
 """How often to look. A worker that is asked for its stack has as long to answer."""
@@ -79,8 +79,8 @@ class Beginnings:
         stack.look()
         del self._watches[slot]
         error = f"it has not returned for the {limit_s:g} s that it may take"
-        telemetry.emit(
-            telemetry.WORKER_START_FAILED,
+        events.emit(
+            events.WORKER_START_FAILED,
             slot=slot,
             pid=occupant.pid,
             hook=hook,

@@ -12,22 +12,22 @@ import sys
 from signal import Signals
 from typing import Final
 
-from awa import logs
 from awa.database.dsn import DSN_VARIABLE
-from awa.printable import printable
-from awa.processes.board import Board
+from awa.processes.board.scoreboard import Board
 from awa.processes.cpus import available_cpus
 from awa.processes.descriptors import make_room
-from awa.processes.exitcodes import ExitCode
+from awa.processes.exit_codes import ExitCode
 from awa.processes.forkserver import BootFailed, ForkServer, ForkServerGone, Ready
 from awa.processes.signals import SignalQueue
 from awa.processes.title import Title
-from awa.processes.wakes import Wakes
+from awa.processes.wakeups import Wakes
 from awa.settings import Settings
 from awa.supervisor.servers import Servers
+from awa.telemetry import log
+from awa.text.printable import printable
 
 BOOT: Final = "awa.worker.app:boot"
-CHILD: Final = "awa.worker.child:main"
+CHILD: Final = "awa.worker.process:main"
 SIGNALS: Final = (
     Signals.SIGTERM,
     Signals.SIGINT,
@@ -49,11 +49,11 @@ BOOT_LOOK_MS: Final = 1000
 def run(settings: Settings, *, answer_s: float | None = None) -> int:
     """Run a supervisor until it is told to stop; return the exit code.
 
-    `answer_s`: how long the server may take for an answer, in seconds; None: `awa.database.bounded.ANSWER_S`.
+    `answer_s`: how long the server may take for an answer, in seconds; None: `awa.database.timeout.ANSWER_S`.
     0: drained. 1: the database cannot be used, or the loader was killed. 3: the application cannot be loaded; starting
     again would not help.
     """
-    logs.setup(settings.log_format, settings.log_level, "supervisor")  # type: ignore[arg-type]
+    log.setup(settings.log_format, settings.log_level, "supervisor")  # type: ignore[arg-type]
     Title("supervisor").show("starting")
     signals = SignalQueue(SIGNALS)
     processes = settings.processes or available_cpus()

@@ -9,14 +9,14 @@ from typing import Any, Final
 import psycopg
 from psycopg.errors import LockNotAvailable
 
-from awa import telemetry
-from awa.database.bounded import patience
-from awa.database.connections import is_pooled
-from awa.engine import lead
+from awa.database.open import is_pooled
+from awa.database.timeout import patience
+from awa.engine import leader as engine_leader
 from awa.supervisor.duties import Duty
 from awa.supervisor.duties.retire import Retire
 from awa.supervisor.node import Node
 from awa.supervisor.service import Service
+from awa.telemetry import events
 
 TRUST_ELECTIONS: Final = 2
 """The leadership is trusted for this many election intervals without being confirmed."""
@@ -93,18 +93,18 @@ class Leader(Duties):
         our own monotonic clock.
         """
         asked, pooled = monotonic(), is_pooled(connection)
-        election = lead.elect(connection, self._node.id, pooled=pooled)
+        election = engine_leader.elect(connection, self._node.id, pooled=pooled)
         if election.term is None and election.confirmed != self._confirmed:
             self._confirmed, self._unchanged_since = election.confirmed, monotonic()
         elif election.term is None and asked - self._unchanged_since >= trust_s:
-            election = lead.elect(connection, self._node.id, self._confirmed, pooled=pooled)
+            election = engine_leader.elect(connection, self._node.id, self._confirmed, pooled=pooled)
         return election.term
 
     def _note(self, term: int | None) -> None:
         if (term is not None) != self.leads:
             self.leads = self._node.leads = term is not None
-            event = telemetry.LEAD_ELECTED if self.leads else telemetry.LEAD_LOST
-            telemetry.emit(event, node=self._node.id, term=term)
+            event = events.LEAD_ELECTED if self.leads else events.LEAD_LOST
+            events.emit(event, node=self._node.id, term=term)
 
 
 class Keeper(Duties):

@@ -7,21 +7,21 @@ from signal import Signals
 from time import monotonic
 from typing import Final
 
-from awa import telemetry
-from awa.processes.exitcodes import ExitCode
+from awa.processes.exit_codes import ExitCode
 from awa.processes.forkserver import BootFailed, Event, Exited, Forked, ForkFailed, ForkServer, ForkServerGone, Ready
 from awa.processes.signals import SignalQueue
 from awa.processes.title import Title
 from awa.supervisor.beginnings import Beginnings
-from awa.supervisor.heart import Heart
+from awa.supervisor.heartbeat import Heart
 from awa.supervisor.leader import Leader
+from awa.supervisor.listener import Waker
 from awa.supervisor.node import Node
 from awa.supervisor.pool import Pool
 from awa.supervisor.servers import Servers
 from awa.supervisor.stalls import Stalls
 from awa.supervisor.vitals import Vitals
-from awa.supervisor.waker import Waker
-from awa.supervisor.warden import Warden
+from awa.supervisor.watchdog import Warden
+from awa.telemetry import events
 
 KILL_WAIT_S: Final = 5.0
 """How long workers that were sent SIGKILL may take to be gone, before they are sent it again."""
@@ -102,7 +102,7 @@ class Loop:
     # Signals
 
     def _obey(self, number: Signals) -> None:
-        telemetry.emit(telemetry.SUPERVISOR_SIGNAL, signal=number.name)
+        events.emit(events.SUPERVISOR_SIGNAL, signal=number.name)
         match number:
             case Signals.SIGTERM | Signals.SIGINT if self._kill_at is None:
                 self._drain()
@@ -119,8 +119,8 @@ class Loop:
 
     def _drain(self) -> None:
         self._kill_at = monotonic() + self._node.settings.drain_timeout_s
-        telemetry.emit(
-            telemetry.SUPERVISOR_DRAINING,
+        events.emit(
+            events.SUPERVISOR_DRAINING,
             workers=len(self._pool.workers),
             jobs=self._running_jobs() or None,
             at_most_s=self._node.settings.drain_timeout_s,
@@ -140,7 +140,7 @@ class Loop:
         """End in order, because of what cannot be replaced. Others take the jobs; a service manager starts another."""
         self.has_given_up = True
         reason = f"{problem}; this supervisor drains, gives its jobs back and exits with code {ExitCode.HUNG:d}"
-        telemetry.emit(telemetry.SUPERVISOR_GIVING_UP, reason=reason)
+        events.emit(events.SUPERVISOR_GIVING_UP, reason=reason)
         if self._kill_at is None:
             self._drain()
 
@@ -177,8 +177,8 @@ class Loop:
         self._waker.forget_lanes()
         self._heart.ring()  # it tells the database what we have handlers for
         for warning in ready.warnings + self._moved(ready):
-            telemetry.emit(telemetry.SUPERVISOR_WARNING, warning=warning)
-        telemetry.emit(telemetry.SUPERVISOR_RELOADED, pid=server.pid, kinds=",".join(self._node.kinds))
+            events.emit(events.SUPERVISOR_WARNING, warning=warning)
+        events.emit(events.SUPERVISOR_RELOADED, pid=server.pid, kinds=",".join(self._node.kinds))
 
     def _moved(self, ready: Ready) -> list[str]:
         """Say so if the new code uses another database: this supervisor stays with the one it signed in to."""
@@ -191,7 +191,7 @@ class Loop:
         """A forkserver has ended, and its workers with it."""
         how = f"exit code {event.code}" if event.signal is None else f"signal {event.signal}"
         if server is self._servers.current and server not in self._servers.hung:
-            telemetry.emit(telemetry.SUPERVISOR_SERVICE_FAILED, service="forkserver", error=f"ended with {how}")
+            events.emit(events.SUPERVISOR_SERVICE_FAILED, service="forkserver", error=f"ended with {how}")
         self._pool.lost_all(server, self._servers.hung.get(server))
         self._servers.gone(server, how)
         if self._kill_at is not None:

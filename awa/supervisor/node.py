@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Final
 
-from awa.database.bounded import ANSWER_S
-from awa.processes.board import Board
+from awa.database.timeout import ANSWER_S
+from awa.processes.board.scoreboard import Board
 from awa.processes.clock import ServerClock
 from awa.processes.silence import Silence
-from awa.processes.wakes import Wakes
+from awa.processes.wakeups import Wakes
 from awa.settings import Settings
 from awa.supervisor.occupants import Occupants
 from awa.supervisor.outage import Outage

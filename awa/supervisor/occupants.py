@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final, NamedTuple
 
-from awa.processes.board import Board
-from awa.processes.checks import BoardDamage
-from awa.processes.slot import Running, Slot, WorkerState
+from awa.processes.board.checks import BoardDamage
+from awa.processes.board.scoreboard import Board
+from awa.processes.board.slot import Running, Slot, WorkerState
 
 BETWEEN_S: Final = 1.0
 """A worker may be held up for so long between two stores that belong together."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from awa import telemetry
+from awa.telemetry import events
 
 
 class Outage:
@@ -20,7 +20,7 @@ class Outage:
             is_first = not self._sufferers
             self._sufferers.add(who)
         if is_first:
-            telemetry.emit(telemetry.DATABASE_LOST, who=who, error=" ".join(str(error).split()))
+            events.emit(events.DATABASE_LOST, who=who, error=" ".join(str(error).split()))
 
     def is_over(self, who: str) -> None:
         """Note that `who` works again. The last one says so."""
@@ -30,4 +30,4 @@ class Outage:
             self._sufferers.discard(who)
             is_last = not self._sufferers
         if is_last:
-            telemetry.emit(telemetry.DATABASE_CONNECTED, who=who)
+            events.emit(events.DATABASE_CONNECTED, who=who)

@@ -8,17 +8,17 @@ from signal import SIGKILL, SIGUSR1, SIGUSR2
 from time import monotonic
 from typing import Any, Final
 
-from awa import telemetry
-from awa.processes.checks import BoardDamage
-from awa.processes.exitcodes import ExitCode
+from awa.processes.board.checks import BoardDamage
+from awa.processes.board.slot import Remains, Running, Stop, WorkerState
+from awa.processes.exit_codes import ExitCode
 from awa.processes.forkserver import Exited, Forked, ForkFailed, ForkServer
 from awa.processes.oom import OomWatch
-from awa.processes.slot import Remains, Running, Stop, WorkerState
-from awa.supervisor import death
-from awa.supervisor.death import WHATEVER_ATTEMPT, Doom
+from awa.supervisor import worker_exit
+from awa.supervisor.delegate import Burial, Proxy
 from awa.supervisor.node import Node
 from awa.supervisor.occupants import Occupant
-from awa.supervisor.proxy import Burial, Proxy
+from awa.supervisor.worker_exit import WHATEVER_ATTEMPT, Doom
+from awa.telemetry import events
 
 TEND_S: Final = 1.0
 """How often to look after the workers even if nothing was heard of them."""
@@ -100,9 +100,7 @@ class Pool:
         most = len(self._node.board) - 1  # one slot stays free: a reload needs it
         self.size = max(1, min(size, most))
         if size > most:
-            telemetry.emit(
-                telemetry.SUPERVISOR_WARNING, warning=f"{most} workers are the most this supervisor has room for"
-            )
+            events.emit(events.SUPERVISOR_WARNING, warning=f"{most} workers are the most this supervisor has room for")
 
     def renew(self, server: ForkServer) -> None:
         """Take workers from a new forkserver from now on."""
@@ -154,14 +152,14 @@ class Pool:
         occupant = self._node.occupants.get(event.slot)
         if occupant is not None:
             occupant.pid = event.pid
-        telemetry.emit(telemetry.WORKER_STARTED, slot=event.slot, pid=event.pid)
+        events.emit(events.WORKER_STARTED, slot=event.slot, pid=event.pid)
 
     def fork_failed(self, event: ForkFailed) -> None:
         """The system would not fork."""
         self.workers.pop(event.slot, None)
         self._node.occupants.move_out(event.slot)
         self._back_off()
-        telemetry.emit(telemetry.SUPERVISOR_SERVICE_FAILED, service="fork", error=event.error)
+        events.emit(events.SUPERVISOR_SERVICE_FAILED, service="fork", error=event.error)
 
     def exited(self, event: Exited) -> None:
         """A worker has ended: see what it left, and let another take its place."""
@@ -173,13 +171,13 @@ class Pool:
         running = remains.running
         self._see_whether_out_of_memory(worker, event)
         if damage is not None:
-            worker.doom = worker.doom or death.damaged(damage)
+            worker.doom = worker.doom or worker_exit.damaged(damage)
             self._say_damaged(occupant, damage)
         elif worker.doom is None and running and event.signal == SIGUSR2 and (why := slot.interrupt()):
-            worker.doom = death.interrupted(running, why)
+            worker.doom = worker_exit.interrupted(running, why)
         self._say_ended(worker, event, running)
         is_known = damage is None and slot.worker_id != 0 and not slot.is_between()
-        how = death.of(event, running, self._node.clock, worker.doom, is_known=is_known)
+        how = worker_exit.of(event, running, self._node.clock, worker.doom, is_known=is_known)
         self._proxy.bury(Burial(occupant.worker, how, remains.finished, slot.worker_id, worker.node, event.pid))
         self._judge(
             worker,
@@ -209,15 +207,15 @@ class Pool:
             worker = self.workers.get(occupant.slot.index)
             if worker is not None and worker.doom is None:
                 self._say_damaged(occupant, damage)
-                self.end(worker.slot, death.damaged(damage))
+                self.end(worker.slot, worker_exit.damaged(damage))
 
     def _say_damaged(self, occupant: Occupant, damage: BoardDamage) -> None:
         if occupant.is_said:
             return
         occupant.is_said = True
         last = occupant.last
-        telemetry.emit(
-            telemetry.WORKER_DAMAGED,
+        events.emit(
+            events.WORKER_DAMAGED,
             slot=occupant.slot.index,
             pid=occupant.pid,
             worker=occupant.worker or None,
@@ -234,8 +232,8 @@ class Pool:
                 continue
             worker.has_outlived = True
             occupant = self._node.occupants.get(worker.slot)
-            telemetry.emit(
-                telemetry.SUPERVISOR_WARNING,
+            events.emit(
+                events.SUPERVISOR_WARNING,
                 warning=f"the worker in slot {worker.slot} (process {occupant.pid if occupant else None}) lives on "
                 f"{UNDYING_S:g} s after it was to be killed: it hangs in the kernel, or its forkserver (process "
                 f"{worker.server.pid}) does",
@@ -244,13 +242,13 @@ class Pool:
     def _say_ended(self, worker: Worker, event: Exited, running: Running | None) -> None:
         job = running.job_id if running else None
         if worker.killed_at is not None and worker.doom is not None and event.signal == SIGKILL:
-            telemetry.emit(telemetry.WORKER_KILLED, slot=event.slot, pid=event.pid, job=job, why=worker.doom.why)
-        telemetry.emit(
-            telemetry.WORKER_EXITED,
+            events.emit(events.WORKER_KILLED, slot=event.slot, pid=event.pid, job=job, why=worker.doom.why)
+        events.emit(
+            events.WORKER_EXITED,
             slot=event.slot,
             pid=event.pid,
-            how=death.describe(event, running, worker.doom),
-            expected=death.is_expected(event, running) or self._closed,
+            how=worker_exit.describe(event, running, worker.doom),
+            expected=worker_exit.is_expected(event, running) or self._closed,
             job=job,
             peak_mb=event.max_rss_kb // 1024 or None,
         )
@@ -258,7 +256,7 @@ class Pool:
     def _see_whether_out_of_memory(self, worker: Worker, event: Exited) -> None:
         killed_by_others = worker.doom is None and event.signal == SIGKILL and event.max_rss_kb
         if killed_by_others and self._oom.took_one():
-            worker.doom = death.out_of_memory(event)
+            worker.doom = worker_exit.out_of_memory(event)
 
     def _judge(self, worker: Worker, event: Exited, *, came_to_something: bool, hung_at_start: bool) -> None:
         """Count a worker that came to nothing towards a crash loop. One that dies in a job costs that job an attempt,
@@ -331,8 +329,8 @@ class Pool:
     def _say_crash_loop(self, wait_s: float) -> None:
         failures = self._failures
         if failures >= SAID_FROM and failures & (failures - 1) == 0:
-            telemetry.emit(
-                telemetry.SUPERVISOR_WARNING,
+            events.emit(
+                events.SUPERVISOR_WARNING,
                 warning=f"{failures} workers in a row came to nothing; the next starts in {wait_s:g} s. See what "
                 "worker.exited, worker.start_failed and supervisor.service_failed say of them; HUP loads the "
                 "application anew",

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
-from awa import telemetry
 from awa.processes.forkserver import BootFailed, Event, ForkServer
+from awa.telemetry import events
 
 RESTART_FIRST_S: Final = 0.5
 RESTART_MAX_S: Final = 30.0
@@ -113,8 +113,8 @@ class Servers:
         if server in self.hung or (how := server.hangs()) is None:
             return
         self.hung[server] = how
-        telemetry.emit(
-            telemetry.SUPERVISOR_SERVICE_FAILED,
+        events.emit(
+            events.SUPERVISOR_SERVICE_FAILED,
             service="forkserver",
             error=f"the forkserver (process {server.pid}) {how}; it and its workers are killed, and replaced",
         )
@@ -135,7 +135,7 @@ class Servers:
     def _say_failed(self, error: str, traceback: str | None = None) -> None:
         """Say that the application could not be loaded, and what goes on meanwhile."""
         goes_on = "the old version, until another HUP" if self.current is not None else "nothing: it is tried again"
-        telemetry.emit(telemetry.SUPERVISOR_RELOAD_FAILED, error=error, goes_on=goes_on, traceback=traceback)
+        events.emit(events.SUPERVISOR_RELOAD_FAILED, error=error, goes_on=goes_on, traceback=traceback)
 
     def _failed(self) -> None:
         """After a failed start: with an old one in use, leave it at that; with none, try again, ever later."""
@@ -151,8 +151,8 @@ class Servers:
             return
         self._has_warned = True
         meanwhile = "there are no workers" if self.current is None else "the old version goes on"
-        telemetry.emit(
-            telemetry.SUPERVISOR_WARNING,
+        events.emit(
+            events.SUPERVISOR_WARNING,
             warning=f"the application has been loading for {LONG_LOAD_S:g} s (process {self._coming.pid}); {meanwhile} "
             "until it is done, and another HUP ends this try and loads it anew",
         )

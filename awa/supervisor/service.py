@@ -10,13 +10,13 @@ from typing import Any, Final
 import psycopg
 from psycopg.errors import LockNotAvailable
 
-from awa import telemetry
-from awa.database.bounded import BoundedConnection, NoAnswer
-from awa.database.connections import connect, is_pooled
 from awa.database.errors import TROUBLE
+from awa.database.open import connect, is_pooled
+from awa.database.timeout import BoundedConnection, NoAnswer
 from awa.processes.silence import Silence
-from awa.processes.wakes import Channel
+from awa.processes.wakeups import Channel
 from awa.supervisor.node import Node
+from awa.telemetry import events
 
 RETRY_S: Final = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Waits between tries, each with up to half of it more. A connection that only broke is replaced at once."""
@@ -113,18 +113,18 @@ class Service:
         if self._complaints.get(part) is not type(error):
             self._complaints[part] = type(error)
             if isinstance(error, TROUBLE):
-                telemetry.emit(telemetry.SUPERVISOR_SERVICE_FAILED, service=part, error=" ".join(str(error).split()))
+                events.emit(events.SUPERVISOR_SERVICE_FAILED, service=part, error=" ".join(str(error).split()))
             else:
                 text = "".join(traceback.format_exception(error))
-                telemetry.emit(telemetry.SUPERVISOR_SERVICE_FAILED, service=part, traceback=text)
+                events.emit(events.SUPERVISOR_SERVICE_FAILED, service=part, traceback=text)
 
     def held_up(self, part: str, error: LockNotAvailable) -> None:
         """Say that `part` waits for a lock; not again until it had come through."""
         if self._complaints.get(part) is not type(error):
             self._complaints[part] = type(error)
             text = " ".join(str(error).split())
-            telemetry.emit(
-                telemetry.SUPERVISOR_WARNING,
+            events.emit(
+                events.SUPERVISOR_WARNING,
                 warning=f"{part} waits for a transaction that somebody keeps open ({text}); it is tried again",
             )
 

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
+from awa.processes.board.slot import WorkerState
 from awa.processes.silence import Silence
-from awa.processes.slot import WorkerState
 from awa.processes.stopped import stopped_by
-from awa.supervisor.death import Doom
 from awa.supervisor.node import Node
 from awa.supervisor.occupants import Occupant
+from awa.supervisor.worker_exit import Doom
 
 LOOK_S: Final = 1.0
 STOPPED_S: Final = 5.0

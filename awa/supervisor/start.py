@@ -6,37 +6,37 @@ import sys
 from time import monotonic, sleep
 from typing import Any, Final
 
-from awa import telemetry
-from awa.database import schema
-from awa.database.bounded import ANSWER_S
-from awa.database.connections import connect, describe
 from awa.database.dsn import resolve
 from awa.database.errors import translated
-from awa.engine import lead, seal
+from awa.database.open import connect, describe
+from awa.database.schema import chain
+from awa.database.timeout import ANSWER_S
+from awa.engine import nodes, seal
 from awa.errors import AwaError
-from awa.printable import printable
-from awa.processes.board import Board
-from awa.processes.exitcodes import ExitCode
+from awa.processes.board.scoreboard import Board
+from awa.processes.exit_codes import ExitCode
 from awa.processes.forkserver import Ready
 from awa.processes.signals import SignalQueue
-from awa.processes.wakes import Wakes
+from awa.processes.wakeups import Wakes
 from awa.settings import Settings
+from awa.supervisor.delegate import Proxy
 from awa.supervisor.duties import Duty
 from awa.supervisor.duties.expire import Expire
 from awa.supervisor.duties.ids import Ids
 from awa.supervisor.duties.promote import Promote
 from awa.supervisor.duties.report import Report
 from awa.supervisor.duties.rescue import Rescue
-from awa.supervisor.heart import Heart
+from awa.supervisor.heartbeat import Heart
 from awa.supervisor.leader import Keeper, Leader
+from awa.supervisor.listener import Waker
 from awa.supervisor.loop import Loop
 from awa.supervisor.node import Node
 from awa.supervisor.pool import Pool
-from awa.supervisor.proxy import Proxy
 from awa.supervisor.servers import Servers
 from awa.supervisor.service import Service
 from awa.supervisor.vitals import Vitals
-from awa.supervisor.waker import Waker
+from awa.telemetry import events
+from awa.text.printable import printable
 
 LEAVE_S: Final = 5.0
 LAST_WORD_S: Final = 0.5
@@ -60,7 +60,7 @@ def serve(
         sys.stderr.write(printable(f"error: {error}\n"))
         return 1
     for warning in booted.warnings + _doubts(node, booted.info):
-        telemetry.emit(telemetry.SUPERVISOR_WARNING, warning=warning)
+        events.emit(events.SUPERVISOR_WARNING, warning=warning)
     return _serve(node, servers, signals, processes, booted.info["dsn"])
 
 
@@ -72,11 +72,11 @@ def _enter(settings: Settings, info: dict[str, Any], board: Board, wakes: Wakes,
     queues = list(settings.queues) if settings.queues else info["queues"]
     node = Node(settings, resolve(dsn), board, wakes, info["kinds"], queues, 0, answer_s)
     with connect(node.dsn, role="supervisor", answer_s=answer_s) as connection:
-        schema.check(connection)
+        chain.check(connection)
         with translated("look at the sequence of job ids"):
             seal.mend_ids(connection)
         with translated("sign in as a node"):
-            node.id = lead.register_node(connection, node.name, node.kinds, node.queues)
+            node.id = nodes.register_node(connection, node.name, node.kinds, node.queues)
     return node
 
 
@@ -99,15 +99,13 @@ def _serve(node: Node, servers: Servers, signals: SignalQueue, processes: int, a
     loop = Loop(node, servers, signals, pool, waker, heart, leader, Vitals(services), app_dsn)
     for service in services:
         service.start()
-    telemetry.emit(
-        telemetry.SUPERVISOR_READY, processes=processes, kinds=",".join(node.kinds), database=describe(node.dsn)
-    )
+    events.emit(events.SUPERVISOR_READY, processes=processes, kinds=",".join(node.kinds), database=describe(node.dsn))
     try:
         loop.run()
     finally:
         loop.end()
         _leave(proxy, heart, waker, leader, keeper)
-    telemetry.emit(telemetry.SUPERVISOR_STOPPED, node=node.id)
+    events.emit(events.SUPERVISOR_STOPPED, node=node.id)
     return ExitCode.HUNG if loop.has_given_up else ExitCode.OK
 
 
@@ -135,7 +133,7 @@ def _leave(proxy: Proxy, heart: Heart, *others: Service) -> None:
     proxy.end()
     proxy.join(max(LAST_WORD_S, deadline - monotonic()))
     if not proxy.is_done:
-        telemetry.emit(telemetry.SUPERVISOR_WARNING, warning=proxy.regrets())
+        events.emit(events.SUPERVISOR_WARNING, warning=proxy.regrets())
     heart.end()
     heart.join(max(LAST_WORD_S, deadline - monotonic()))
     for service in others:

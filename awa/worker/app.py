@@ -11,10 +11,10 @@ import os
 import sys
 from typing import Any, Final, Protocol
 
-from awa import logs
 from awa.errors import AppLoadError
 from awa.processes.memory import can_cap
-from awa.task import Registry
+from awa.task.registry import Registry
+from awa.telemetry import log
 
 CALL: Final = "()"
 
@@ -42,7 +42,7 @@ def boot(message: dict[str, Any]) -> dict[str, Any]:
     What it logs meanwhile is printed as `message["log_format"]` and `message["log_level"]` say.
     """
     global _loaded
-    logs.take_unhandled(message["log_format"], message["log_level"], "loader")
+    log.take_unhandled(message["log_format"], message["log_level"], "loader")
     _loaded = load(message["app"])
     registry = _loaded.registry
     return {

@@ -9,17 +9,17 @@ from typing import Any, Final
 
 import psycopg
 
-from awa import telemetry
-from awa.database import holders
+from awa.database import lock_holders
 from awa.database.errors import is_refusal
 from awa.database.pipeline import one_trip
 from awa.engine import claim, seal, settle
 from awa.engine.claim import Claimed, Want
 from awa.engine.seal import Sealed
+from awa.processes.board.slot import Slot
 from awa.processes.clock import ServerClock, monotonic_us
-from awa.processes.slot import Slot
+from awa.telemetry import events
 from awa.worker.lanes import Lanes
-from awa.worker.pace import LEASE_JOBS_MAX, Pace
+from awa.worker.lease_size import LEASE_JOBS_MAX, Pace
 from awa.worker.pending import Pending
 
 SEAL_EVERY_US: Final = 200_000
@@ -89,8 +89,8 @@ class Claimer:
             self._say_locked_at = now + LOCKED_S
         elif now >= self._say_locked_at:
             self._say_locked_at = now + LOCKED_AGAIN_S
-            held_by = holders.named(holders.holders(connection, "awa.batch"))
-            telemetry.emit(telemetry.CLAIM_LOCKED, batches=len(claimed.seen), held_by=held_by)
+            held_by = lock_holders.named(lock_holders.holders(connection, "awa.batch"))
+            events.emit(events.CLAIM_LOCKED, batches=len(claimed.seen), held_by=held_by)
 
     def _job_us(self, claimed: Claimed) -> float:
         """Return how long a job of these is expected to take, in microseconds."""

@@ -20,24 +20,25 @@ from weakref import WeakSet
 
 import psycopg
 
-from awa.database.connections import dsn_of
+from awa.database.adapters.connection import Foreign, foreign, is_open, refuse_autocommit
 from awa.database.errors import TROUBLE, translated
-from awa.database.foreign import Foreign, foreign, is_open, refuse_autocommit
 from awa.database.guarded import guard_execute
+from awa.database.open import dsn_of
 from awa.database.source import OwnConnections
 from awa.engine import claim, settle
 from awa.engine.claim import Body
 from awa.engine.settle import Recorded
+from awa.enqueue.transaction import SyncTransaction
 from awa.errors import AwaError, LeaseLost, NotCommitted, ValidationError
-from awa.job import Job, JobState
-from awa.outcome import COMPLETED, Settlement, Verdict, decide_error, decide_result
-from awa.policy import Policy
+from awa.job.attempt import Settlement
+from awa.job.model import Job, JobState
+from awa.processes.board.slot import Slot
 from awa.processes.clock import ServerClock, monotonic_us
-from awa.processes.slot import Slot
-from awa.task import Registry
-from awa.transaction import SyncTransaction
-from awa.worker.blocks import JobTransaction, TransactionBlock
+from awa.task.outcome import COMPLETED, Verdict, decide_error, decide_result
+from awa.task.policy import Policy
+from awa.task.registry import Registry
 from awa.worker.meter import Meter
+from awa.worker.transactions import JobTransaction, TransactionBlock
 
 CONNECTIONS_MAX: Final = 2
 """One is used. The second is for a block inside another, by mistake: that is to end in words and not in a wait."""

@@ -11,21 +11,20 @@ from typing import Any, Final
 
 import psycopg
 
-from awa import telemetry
-from awa.database import schema
-from awa.database.connections import connect, is_pooled
-from awa.engine import lead, promote, rescue
+from awa.database.open import connect, is_pooled
+from awa.database.schema import chain
+from awa.engine import nodes, promote, rescue
 from awa.engine.rescue import PROCESS_LOST, Death
 from awa.errors import AwaError, DatabaseError
-from awa.processes.board import Board
-from awa.processes.slot import Slot, WorkerState
-from awa.task import Registry
+from awa.processes.board.scoreboard import Board
+from awa.processes.board.slot import Slot, WorkerState
+from awa.task.registry import Registry
+from awa.telemetry import events
 from awa.worker.claimer import Fenced
 from awa.worker.completion import LeftOpen
-from awa.worker.interrupts import Interrupts
+from awa.worker.interrupts import Interrupts, Timer
+from awa.worker.lease_size import LEASE_JOBS_MAX
 from awa.worker.loop import Loop
-from awa.worker.pace import LEASE_JOBS_MAX
-from awa.worker.timer import Timer
 
 HEARTBEAT_S: Final = 5.0
 POLL_S: Final = 0.1
@@ -42,12 +41,12 @@ def work(
     """
     _refuse_inside_event_loop(registry)
     with connect(dsn, role="inline worker") as connection:
-        schema.check(connection)
-        if killed := lead.killed(connection):
+        chain.check(connection)
+        if killed := nodes.killed(connection):
             rescue.rescue_stale(connection, killed, death=PROCESS_LOST)
-        lead.tell_tasks(connection, registry.max_attempts)
+        nodes.tell_tasks(connection, registry.max_attempts)
         name, is_inline = f"{socket.gethostname()} (inline)", not is_pooled(connection)
-        node = lead.register_node(connection, name, registry.kinds, queues, is_inline=is_inline)
+        node = nodes.register_node(connection, name, registry.kinds, queues, is_inline=is_inline)
         with _Heartbeat(dsn, node):
             try:
                 return _work(connection, node, registry, queues, until_idle, limit)
@@ -59,7 +58,7 @@ def work(
             except LeftOpen as left_open:
                 raise AwaError(f"{left_open}, in which it had called job.complete(); commit it there") from left_open
             finally:
-                lead.leave_node(connection, node)
+                nodes.leave_node(connection, node)
 
 
 def _work(
@@ -70,7 +69,7 @@ def _work(
     until_idle: bool,
     limit: int | None,
 ) -> int:
-    worker = lead.register_worker(connection, node)
+    worker = nodes.register_worker(connection, node)
     assert worker is not None, "this process's node, registered a moment ago, is gone"
     board = Board.create(1)
     slot = board[0]
@@ -152,6 +151,6 @@ class _Heartbeat:
         while not self._done.wait(HEARTBEAT_S):
             try:
                 with connect(self._dsn, role="inline heartbeat") as connection:
-                    lead.heartbeat(connection, self._node)
+                    nodes.heartbeat(connection, self._node)
             except (DatabaseError, psycopg.Error) as error:  # the next beat may come through
-                telemetry.emit(telemetry.DATABASE_LOST, who="inline heartbeat", error=" ".join(str(error).split()))
+                events.emit(events.DATABASE_LOST, who="inline heartbeat", error=" ".join(str(error).split()))

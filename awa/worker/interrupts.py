@@ -20,20 +20,25 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import signal
+import threading
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any, Final
 
 import psycopg
 
 from awa.errors import JobCancelled, JobTimeout
-from awa.processes.slot import Interrupt, Slot
+from awa.processes.board.slot import Interrupt, Slot
+from awa.processes.clock import monotonic_us
 
 SIGNAL: Final = signal.SIGUSR2
 HERE: Final = __file__
 _LOOP: Final = (str(Path(asyncio.__file__).parent), "_weakrefset.py")
 """Beginnings and ends of the files of code that the event loop runs for itself, also while a task is current."""
 _DRIVER: Final = str(Path(psycopg.__file__).parent)
+
+
+LOOK_S: Final = 0.05
 
 
 class _TimeoutInQuery(JobTimeout, KeyboardInterrupt):
@@ -118,3 +123,38 @@ def _is_theirs(frame: FrameType) -> bool:
     directory, file = _LOOP
     name = frame.f_code.co_filename
     return not name.startswith(directory) and not name.endswith(file)
+
+
+class Timer:
+    """Watches one slot from a thread of its own, for as long as the block lasts."""
+
+    def __init__(self, slot: Slot, interrupts: Interrupts) -> None:
+        self._slot = slot
+        self._interrupts = interrupts
+        self._is_main = threading.current_thread() is threading.main_thread()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="awa-timer", daemon=True)
+        self._previous: Any = None
+
+    def __enter__(self) -> None:
+        if self._is_main:
+            self._previous = signal.signal(SIGNAL, self._interrupts.heed)
+            self._thread.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._is_main:
+            self._done.set()
+            self._thread.join()
+            signal.signal(SIGNAL, self._previous or signal.SIG_DFL)
+
+    def _watch(self) -> None:
+        told = 0
+        while not self._done.wait(LOOK_S):
+            running = self._slot.running()
+            if running is None or running.turn == told or not 0 < running.deadline_us <= monotonic_us():
+                continue
+            told = running.turn
+            self._slot.raise_in(running, Interrupt.TIMEOUT)
+            signal.pthread_kill(threading.main_thread().ident or 0, SIGNAL)

@@ -1,4 +1,7 @@
-"""Which lanes a worker claims from, and where in each its last claim ended."""
+"""The lanes that a worker claims from, and where in each its last claim ended.
+
+With many lanes, most claims look only at those that had jobs when all were last looked at (`Ahead`).
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,7 @@ import psycopg
 
 from awa.engine import claim
 from awa.engine.claim import FROM_THE_START, Claimed, Lane, Lease, Want
-from awa.worker.ahead import BATCHES, LANES_MANY, Ahead
-from awa.worker.pace import LEASE_JOBS_MAX, Pace
+from awa.worker.lease_size import LEASE_JOBS_MAX, Pace
 
 LOOK_BACK_S: Final = 1.0
 """How often a lane is read from its very beginning, for jobs that came back or were committed late …"""
@@ -22,6 +24,15 @@ LOOK_BACK_SHORT_S: Final = 0.005
 """… or at once, where it took no longer than this …"""
 LOOK_BACK_LONG_S: Final = 5.0
 """… but at least this often."""
+
+LANES_MANY: Final = 64
+"""With no more lanes than this, every claim looks at all of them."""
+BATCHES: Final = 512
+"""So many batches are looked ahead …"""
+WINDOW: Final = 96
+"""… and so many of them are looked at by one claim: more than it takes, since others claim here too."""
+GOOD_FOR_S: Final = 0.2
+"""So late a job may be seen that should have come before others: no later than one a busy worker has not sealed."""
 
 
 class Lanes:
@@ -122,3 +133,36 @@ class Lanes:
     def ids(self) -> list[int]:
         """The ids of all known lanes."""
         return list(self._known)
+
+
+class Ahead:
+    """The lanes of the next batches, in order, as far as they are known."""
+
+    def __init__(self) -> None:
+        self._lanes: list[int] = []
+        self._until = 0.0
+
+    def learn(self, lanes: Sequence[int]) -> None:
+        """Note which lanes have the next batches: one entry a batch."""
+        self._lanes = list(lanes)
+        self._until = monotonic() + GOOD_FOR_S
+
+    def forget(self) -> None:
+        """Look at all lanes at the next claim."""
+        self._lanes = []
+
+    def window(self) -> list[int]:
+        """Return the lanes the next claim is to look at; none: at all of them."""
+        if len(self._lanes) < WINDOW or monotonic() >= self._until:
+            self.forget()
+        return list(dict.fromkeys(self._lanes[:WINDOW]))
+
+    def move_on(self, claimed: Sequence[int]) -> None:
+        """Note the lanes of the batches that were claimed, in order: what stood before the last one is gone, too."""
+        if not self._lanes:
+            return
+        try:
+            last = self._lanes.index(claimed[-1], len(claimed) - 1) if claimed else len(self._lanes)
+        except ValueError:  # it was not expected: what is known is of no use
+            last = len(self._lanes)
+        del self._lanes[: last + 1]

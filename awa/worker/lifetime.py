@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from awa.processes.clock import monotonic_us
 from awa.processes.memory import resident_kb
-from awa.worker.pace import LEASE_JOBS_MAX
+from awa.worker.lease_size import LEASE_JOBS_MAX
 
 JITTER: Final = 0.1
 """A worker's limit of jobs is lower by up to this part, so that workers forked together do not go together."""

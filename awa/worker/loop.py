@@ -8,25 +8,26 @@ from typing import Any, Final
 import msgspec
 import psycopg
 
-from awa import telemetry
-from awa.engine import claim, insert, seal, settle
+from awa.engine import claim, nodes, seal, settle
 from awa.engine.claim import NOT_READ, Body
-from awa.job import JobState
-from awa.outcome import Settlement, Verdict
+from awa.job.attempt import Settlement
+from awa.job.model import JobState
+from awa.processes.board.journal import JournalWriter
+from awa.processes.board.slot import LOST, STOP, Remains, Slot, Stop, WorkerState
 from awa.processes.clock import ServerClock, monotonic_us
-from awa.processes.journal import JournalWriter
-from awa.processes.slot import LOST, STOP, Remains, Slot, Stop, WorkerState
-from awa.task import Registry
+from awa.task.outcome import Verdict
+from awa.task.registry import Registry
+from awa.telemetry import events
 from awa.worker.claimer import Claimer
 from awa.worker.completion import Completions, LeftOpen, Way
 from awa.worker.interrupts import Interrupts
 from awa.worker.lanes import Lanes
+from awa.worker.lease_size import LEASE_JOBS_MAX, Pace
 from awa.worker.lifetime import Lifetime
 from awa.worker.meter import Meter
-from awa.worker.pace import LEASE_JOBS_MAX, Pace
 from awa.worker.pending import Pending
-from awa.worker.run import Runner
-from awa.worker.vetting import Item, Vetting, expired
+from awa.worker.prepare import Item, Vetting, expired
+from awa.worker.runner import Runner
 
 OVERDUE_US: Final = 1_000_000
 """A lease that has taken this long held longer jobs than was expected: what is left of it is handed back, for others to
@@ -39,7 +40,7 @@ HELD_UP_US: Final = 1_000_000
 
 
 class Loop:
-    """A worker's loop, as a step. `child.py` and `inline.py` have the `while` around it."""
+    """A worker's loop, as a step. `process.py` and `inline.py` have the `while` around it."""
 
     def __init__(
         self,
@@ -176,7 +177,7 @@ class Loop:
         """Give others what was not started. It stands in front of where this worker would claim next."""
         if settle.release(self.connection, self._worker):
             self._lanes.look_back()
-            insert.wake(self.connection)
+            nodes.wake(self.connection)
 
     def _start(self, position: int, item: Item) -> None:
         """Run a job, unless it is too late for that; see to its line."""
@@ -186,7 +187,7 @@ class Loop:
         if body.expires_at is not None and item.has_expired(now_us := self._clock.now_us()):
             if not self.pending.add(expired(body, now_us), monotonic_us(), is_awaited=_is_awaited(body)):
                 self._settle_now()
-            telemetry.emit(telemetry.CONTROL_EXPIRED, jobs=[body.id])
+            events.emit(events.CONTROL_EXPIRED, jobs=[body.id])
             self.jobs_done += 1
             return
         if body.args == NOT_READ:
@@ -200,7 +201,7 @@ class Loop:
             self._check_files()
             claim.begin(self.connection, self._worker, body.id)
             if item.passes_on and seal.advance(self.connection):
-                insert.wake(self.connection)
+                nodes.wake(self.connection)
         self._run_one(position, item)
 
     def _run_one(self, position: int, item: Item) -> None:
@@ -247,8 +248,8 @@ class Loop:
         if verdict.state is not JobState.Completed:
             self._lifetime.look_at_descriptors(self.jobs_done)  # it may have failed for want of them
             error, trace = _said(verdict)
-        telemetry.emit(
-            telemetry.RUN_FINISHED,
+        events.emit(
+            events.RUN_FINISHED,
             job=body.id,
             attempt=item.attempt,
             kind=body.kind,
@@ -270,9 +271,9 @@ class Loop:
     def _heed(self, way: Way, body: Body) -> None:
         """Say what a transaction of the handler's has come to. Raises `LeftOpen`."""
         if way is Way.DONE:
-            telemetry.emit(telemetry.SETTLE_JOBS, worker=self._worker, jobs=1, by="handler")
+            events.emit(events.SETTLE_JOBS, worker=self._worker, jobs=1, by="handler")
         elif way is Way.OPEN:
-            telemetry.emit(telemetry.RUN_LEFT_OPEN, job=body.id, kind=body.kind)
+            events.emit(events.RUN_LEFT_OPEN, job=body.id, kind=body.kind)
             raise LeftOpen(f"the handler of job {body.id} ({body.kind}) left its transaction open")
 
     def _is_leased(self, job: int) -> bool:

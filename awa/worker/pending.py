@@ -8,14 +8,15 @@ from typing import Any, Final
 import msgspec
 import psycopg
 
-from awa import telemetry
 from awa.engine import narrow
 from awa.engine.claim import FROM_THE_START
-from awa.failure import error_entry
-from awa.job import JobState
-from awa.outcome import RESULT_NOT_STORED, Settlement
+from awa.job.attempt import Settlement
+from awa.job.model import JobState
+from awa.processes.board.journal import JournalWriter
 from awa.processes.clock import monotonic_us
-from awa.processes.journal import JournalWriter
+from awa.task.error_entry import error_entry
+from awa.task.outcome import RESULT_NOT_STORED
+from awa.telemetry import events
 
 AGE_MAX_US: Final = 10_000
 """A finished job is settled about this much later at the most, microseconds …"""
@@ -120,9 +121,9 @@ class Pending:
         self._may_be_helped = False
         self._journal.reset()
         if refused:
-            telemetry.emit(telemetry.SETTLE_REFUSED, worker=self.worker, jobs=refused, expected=expected)
+            events.emit(events.SETTLE_REFUSED, worker=self.worker, jobs=refused, expected=expected)
         if accepted:
-            telemetry.emit(telemetry.SETTLE_JOBS, worker=self.worker, jobs=len(accepted))
+            events.emit(events.SETTLE_JOBS, worker=self.worker, jobs=len(accepted))
         return not refused
 
     def _refused(self, outstanding: list[Settlement], accepted: set[int]) -> list[int]:

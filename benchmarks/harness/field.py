@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import psycopg
 
-from awa.database.connections import connect
+from awa.database.open import connect
 from benchmarks.harness.contender import Contender, Failed
 from benchmarks.harness.environments import NotAvailable
 from benchmarks.harness.plan import Plan

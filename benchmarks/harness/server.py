@@ -17,8 +17,8 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from awa import embedded
-from awa.database import schema
-from awa.database.connections import connect
+from awa.database.open import connect
+from awa.database.schema import chain
 from awa.embedded import Server
 
 SETTINGS = {"shared_buffers": "512MB", "max_wal_size": "4GB", "max_connections": "200"}
@@ -52,7 +52,7 @@ def fresh_database() -> Iterator[str]:
     """Yield the DSN of a new database with the schema, on a server that is gone afterwards."""
     with fresh_server() as server:
         with connect(server.dsn, role="benchmark") as connection:
-            schema.migrate(connection)
+            chain.migrate(connection)
         yield server.dsn
 
 

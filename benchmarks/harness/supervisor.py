@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from awa.database.connections import connect
+from awa.database.open import connect
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 30.0

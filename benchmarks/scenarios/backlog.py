@@ -16,12 +16,12 @@ from typing import Any
 import psycopg
 
 from awa import Client
-from awa.database import schema
-from awa.database.connections import connect
-from awa.engine import claim, lead, seal, settle
+from awa.database.open import connect
+from awa.database.schema import chain
+from awa.engine import claim, nodes, seal, settle
 from awa.engine.claim import FROM_THE_START, Want
-from awa.job import JobState
-from awa.outcome import Settlement
+from awa.job.attempt import Settlement
+from awa.job.model import JobState
 from benchmarks.harness.plan import Plan
 from benchmarks.harness.report import Figure, Result, Series
 from benchmarks.harness.rivals.protocol import body
@@ -62,10 +62,10 @@ class Backlog:
         self.jobs = jobs
         self._waiting = 0
         self._connection = stack.enter_context(connect(dsn, role="benchmark"))
-        schema.migrate(self._connection)
+        chain.migrate(self._connection)
         self._client = stack.enter_context(Client(dsn))
-        node = lead.register_node(self._connection, "benchmark", ["noop"])
-        worker = lead.register_worker(self._connection, node)
+        node = nodes.register_node(self._connection, "benchmark", ["noop"])
+        worker = nodes.register_worker(self._connection, node)
         assert worker is not None
         self._worker = worker
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from awa import Client
-from awa.database.connections import connect
+from awa.database.open import connect
 from benchmarks.harness.plan import Plan
 from benchmarks.harness.report import Figure, Result
 from benchmarks.harness.server import fresh_database

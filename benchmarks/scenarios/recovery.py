@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import psycopg
 
 from awa import Client
-from awa.database.connections import connect
+from awa.database.open import connect
 from benchmarks.harness.plan import Plan
 from benchmarks.harness.report import Figure, Result, percentile
 from benchmarks.harness.server import fresh_database

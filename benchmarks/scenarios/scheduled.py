@@ -11,7 +11,7 @@ import time
 from datetime import datetime, timedelta, timezone
 
 from awa import Client
-from awa.database.connections import connect
+from awa.database.open import connect
 from awa.engine import seal
 from benchmarks.harness.contender import Contender
 from benchmarks.harness.field import Field, field

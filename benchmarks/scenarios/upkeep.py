@@ -19,9 +19,9 @@ from typing import Any, Final, NamedTuple
 
 import psycopg
 
-from awa.database.connections import connect
+from awa.database.open import connect
 from awa.engine import retire, seal
-from awa.engine.insert import Envelope, NewJob, insert
+from awa.engine.insert.single import Envelope, NewJob, insert
 from awa.engine.leaving import Retention
 from benchmarks.harness.plan import Plan
 from benchmarks.harness.report import Figure, Result, percentile

@@ -1,4 +1,4 @@
-"""The page of events: names from `awa.telemetry`, fields from where they are emitted, levels from `awa.logs`."""
+"""The page of events: names from `awa.telemetry.events`, fields from where each is emitted, levels from its log."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import logging
 from pathlib import Path
 
 import awa
-from awa import telemetry
 from awa.engine.rescue import Rescued
-from awa.logs import LEVELS
+from awa.telemetry import events as telemetry_events
+from awa.telemetry.log import LEVELS
 from docs.generate.markdown import code, document, table
 
 MEANINGS = {
@@ -112,11 +112,11 @@ Subscribe to see what the client in your process does. The function is called in
 should be quick; if it raises, that is logged and does no harm.
 
 ```python
-from awa import telemetry
+from awa.telemetry import events
 
 seen = []
-stop = telemetry.subscribe(lambda event, fields: seen.append((event, fields)))
-telemetry.emit(telemetry.INSERT_JOBS, jobs=3)
+stop = events.subscribe(lambda event, fields: seen.append((event, fields)))
+events.emit(events.INSERT_JOBS, jobs=3)
 stop()
 assert seen == [("insert.jobs", {"jobs": 3})]
 ```
@@ -137,12 +137,13 @@ def page() -> str:
 
 def _silent(fields: dict[str, list[str]]) -> str:
     names = [code(event) for event in events() if event not in fields]
-    return f"Named in `awa.telemetry` already, and not emitted by this release: {', '.join(names)}." if names else ""
+    listed = ", ".join(names)
+    return f"Named in `awa.telemetry.events` already, and not emitted by this release: {listed}." if names else ""
 
 
 def events() -> list[str]:
     """Return every event's name, in the order in which they are defined."""
-    return [value for name, value in vars(telemetry).items() if name.isupper() and isinstance(value, str)]
+    return [value for name, value in vars(telemetry_events).items() if name.isupper() and isinstance(value, str)]
 
 
 def emitted() -> dict[str, list[str]]:
@@ -150,7 +151,7 @@ def emitted() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for path in sorted(Path(awa.__file__).parent.rglob("*.py")):
         for name, fields in _emits(ast.parse(path.read_text(encoding="utf-8"))):
-            known = found.setdefault(getattr(telemetry, name), [])
+            known = found.setdefault(getattr(telemetry_events, name), [])
             known += [field for field in fields if field not in known]
     return found
 
@@ -186,7 +187,7 @@ def _constants(node: ast.AST) -> list[str]:
     return [
         part.attr
         for part in ast.walk(node)
-        if isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name) and part.value.id == "telemetry"
+        if isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name) and part.value.id == "events"
     ]
 
 

@@ -6,8 +6,8 @@ import ast
 import logging
 import re
 
-from awa import telemetry
-from awa.logs import LEVELS
+from awa.telemetry import events as telemetry_events
+from awa.telemetry.log import LEVELS
 from docs.generate import events
 from docs.generate.collecting import PACKAGE, Message, messages
 from docs.generate.markdown import code, document, table
@@ -27,7 +27,7 @@ CLAIM = re.compile(
     re.IGNORECASE,
 )
 """A text that says what has not happened."""
-_RAISED_TO_WARNING = (telemetry.RUN_FINISHED, telemetry.WORKER_EXITED)
+_RAISED_TO_WARNING = (telemetry_events.RUN_FINISHED, telemetry_events.WORKER_EXITED)
 
 
 def page() -> str:

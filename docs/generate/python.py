@@ -10,7 +10,7 @@ from typing import Any
 import awa
 from awa import backoff
 from awa.errors import AwaError
-from awa.worker.context import RunningJob
+from awa.worker.job_context import RunningJob
 from docs.generate.docstrings import attributes, doc
 from docs.generate.markdown import code, document, table
 from docs.generate.signatures import signature

@@ -20,7 +20,7 @@ import psycopg
 
 import awa
 from awa.errors import DatabaseError, JobCancelled, JobTimeout, LeaseLost, OutcomeUnknown, TerminalError
-from awa.job import Job
+from awa.job.model import Job
 from tests.chaos.server import SESSION
 from tests.fixtures.boardwriter import write_randomly
 

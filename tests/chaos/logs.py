@@ -6,15 +6,15 @@ import signal
 from collections.abc import Sequence
 from typing import Final
 
-from awa import telemetry
+from awa.telemetry import events
 from tests.chaos.invariants import Verdict
 from tests.chaos.node import Life
 
 _LOGGED: Final = {
-    "nodes taken for dead": telemetry.RESCUE_NODE,
-    "nodes that found themselves taken for dead": telemetry.SUPERVISOR_FENCED,
-    "changes of leader": telemetry.LEAD_ELECTED,
-    "segments of the log dropped": telemetry.RETIRE_SEGMENT,
+    "nodes taken for dead": events.RESCUE_NODE,
+    "nodes that found themselves taken for dead": events.SUPERVISOR_FENCED,
+    "changes of leader": events.LEAD_ELECTED,
+    "segments of the log dropped": events.RETIRE_SEGMENT,
 }
 _MEANT: Final = (0, 1, *(-number for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)))
 """Exit codes of supervisors. One that has only just been started does not know yet what to do with a signal."""
@@ -49,7 +49,7 @@ def _defects(lives: Sequence[Life]) -> list[str]:
     found = []
     for life in lives:
         for line in life.lines():
-            if "traceback" in line and line["event"] != telemetry.RUN_FINISHED:  # a handler that fails on purpose
+            if "traceback" in line and line["event"] != events.RUN_FINISHED:  # a handler that fails on purpose
                 found.append(f"{life.log.name}: {line['event']} {str(line['traceback']).splitlines()[-1]}")
         if any(line.startswith("Traceback") for line in life.other_lines()):
             found.append(f"{life.log.name}: {life.other_lines()[-1]}")

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 
 from awa import embedded
-from awa.database import schema
+from awa.database.schema import chain
 from awa.embedded.cluster import DATABASE
 from tests.chaos import tables
 from tests.fixtures.clock import REASON, Clock
@@ -44,7 +44,7 @@ class Server:
         self._clock = Clock(path.parent) if REASON is None else None
         self._server = self._start()
         with self.connect() as connection:
-            schema.migrate(connection)
+            chain.migrate(connection)
             tables.create(connection)
 
     @property

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
 import awa
-from awa.engine.filing import JOBS_MIN
+from awa.engine.insert.filing import JOBS_MIN
 from awa.errors import AwaError, DatabaseError, OutcomeUnknown, StateConflict
 from tests.chaos.config import Config
 from tests.chaos.server import Server

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from awa import Client, JobState
-from awa.database import schema
+from awa.database.schema import chain
 from awa.database.statements import script
 from awa.engine.seal import seal_all
 from tests.cli.conftest import Run
@@ -24,15 +24,15 @@ def test_migrate_installs_once(awa: Run, empty_database: str) -> None:
     env = {"DATABASE_URL": empty_database}
     assert (
         awa("migrate", "--version", env=env).stdout
-        == f"schema version none (this release works with {schema.VERSION})\n"
+        == f"schema version none (this release works with {chain.VERSION})\n"
     )
     assert (
-        awa("migrate", "--version", schema.VERSION, env=env).stdout.splitlines()[-1]
-        == f"The schema is at version {schema.VERSION}."
+        awa("migrate", "--version", chain.VERSION, env=env).stdout.splitlines()[-1]
+        == f"The schema is at version {chain.VERSION}."
     )
-    assert awa("migrate", env=env).stdout == f"Nothing to do: the schema is at version {schema.VERSION}.\n"
-    assert json.loads(awa("migrate", "--json", env=env).stdout) == {"applied": [], "version": schema.VERSION}
-    assert json.loads(awa("migrate", "--version", "--json", env=env).stdout)["version"] == schema.VERSION
+    assert awa("migrate", env=env).stdout == f"Nothing to do: the schema is at version {chain.VERSION}.\n"
+    assert json.loads(awa("migrate", "--json", env=env).stdout) == {"applied": [], "version": chain.VERSION}
+    assert json.loads(awa("migrate", "--version", "--json", env=env).stdout)["version"] == chain.VERSION
 
 
 def test_migrate_sql_is_what_migrate_would_run(awa: Run, empty_database: str) -> None:
@@ -41,7 +41,7 @@ def test_migrate_sql_is_what_migrate_would_run(awa: Run, empty_database: str) ->
     with psycopg.connect(empty_database) as connection:
         connection.execute(printed.encode())
     assert "Nothing to do" in awa("migrate", env={"DATABASE_URL": empty_database}).stdout
-    assert awa("migrate", "--sql", "--from", schema.VERSION).stdout == ""
+    assert awa("migrate", "--sql", "--from", chain.VERSION).stdout == ""
     assert (printed.splitlines()[0], printed.splitlines()[-1]) == ("begin;", "commit;")
     assert ".md" not in printed
     assert json.loads(awa("migrate", "--sql", "--json", "--to", "1").stdout)[0]["version"] == 1
@@ -53,14 +53,14 @@ def test_migrate_sql_is_what_migrate_would_run(awa: Run, empty_database: str) ->
         (("--from", "0"), "without --sql"),
         (("--to", "1"), "without --sql"),
         (("--sql", "--version"), "exclude each other"),
-        (("--sql", "--version", str(schema.VERSION)), "exclude each other"),
-        (("--version", "99"), f"--version is 99; this release brings a database to version {schema.VERSION} only"),
+        (("--sql", "--version", str(chain.VERSION)), "exclude each other"),
+        (("--version", "99"), f"--version is 99; this release brings a database to version {chain.VERSION} only"),
         (("--version", "0"), "--version is 0; this release"),
         (("--version", "x"), "--version is x; this release"),
         (("--sql", "--from", "5", "--to", "2"), "from version 5 to 2: this release knows versions 0 (no schema) to "),
         (
             ("--sql", "--to", "99"),
-            f"from version 0 to 99: this release knows versions 0 (no schema) to {schema.VERSION}",
+            f"from version 0 to 99: this release knows versions 0 (no schema) to {chain.VERSION}",
         ),
         (("--sql", "--from", "-1"), "from version -1"),
         (("--sql", "--from", "1", "--to", "0"), "from version 1 to 0"),

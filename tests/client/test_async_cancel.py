@@ -10,7 +10,7 @@ import psycopg_pool
 import pytest
 
 from awa import AsyncClient, Client, JobState
-from awa.async_transaction import Transaction
+from awa.client.aio.transaction import Transaction
 from tests.client.loops import busy, on_a_loop, until, waiting_for_a_lock
 
 Connection = psycopg.Connection[Any]

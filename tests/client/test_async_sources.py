@@ -16,7 +16,7 @@ import pytest
 from psycopg.rows import dict_row, kwargs_row
 
 from awa import AsyncClient, DatabaseError, JobState
-from awa.database import async_pool
+from awa.database.aio import pool as aio_pool
 from tests.client.loops import on_a_loop, until
 from tests.client.test_async_cancel import LOCK
 from tests.client.test_fork import in_child
@@ -101,7 +101,7 @@ async def test_they_are_lent_in_the_order_of_asking(database: str) -> None:
 
 @on_a_loop
 async def test_waiting_too_long_for_one_says_what_to_do(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(async_pool, "WAIT_S", 0.05)
+    monkeypatch.setattr(aio_pool, "WAIT_S", 0.05)
     async with AsyncClient(database, max_connections=1) as client:
         async with client.transaction() as tx:
             await tx.insert({}, kind="dict")
@@ -126,7 +126,7 @@ async def test_those_long_idle_are_closed(
         async with client.transaction() as a, client.transaction() as b:
             await asyncio.gather(a.insert({}, kind="dict"), b.insert({}, kind="dict"))
         assert backends(connection) == 2
-        monkeypatch.setattr(async_pool, "IDLE_S", -1.0)
+        monkeypatch.setattr(aio_pool, "IDLE_S", -1.0)
         await client.list_jobs()
         await until(lambda: backends(connection) == 0)
 

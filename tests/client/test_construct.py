@@ -10,7 +10,7 @@ import psycopg_pool
 import pytest
 
 from awa import AsyncClient, AwaError, Client, DatabaseError, SchemaNotMigrated, SchemaTooNew, ValidationError
-from awa.database.connections import describe
+from awa.database.open import describe
 from awa.database.source import source_of
 from tests.client.kinds import SendEmail
 from tests.fixtures.waiting import until

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from awa import Client, DlqEntry, Job, JobNotFound, JobState, RetryAfter, StateConflict, TerminalError, ValidationError
-from awa.engine import dlq, ended
+from awa.engine.admin import dlq, ended
 from tests.fixtures.postgres import both_servers
 
 SOON = timedelta(hours=1)

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from awa import Client, InsertedMany, Job, JobState, ValidationError
-from awa.engine.bulk import FIRST_JOBS
+from awa.engine.insert.bulk import FIRST_JOBS
 from tests.client.kinds import SendEmail
 
 UTC = timezone.utc

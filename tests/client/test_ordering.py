@@ -12,12 +12,12 @@ import psycopg
 import pytest
 
 from awa import Client, JobState, RetryAfter, Snooze, StateConflict, TerminalError, ValidationError
-from awa.engine import expire, lead, settle
+from awa.engine import expire, nodes, settle
 from awa.engine.claim import begin
 from awa.engine.promote import promote
 from awa.engine.rescue import Death, rescue, rescue_stale
 from awa.engine.seal import seal_all
-from awa.job import Job
+from awa.job.model import Job
 from tests.engine.helpers import Connection, ids_of, outcome, outcomes, places, sign_in, take
 from tests.fixtures.waiting import until
 
@@ -571,7 +571,7 @@ def test_arguments_may_be_as_large_as_the_client_says(database: str) -> None:
 
 
 def test_an_idle_node_is_woken_by_what_is_due(client: Client, connection: Connection) -> None:
-    lead.idle(connection, lead.register_node(connection, "idle"))
+    nodes.idle(connection, nodes.register_node(connection, "idle"))
     connection.execute('listen "awa:wake"')
     put(client, None, delay=60)
     assert list(connection.notifies(timeout=0)) == []

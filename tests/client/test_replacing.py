@@ -10,7 +10,8 @@ import psycopg
 import pytest
 
 from awa import Client, JobState, Snooze, StateConflict, UniqueConflict
-from awa.engine import control, expire
+from awa.engine import expire
+from awa.engine.admin import control
 from awa.engine.claim import begin, lanes
 from awa.engine.promote import promote
 from awa.engine.seal import seal, seal_all

@@ -12,9 +12,9 @@ import psycopg
 import pytest
 
 from awa import Cancel, Client, DatabaseError, JobState, RetryAfter, UniqueConflict, ValidationError
-from awa.engine.bulk import insert_many
 from awa.engine.claim import begin
-from awa.engine.insert import Envelope, NewJob, Unique
+from awa.engine.insert.bulk import insert_many
+from awa.engine.insert.single import Envelope, NewJob, Unique
 from awa.engine.promote import promote
 from awa.engine.seal import seal_all
 from awa.engine.settle import release
@@ -310,7 +310,7 @@ def test_two_bulk_inserts_with_the_same_keys_in_other_orders(
     client: Client, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many parts they are sent in: none of them has some keys and waits for others meanwhile."""
-    monkeypatch.setattr("awa.engine.bulk.CHUNK_JOBS", 10)
+    monkeypatch.setattr("awa.engine.insert.bulk.CHUNK_JOBS", 10)
     connection.execute("set lock_timeout = '5s'")
 
     def ours() -> Iterator[dict[str, int]]:
@@ -322,7 +322,7 @@ def test_two_bulk_inserts_with_the_same_keys_in_other_orders(
                     assert None not in insert_many(connection, jobs).ids
             yield {"n": n}
 
-    monkeypatch.setattr("awa.producing.key_for", lambda kind, queue, raw, unique, **_: b"%d" % json.loads(raw)["n"])
+    monkeypatch.setattr("awa.enqueue.prepare.key_for", lambda kind, queue, raw, *_, **__: b"%d" % json.loads(raw)["n"])
     assert client.insert_many(ours(), kind="x", unique_opts={}).inserted == 0
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from awa import Client, JobNotFound, SerializationError, jobs
+from awa import Client, JobNotFound, SerializationError
+from awa.client import jobs
 from awa.engine.promote import promote
 
 pytestmark = pytest.mark.postgres

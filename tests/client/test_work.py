@@ -29,7 +29,7 @@ from awa import (
 )
 from awa.engine.seal import STEP_JOBS_MAX
 from awa.worker import loop
-from awa.worker.pace import LEASE_JOBS_MAX, Pace
+from awa.worker.lease_size import LEASE_JOBS_MAX, Pace
 from tests.client.kinds import AttrsOrder, Colour, DataOrder, Line, MsgspecOrder, PydanticOrder, SendEmail
 from tests.fixtures.waiting import until
 

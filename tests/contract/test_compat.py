@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from awa.unique import unique_key
+from awa.job.unique import unique_key
 
 pytestmark = pytest.mark.postgres
 

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from awa.client import Client
+from awa.client.client import Client
 from awa.errors import ValidationError
 
 Connection = psycopg.Connection[Any]

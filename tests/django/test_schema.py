@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from awa.database import schema
+from awa.database.schema import chain
 from tests.django.conftest import MakeSite
 
 Connect = Callable[..., psycopg.Connection[Any]]
@@ -15,7 +15,7 @@ BY_HAND = {"AWA": {"MANAGE_SCHEMA": False}}
 
 
 def version(connect: Connect, dsn: str) -> int | None:
-    return schema.current(connect(dsn))
+    return chain.current(connect(dsn))
 
 
 def test_migrate_installs_it(site: MakeSite, connect: Connect) -> None:
@@ -23,16 +23,16 @@ def test_migrate_installs_it(site: MakeSite, connect: Connect) -> None:
     printed = project.manage("migrate")
     assert "Applying awa.0001_initial... OK" in printed
     assert "awa.W004" not in printed, "migrate is what installs it"
-    assert version(connect, project.dsn) == schema.VERSION
+    assert version(connect, project.dsn) == chain.VERSION
     assert "(awa.W004)" not in project.manage("check", "--database", "default")
 
 
 def test_migrate_takes_over_one_that_is_there(site: MakeSite, connect: Connect) -> None:
     project = site()
     with connect(project.dsn) as connection:
-        schema.migrate(connection)
+        chain.migrate(connection)
     project.manage("migrate")
-    assert version(connect, project.dsn) == schema.VERSION
+    assert version(connect, project.dsn) == chain.VERSION
 
 
 def test_every_migrate_brings_it_up_to_the_release(site: MakeSite, connect: Connect) -> None:
@@ -42,13 +42,13 @@ def test_every_migrate_brings_it_up_to_the_release(site: MakeSite, connect: Conn
     connect(project.dsn).execute("drop schema awa cascade")
     assert "(awa.W004)" in project.manage("check", "--database", "default")
     project.manage("migrate")
-    assert version(connect, project.dsn) == schema.VERSION
+    assert version(connect, project.dsn) == chain.VERSION
 
 
 def test_migrate_refuses_one_of_a_newer_release(site: MakeSite, connect: Connect) -> None:
     project = site()
     project.manage("migrate")
-    connect(project.dsn).execute("insert into awa.schema_version (version) values (%s)", [schema.VERSION + 1])
+    connect(project.dsn).execute("insert into awa.schema_version (version) values (%s)", [chain.VERSION + 1])
     assert "Upgrade the package awa-supervisor" in project.manage("check", "--database", "default")
     refused = project.manage("migrate", code=1)
     assert "SchemaTooNew" in refused
@@ -77,7 +77,7 @@ def test_sqlmigrate_prints_what_would_run(site: MakeSite, connect: Connect) -> N
     assert "create schema awa" in printed
     assert version(connect, project.dsn) is None
     connect(project.dsn).execute(printed.encode())
-    assert version(connect, project.dsn) == schema.VERSION
+    assert version(connect, project.dsn) == chain.VERSION
 
 
 def test_other_databases_are_left_alone(site: MakeSite) -> None:
@@ -100,8 +100,8 @@ def test_by_hand(site: MakeSite, connect: Connect) -> None:
     assert version(connect, project.dsn) is None
     assert "Run `manage.py awa_migrate`" in project.manage("check", "--database", "default")
     assert "has version none" in project.manage("awa_migrate", "--check", code=1)
-    assert f"is now at version {schema.VERSION}" in project.manage("awa_migrate")
-    assert version(connect, project.dsn) == schema.VERSION
+    assert f"is now at version {chain.VERSION}" in project.manage("awa_migrate")
+    assert version(connect, project.dsn) == chain.VERSION
     assert "already" in project.manage("awa_migrate")
     project.manage("awa_migrate", "--check")
 

@@ -8,7 +8,7 @@ import pytest
 
 from awa import Client
 from awa.cli import main
-from awa.worker.context import RunningJob
+from awa.worker.job_context import RunningJob
 from tests.fixtures.processes import ROOT
 
 TEXT = (ROOT / "README.md").read_text().partition("**Not yet:**")[2].partition("\n\n")[0]

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from awa import embedded
-from awa.database import schema
+from awa.database.schema import chain
 from tests.docs.blocks import LANGUAGES, NOT_RUN, ROOT, blocks, pages, prose
 from tests.docs.story import Story, matches
 from tests.fixtures.postgres import ensure_logins
@@ -69,7 +69,7 @@ def prepare(page: Path, story: Story) -> None:
         shutil.copytree(page.parent, story.directory, dirs_exist_ok=True)
     with psycopg.connect(story.database) as connection:
         if not any(block.language == "bash" and "awa migrate" in block.text for block in blocks(page)):
-            schema.migrate(connection)
+            chain.migrate(connection)
         if (tables := setup_of(page, ".sql")).exists():
             connection.execute(tables.read_bytes())
     if (jobs := setup_of(page, ".py")).exists():

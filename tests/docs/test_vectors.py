@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from blake3 import blake3
 
-from awa.codec.canonical import canonical
-from awa.ordering import key_hash, mixed, partition_of
+from awa.job.codec.canonical import canonical
+from awa.job.ordering_key import key_hash, mixed, partition_of
 from tests.docs.blocks import ROOT
 
 PAGE = ROOT / "docs" / "reference" / "unique-keys.md"
@@ -57,7 +57,7 @@ def test_partitions() -> None:
 
 def test_the_formula_is_the_one_in_use() -> None:
     """The drawing of the partition formula has the constants of the code."""
-    source = (ROOT / "awa" / "ordering.py").read_text().lower().replace("0x", "")
+    source = (ROOT / "awa" / "job" / "ordering_key.py").read_text().lower().replace("0x", "")
     constants = re.findall(r"\b[0-9a-f]{12,20}\b", PAGE.read_text().partition("## Partitions")[2].partition("| key")[0])
     assert len(constants) == 5
     assert all(constant in source for constant in constants)

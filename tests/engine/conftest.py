@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from awa.database.connections import connect
+from awa.database.open import connect
 from tests.engine.helpers import Connection
 
 

@@ -9,13 +9,14 @@ import psycopg
 from psycopg import sql
 
 from awa.database.statements import statement
-from awa.engine import lead, retire
-from awa.engine.bulk import insert_many
+from awa.engine import nodes as engine_nodes
+from awa.engine import retire
 from awa.engine.claim import FROM_THE_START, Claimed, Want, claim, lanes
-from awa.engine.insert import Envelope, NewJob, Unique, insert
+from awa.engine.insert.bulk import insert_many
+from awa.engine.insert.single import Envelope, NewJob, Unique, insert
 from awa.engine.seal import seal_all
-from awa.job import JobState
-from awa.outcome import Settlement
+from awa.job.attempt import Settlement
+from awa.job.model import JobState
 
 Connection = psycopg.Connection[Any]
 
@@ -56,7 +57,7 @@ def add_sealed(connection: Connection, jobs: int = 1, **fields: Any) -> list[int
 
 def sign_in(connection: Connection, name: str = "node") -> int:
     """Sign a node with one worker in; return the worker."""
-    worker = lead.register_worker(connection, lead.register_node(connection, name))
+    worker = engine_nodes.register_worker(connection, engine_nodes.register_node(connection, name))
     assert worker is not None
     return worker
 

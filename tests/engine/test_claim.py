@@ -9,9 +9,10 @@ from time import monotonic
 import psycopg
 import pytest
 
-from awa.database.connections import connect, dsn_of
+from awa.database.open import connect, dsn_of
 from awa.engine import claim as claiming
-from awa.engine import control, lead, rescue
+from awa.engine import nodes, rescue
+from awa.engine.admin import control
 from awa.engine.claim import FROM_THE_START, NOT_READ, Body, Want, bodies, claim, contents, lanes
 from awa.engine.seal import seal, seal_all
 from awa.engine.settle import release, settle
@@ -385,10 +386,10 @@ def test_bodies_are_read_by_primary_key_from_their_segment_alone(db: Connection,
 
 
 def test_a_node_that_leaves_takes_its_workers_along(db: Connection) -> None:
-    node = lead.register_node(db, "n")
-    worker = lead.register_worker(db, node)
+    node = nodes.register_node(db, "n")
+    worker = nodes.register_worker(db, node)
     assert worker is not None
-    lead.leave_node(db, node)
+    nodes.leave_node(db, node)
     assert not take(db, worker).registered
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from awa.engine import control
+from awa.engine.admin import control
 from awa.engine.promote import promote
 from awa.engine.seal import seal_all
 from awa.engine.settle import settle
 from awa.errors import JobNotFound, StateConflict
-from awa.job import JobState
+from awa.job.model import JobState
 from tests.engine.helpers import (
     Connection,
     add,

@@ -7,7 +7,8 @@ import psycopg
 import pytest
 
 from awa.database.statements import statement
-from awa.engine import control, lead, retire
+from awa.engine import nodes, retire
+from awa.engine.admin import control
 from awa.engine.seal import BATCH_JOBS_MAX, STEP_JOBS_MAX
 from awa.engine.settle import settle
 from tests.engine.helpers import (
@@ -83,7 +84,7 @@ def test_a_ledger_without_a_restore_says_nothing_of_one(db: Connection) -> None:
 
 
 @both_servers
-@pytest.mark.parametrize("how", ["insert/insert", "insert/wake"])
+@pytest.mark.parametrize("how", ["insert/insert", "nodes/wake"])
 def test_an_insert_reads_no_more_when_a_pinned_horizon_keeps_who_was_idle(
     db: Connection, connect: Connect, how: str
 ) -> None:
@@ -91,7 +92,7 @@ def test_an_insert_reads_no_more_when_a_pinned_horizon_keeps_who_was_idle(
     pin.autocommit = False
     pin.execute("set transaction isolation level repeatable read")
     pin.execute("select count(*) from awa.job_log")
-    node = lead.register_node(db, "a")
+    node = nodes.register_node(db, "a")
     add(db)
     wanted = NEW_JOB if how == "insert/insert" else {}
 
@@ -109,7 +110,7 @@ def test_an_insert_reads_no_more_when_a_pinned_horizon_keeps_who_was_idle(
         end $$""".encode()
     )
     assert pages() <= before + 1
-    lead.idle(db, node)
+    nodes.idle(db, node)
     assert pages() <= before + 4  # PostgreSQL's own notification is among them
 
 

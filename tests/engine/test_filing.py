@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from awa.engine import retire
-from awa.engine.bulk import insert_many
-from awa.engine.filing import JOBS_MIN
-from awa.engine.insert import NewJob, Unique
+from awa.engine.insert.bulk import insert_many
+from awa.engine.insert.filing import JOBS_MIN
+from awa.engine.insert.single import NewJob, Unique
 from awa.engine.seal import BATCH_JOBS_MAX, seal
 from tests.engine.helpers import (
     Connection,
@@ -60,9 +60,9 @@ def test_fewer_are_left_to_a_seal(db: Connection) -> None:
 
 
 def test_of_many_the_last_few_are_filed_too(db: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("awa.engine.bulk.CHUNK_JOBS", MANY)
+    monkeypatch.setattr("awa.engine.insert.bulk.CHUNK_JOBS", MANY)
     for ahead in (False, True):
-        monkeypatch.setattr("awa.engine.bulk.FIRST_JOBS" if ahead else "awa.engine.bulk.ALONE_JOBS", MANY)
+        monkeypatch.setattr("awa.engine.insert.bulk.FIRST_JOBS" if ahead else "awa.engine.insert.bulk.ALONE_JOBS", MANY)
         ids = put(db, [new(args=b'{"n":%d}' % n) for n in range(2 * MANY + 3)], ahead=ahead)
         assert len(ids) == 2 * MANY + 3
         assert all_in(db, "ready", ids)
@@ -75,9 +75,9 @@ def test_of_many_the_last_few_are_filed_too(db: Connection, monkeypatch: pytest.
 def test_batches_are_full_however_the_jobs_are_cut_into_chunks(
     db: Connection, queues: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("awa.engine.bulk.CHUNK_JOBS", MANY)
-    monkeypatch.setattr("awa.engine.bulk.FIRST_JOBS", MANY)
-    monkeypatch.setattr("awa.engine.filing.FILE_JOBS_MIN", 3 * MANY)
+    monkeypatch.setattr("awa.engine.insert.bulk.CHUNK_JOBS", MANY)
+    monkeypatch.setattr("awa.engine.insert.bulk.FIRST_JOBS", MANY)
+    monkeypatch.setattr("awa.engine.insert.filing.FILE_JOBS_MIN", 3 * MANY)
     ids = put(db, [new(queue=f"q{n % queues}") for n in range(7 * MANY + 30)], ahead=True)
     assert all_in(db, "ready", ids)
     found = db.execute(ORDER).fetchall()
@@ -203,7 +203,7 @@ def test_an_open_insert_is_in_nobodys_way(db: Connection, connect: Callable[...,
 
 
 def test_whoever_gives_the_jobs_may_undo_what_was_inserted(db: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("awa.engine.bulk.ALONE_JOBS", MANY + 10)
+    monkeypatch.setattr("awa.engine.insert.bulk.ALONE_JOBS", MANY + 10)
 
     def jobs() -> Iterator[NewJob]:
         db.execute("savepoint before")

@@ -8,9 +8,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from awa.engine import lead
-from awa.engine.bulk import CHUNK_JOBS, insert_many, insert_many_by
-from awa.engine.insert import Envelope, NewJob, Unique, insert
+from awa.engine import nodes
+from awa.engine.insert.bulk import CHUNK_JOBS, insert_many, insert_many_by
+from awa.engine.insert.single import Envelope, NewJob, Unique, insert
 from tests.engine.helpers import Connection, add, new
 from tests.fixtures.postgres import both_servers
 
@@ -148,9 +148,9 @@ def test_many_jobs_go_in_chunks_but_commit_as_one(db: Connection) -> None:
 
 
 def test_chunks_of_jobs_with_keys_may_be_many_times_as_long(db: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("awa.engine.bulk.CHUNK_JOBS", 10)
-    monkeypatch.setattr("awa.engine.bulk.FIRST_JOBS", 10)
-    monkeypatch.setattr("awa.engine.bulk.KEYED_JOBS", 100)
+    monkeypatch.setattr("awa.engine.insert.bulk.CHUNK_JOBS", 10)
+    monkeypatch.setattr("awa.engine.insert.bulk.FIRST_JOBS", 10)
+    monkeypatch.setattr("awa.engine.insert.bulk.KEYED_JOBS", 100)
     jobs = [new(args=b'{"n":%d}' % n, unique=Unique(b"key %d" % n, 0b1111)) for n in range(250)]
     with db.transaction():
         ids = insert_many(db, jobs, ahead=True).ids
@@ -211,13 +211,13 @@ def test_the_functions_refuse_what_validation_let_through(db: Connection, fields
 def test_a_wake_up_is_sent_only_while_a_node_is_idle(db: Connection, connect: Any, jobs: int) -> None:
     listener = connect()
     listener.execute('listen "awa:wake"')
-    node = lead.register_node(db, "n")
+    node = nodes.register_node(db, "n")
     add(db, jobs)
     assert list(listener.notifies(timeout=0)) == []
-    lead.idle(db, node)
+    nodes.idle(db, node)
     add(db, jobs)
     assert len(list(listener.notifies(timeout=5, stop_after=1))) == 1
-    lead.busy(db, node)
+    nodes.busy(db, node)
     add(db, jobs)
     listener.execute("select 1")
     assert list(listener.notifies(timeout=0)) == []

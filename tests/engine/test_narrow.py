@@ -7,12 +7,14 @@ from typing import Any
 import psycopg
 import pytest
 
-from awa import telemetry
-from awa.engine import control, lead
+from awa.engine import nodes
+from awa.engine.admin import control
 from awa.engine.narrow import AGAIN_US, settle
 from awa.engine.rescue import Death, rescue, rescue_stale
-from awa.job import JobState
-from awa.outcome import RESULT_NOT_STORED, Settlement
+from awa.job.attempt import Settlement
+from awa.job.model import JobState
+from awa.task.outcome import RESULT_NOT_STORED
+from awa.telemetry import events as telemetry_events
 from tests.engine.helpers import (
     Connection,
     add_sealed,
@@ -48,7 +50,9 @@ def worker(db: Connection) -> int:
 def said() -> Iterator[list[dict[str, Any]]]:
     """What is said of outcomes that the server refused."""
     events: list[dict[str, Any]] = []
-    stop = telemetry.subscribe(lambda event, fields: events.append(fields) if event == "settle.stand_in" else None)
+    stop = telemetry_events.subscribe(
+        lambda event, fields: events.append(fields) if event == "settle.stand_in" else None
+    )
     yield events
     stop()
 
@@ -219,11 +223,11 @@ def test_figures_of_a_cancelled_job_that_are_refused_hold_nothing_up(db: Connect
 
 
 def test_one_worker_of_a_lost_node_does_not_keep_the_others_leases(db: Connection) -> None:
-    node = lead.register_node(db, "lost")
-    first, second = lead.register_worker(db, node), lead.register_worker(db, node)
+    node = nodes.register_node(db, "lost")
+    first, second = nodes.register_worker(db, node), nodes.register_worker(db, node)
     assert first is not None
     assert second is not None
     ids, others = leased(db, first, 3), leased(db, second, 3)
     db.execute(f"alter table awa.attempt_log add check (job_id <> {ids[0]})".encode())
-    assert rescue_stale(db, lead.beats(db)) == ["lost"]
+    assert rescue_stale(db, nodes.beats(db)) == ["lost"]
     assert all_in(db, "ready", ids + others)

@@ -13,9 +13,9 @@ import psycopg
 import pytest
 from psycopg.pq import TransactionStatus
 
-from awa.database.connections import connect
-from awa.database.own import Message, OwnConnection
+from awa.database.open import connect
 from awa.database.pipeline import one_trip, repeat
+from awa.database.prepared import Message, OwnConnection
 from tests.engine.helpers import Connection
 from tests.fixtures.waiting import until_blocked
 

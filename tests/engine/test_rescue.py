@@ -6,7 +6,8 @@ from datetime import datetime, timezone
 import psycopg
 import pytest
 
-from awa.engine import control, lead, leaving, retire
+from awa.engine import leaving, nodes, retire
+from awa.engine.admin import control
 from awa.engine.promote import promote
 from awa.engine.rescue import HEARTBEAT_STALE, Death, Rescued, rescue, rescue_stale
 from awa.engine.settle import settle
@@ -181,7 +182,7 @@ def test_other_workers_leases_are_not_touched(db: Connection, worker: int) -> No
 def test_attempts_left_open_are_those_that_workers_have_told(db: Connection) -> None:
     for said, exhausted in ((1, True), (2, False)):
         worker = sign_in(db)
-        lead.tell_tasks(db, {KIND: said, "other": 9})
+        nodes.tell_tasks(db, {KIND: said, "other": 9})
         (job,) = leased(db, worker, 1)
         db.execute("update awa.job_log set max_attempts = null where id = %s", [job])
         assert rescue(db, worker, Death(KILLED, job)).exhausted is exhausted
@@ -195,8 +196,8 @@ def silent(db: Connection, *names: str) -> dict[int, int]:
 
 @both_servers
 def test_a_silent_node_is_rescued_with_all_its_workers(db: Connection) -> None:
-    node = lead.register_node(db, "silent")
-    pair = [lead.register_worker(db, node) for _ in range(2)]
+    node = nodes.register_node(db, "silent")
+    pair = [nodes.register_worker(db, node) for _ in range(2)]
     living = sign_in(db, "living")
     add_sealed(db, 9)
     ids = [ids_of(take(db, each or 0, 3)) for each in (*pair, living)]
@@ -205,23 +206,23 @@ def test_a_silent_node_is_rescued_with_all_its_workers(db: Connection) -> None:
     assert all_in(db, "ready", ids[0] + ids[1])
     assert all_in(db, "leased", ids[2])
     assert workers(db) == [living]
-    assert not lead.heartbeat(db, node)
+    assert not nodes.heartbeat(db, node)
     assert [errors(db, each[0])[0]["error"] for each in ids[:2]] == [HEARTBEAT_STALE] * 2
     assert [control.attempts(db, job) for each in ids[:2] for job in each[1:]] == [[]] * 4
     assert rescue_stale(db, held) == []
 
 
 def test_a_heartbeat_keeps_a_node_alive(db: Connection) -> None:
-    node = lead.register_node(db, "n")
+    node = nodes.register_node(db, "n")
     held = silent(db, "n")
-    assert lead.heartbeat(db, node)
+    assert nodes.heartbeat(db, node)
     assert rescue_stale(db, held) == []
 
 
 def test_a_worker_cannot_enter_through_a_dead_node(db: Connection) -> None:
-    node = lead.register_node(db, "n")
+    node = nodes.register_node(db, "n")
     rescue_stale(db, silent(db, "n"))
-    assert lead.register_worker(db, node) is None
+    assert nodes.register_worker(db, node) is None
 
 
 @both_servers

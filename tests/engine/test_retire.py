@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
-from awa import telemetry
-from awa.engine import control, retire
+from awa.engine import retire
+from awa.engine.admin import control
 from awa.engine.claim import bodies
 from awa.engine.leaving import Retention
 from awa.engine.promote import promote
 from awa.engine.seal import seal_all
 from awa.engine.settle import settle
-from awa.job import JobState
+from awa.job.model import JobState
+from awa.telemetry import events as telemetry_events
 from tests.engine.helpers import (
     Connection,
     add,
@@ -41,7 +42,7 @@ def events() -> Iterator[list[tuple[str, dict[str, Any]]]]:
     def hear(event: str, fields: dict[str, Any]) -> None:
         heard.append((event, fields))
 
-    unsubscribe = telemetry.subscribe(hear)
+    unsubscribe = telemetry_events.subscribe(hear)
     yield heard
     unsubscribe()
 
@@ -242,7 +243,7 @@ def test_a_job_that_is_nowhere_keeps_its_segment_and_raises_an_alarm(db: Connect
     db.execute("delete from awa.attempt_log where job_id = %s", [ids[2]])
     leave_segment(db)
     assert drop(db) == 0
-    assert (telemetry.RETIRE_REFUSED, {"segment": 5, "lost": 1, "jobs": 5}) in events
+    assert (telemetry_events.RETIRE_REFUSED, {"segment": 5, "lost": 1, "jobs": 5}) in events
 
 
 def test_a_job_retried_by_hand_after_the_check_survives_the_drop(db: Connection) -> None:

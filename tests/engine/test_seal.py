@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from awa.database.statements import statement
-from awa.engine import control, retire
-from awa.engine.bulk import insert_many
+from awa.engine import retire
+from awa.engine.admin import control
+from awa.engine.insert.bulk import insert_many
 from awa.engine.seal import BATCH_JOBS_MAX, STEP_JOBS_MAX, reseal, seal, seal_all
 from tests.engine.helpers import (
     Connection,

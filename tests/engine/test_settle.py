@@ -6,13 +6,13 @@ import psycopg
 import pytest
 
 from awa.database.pipeline import one_trip
-from awa.engine import control
+from awa.engine.admin import control
 from awa.engine.claim import claim, read_claim, send_claim
 from awa.engine.promote import promote
 from awa.engine.rescue import Death, rescue
 from awa.engine.seal import seal, seal_all
 from awa.engine.settle import read_settle, release, send_settle, settle
-from awa.job import JobState
+from awa.job.model import JobState
 from tests.engine.helpers import (
     EPOCH_US,
     Connection,

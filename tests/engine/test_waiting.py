@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from awa import Client, JobNotFound
-from awa.engine import lead
+from awa.engine import nodes
 
 
 @pytest.fixture
@@ -37,14 +37,14 @@ def test_who_could_run_it(client: Client, db: Any) -> None:
     assert codes(client, job) == ["no_node", "unsealed"]
     seal(client)
     assert codes(client, job) == ["no_node"]
-    other = lead.register_node(db, "other", ["else"], None)
+    other = nodes.register_node(db, "other", ["else"], None)
     assert codes(client, job) == ["unknown_kind"]
-    elsewhere = lead.register_node(db, "elsewhere", ["k"], ["r"])
+    elsewhere = nodes.register_node(db, "elsewhere", ["k"], ["r"])
     assert codes(client, job) == ["queue_not_served"]
-    lead.register_node(db, "here", ["k"], ["r", "q"])
+    nodes.register_node(db, "here", ["k"], ["r", "q"])
     assert codes(client, job) == []
     for node in (other, elsewhere):
-        lead.leave_node(db, node)
+        nodes.leave_node(db, node)
     client.pause_queue("q", "hine")
     (reason,) = client.waiting_reasons(job)
     assert reason.code == "queue_paused"
@@ -53,7 +53,7 @@ def test_who_could_run_it(client: Client, db: Any) -> None:
 
 
 def test_what_goes_before_it(client: Client, db: Any) -> None:
-    lead.register_node(db, "here", ["k", "l"], None)
+    nodes.register_node(db, "here", ["k", "l"], None)
     first = client.insert({}, kind="k").id
     seal(client)
     urgent = client.insert({}, kind="l", priority=1).id
@@ -65,7 +65,7 @@ def test_what_goes_before_it(client: Client, db: Any) -> None:
 
 
 def test_lines(client: Client, db: Any) -> None:
-    lead.register_node(db, "here", ["k"], None)
+    nodes.register_node(db, "here", ["k"], None)
     head, second, third = (client.insert({}, kind="k", ordering_key="one").id for _ in range(3))
     seal(client)
     assert codes(client, head) == []
@@ -79,7 +79,7 @@ def test_time(client: Client, db: Any) -> None:
     def bad(job: Any) -> None:
         raise LookupError
 
-    lead.register_node(db, "here", ["bad"], None)
+    nodes.register_node(db, "here", ["bad"], None)
     later = client.insert({}, kind="bad", run_at="2040-01-01T00:00:00Z").id
     assert codes(client, later) == ["scheduled"]
     seal(client)

@@ -15,7 +15,7 @@ from sqlalchemy.orm import scoped_session, sessionmaker
 
 from awa import AwaError, Client, JobState, ValidationError
 from awa.integrations.flask import Awa
-from tests.unit.test_import_light import heavy, loaded_by
+from tests.tree.test_import_light import heavy, loaded_by
 
 pytestmark = pytest.mark.postgres
 

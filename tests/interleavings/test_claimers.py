@@ -7,13 +7,14 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from awa.engine import claim, control
+from awa.engine import claim
+from awa.engine.admin import control
 from awa.engine.promote import promote
 from awa.engine.rescue import Death, rescue
 from awa.engine.seal import seal
 from awa.engine.settle import release, settle
 from awa.worker.lanes import Lanes
-from awa.worker.pace import Pace
+from awa.worker.lease_size import Pace
 from tests.engine.helpers import (
     KIND,
     Connection,

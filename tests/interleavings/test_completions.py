@@ -8,12 +8,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from awa.engine import control
+from awa.engine.admin import control
 from awa.engine.rescue import Death, rescue
 from awa.engine.settle import identity, recorded, release, settle, settle_within, stands
 from awa.errors import StateConflict
-from awa.job import JobState
-from awa.outcome import Settlement
+from awa.job.attempt import Settlement
+from awa.job.model import JobState
 from tests.engine.helpers import Connection, add_sealed, all_in, ids_of, outcome, outcomes, sign_in, state, take
 from tests.fixtures.postgres import both_servers
 from tests.fixtures.waiting import Session, until

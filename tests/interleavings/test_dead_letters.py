@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from awa.engine import control, dlq, lead, queues
-from awa.engine.dlq import Scope
+from awa.engine import nodes
+from awa.engine.admin import control, dlq, queues
+from awa.engine.admin.dlq import Scope
 from awa.engine.rescue import NODE_LOST, Death, rescue
 from awa.engine.settle import read_settle, send_settle, settle
 from awa.errors import JobNotFound, StateConflict
-from awa.job import JobState
+from awa.job.model import JobState
 from tests.engine.helpers import Connection, add_sealed, batches, ids_of, outcome, outcomes, sign_in, state, take
 from tests.fixtures.postgres import both_servers
 from tests.fixtures.waiting import Session
@@ -282,6 +283,6 @@ def test_who_runs_jobs_again_wakes_idle_nodes(
 ) -> None:
     listener = connect()
     listener.execute('listen "awa:wake"')
-    lead.idle(db, lead.register_node(db, "idle"))
+    nodes.idle(db, nodes.register_node(db, "idle"))
     step(db, letters[0])
     assert len(list(listener.notifies(timeout=30, stop_after=1))) == 1

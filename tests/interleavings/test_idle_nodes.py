@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from awa.engine import lead
+from awa.engine import nodes
 from tests.engine.helpers import Connection
 from tests.fixtures.postgres import both_servers
 from tests.fixtures.waiting import Session
@@ -15,11 +15,11 @@ from tests.fixtures.waiting import Session
 @both_servers
 @pytest.mark.parametrize("end", ["commit", "rollback"])
 def test_a_node_that_is_removed_meanwhile(db: Connection, session: Callable[..., Session], end: str) -> None:
-    node = lead.register_node(db, "silent")
+    node = nodes.register_node(db, "silent")
     rescuer, waker = session("rescuer"), session("waker")
     rescuer.run("begin")
-    rescuer.run(lead.leave_node, node)
-    waker.start(lead.idle, node)
+    rescuer.run(nodes.leave_node, node)
+    waker.start(nodes.idle, node)
     waker.until_blocked()
     rescuer.run(end)
     waker.result()

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from awa.engine import control, dlq, queues
+from awa.engine.admin import control, dlq, queues
 from awa.engine.seal import seal, seal_all
 from awa.engine.settle import settle
-from awa.job import JobState
+from awa.job.model import JobState
 from tests.engine.helpers import Connection, add, add_sealed, ids_of, outcomes, sign_in, take
 from tests.fixtures.postgres import both_servers
 from tests.fixtures.waiting import Session

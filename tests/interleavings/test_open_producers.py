@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from awa.engine.insert import insert
+from awa.engine.insert.single import insert
 from awa.engine.seal import seal, seal_all
 from awa.engine.settle import settle
 from tests.engine.helpers import (

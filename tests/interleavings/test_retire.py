@@ -5,13 +5,14 @@ from collections.abc import Callable
 
 import pytest
 
-from awa.engine import control, retire
+from awa.engine import retire
+from awa.engine.admin import control
 from awa.engine.claim import bodies
 from awa.engine.leaving import Retention
 from awa.engine.seal import seal
 from awa.engine.settle import settle
 from awa.engine.short import LOCK_TIMEOUT_MS
-from awa.job import JobState
+from awa.job.model import JobState
 from tests.engine.helpers import (
     Connection,
     add,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from awa.database.statements import statement
-from awa.engine import control
+from awa.engine.admin import control
 from awa.engine.seal import STEP_JOBS_MAX, Sealed, reseal, seal, wait_for_sealer
 from awa.errors import StateConflict
 from tests.engine.helpers import Connection, add, add_sealed, add_unsealed, all_in, batches, places

@@ -4,14 +4,15 @@ from collections.abc import Callable
 
 import pytest
 
-from awa.engine import control, lead
+from awa.engine import nodes
+from awa.engine.admin import control
 from awa.engine.claim import Claimed
 from awa.engine.promote import promote
 from awa.engine.rescue import Death, Rescued, _read, _send, rescue, rescue_stale
 from awa.engine.settle import read_settle, release, send_settle, settle
 from awa.errors import StateConflict
-from awa.job import JobState
-from awa.outcome import Settlement
+from awa.job.attempt import Settlement
+from awa.job.model import JobState
 from tests.engine.helpers import (
     KIND,
     Connection,
@@ -167,7 +168,7 @@ def test_two_rescues_at_once_spend_one_attempt(
 @both_servers
 def test_two_leaders_rescue_a_stale_node_once_and_neither_waits(db: Connection, session: Open, ids: list[int]) -> None:
     first, second = session("first leader"), session("second leader")
-    silent = lead.beats(db)
+    silent = nodes.beats(db)
     second.run("set lock_timeout = '1ms'")
     first.run("begin")
     assert first.run("select id from awa.node for update") is not None
@@ -182,9 +183,9 @@ def test_a_heartbeat_that_arrives_during_the_rescue_learns_that_it_is_too_late(
     db: Connection, worker: int, ids: list[int], at_work: Session, other: Session
 ) -> None:
     ((node,),) = db.execute("select id from awa.node").fetchall()
-    silent = lead.beats(db)
+    silent = nodes.beats(db)
     in_transaction(other, rescue_stale, silent)
-    at_work.start(lead.heartbeat, node)
+    at_work.start(nodes.heartbeat, node)
     at_work.until_blocked()
     other.run("commit")
     assert at_work.result() is None
@@ -197,9 +198,9 @@ def test_a_worker_that_enters_during_the_rescue_of_its_node_is_turned_away(
 ) -> None:
     leader, new = session("leader"), session("new worker")
     ((node,),) = db.execute("select id from awa.node").fetchall()
-    silent = lead.beats(db)
+    silent = nodes.beats(db)
     in_transaction(leader, rescue_stale, silent)
-    new.start(lead.register_worker, node)
+    new.start(nodes.register_worker, node)
     new.until_blocked()
     leader.run("commit")
     assert new.result() is None

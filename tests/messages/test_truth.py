@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from awa import AwaError, Client, DatabaseError, Job, SchemaTooNew, UniqueConflict
-from awa.database import schema
+from awa.database.schema import chain
 
 KEYED: dict[str, Any] = {"kind": "k", "unique_opts": {"by_args": True}}
 RIGHTS = """
@@ -65,7 +65,7 @@ def test_roles_that_are_refused_change_nothing(
 
 
 def test_an_old_server_is_left_alone(empty_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schema, "SERVER_VERSION_MIN", 10_000_000)
+    monkeypatch.setattr(chain, "SERVER_VERSION_MIN", 10_000_000)
     with Client(empty_database) as client, pytest.raises(DatabaseError, match="too old: .* Nothing changed"):
         client.migrate()
     with psycopg.connect(empty_database) as connection:
@@ -91,7 +91,7 @@ def test_a_lock_that_is_not_had_changes_nothing(
 ) -> None:
     client.migrate(roles=True)
     before = connection.execute(RIGHTS).fetchall()
-    monkeypatch.setattr(schema, "LOCK_WAIT_S", 0.2)
+    monkeypatch.setattr(chain, "LOCK_WAIT_S", 0.2)
     holder = connect(autocommit=False)
     holder.execute("lock table awa.schema_version in access exclusive mode")
     with pytest.raises(DatabaseError, match="a lock was not to be had .* Nothing was changed in this transaction"):

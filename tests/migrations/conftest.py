@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from awa import telemetry
+from awa.telemetry import events as telemetry_events
 
 
 @pytest.fixture
 def events() -> Iterator[list[tuple[str, dict[str, Any]]]]:
     """What was emitted."""
     heard: list[tuple[str, dict[str, Any]]] = []
-    unsubscribe = telemetry.subscribe(lambda event, fields: heard.append((event, fields)))
+    unsubscribe = telemetry_events.subscribe(lambda event, fields: heard.append((event, fields)))
     yield heard
     unsubscribe()

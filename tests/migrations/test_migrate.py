@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from awa.database import schema
+from awa.database.schema import chain
 from awa.errors import DatabaseError, SchemaNotMigrated, SchemaTooNew
 from tests.fixtures.postgres import both_servers, for_database
 from tests.fixtures.processes import ROOT
@@ -28,13 +28,13 @@ FRESH = [1]
 @both_servers
 def test_migrating_again_changes_nothing(connect: Connect, empty_database: str) -> None:
     connection = connect(empty_database)
-    assert schema.migrate(connection) == FRESH
+    assert chain.migrate(connection) == FRESH
     before = dump(empty_database)
     connection.execute("insert into awa.job_log (kind) values ('k')")
-    assert schema.migrate(connection) == []
+    assert chain.migrate(connection) == []
     assert dump(empty_database) == before
     assert connection.execute("select count(*) from awa.job_log").fetchone() == (1,)
-    schema.check(connection)
+    chain.check(connection)
 
 
 @both_servers
@@ -44,7 +44,7 @@ def test_twenty_that_start_at_once_apply_it_once(empty_database: str) -> None:
     def one(_: int) -> list[int]:
         with psycopg.connect(empty_database, autocommit=True) as connection:
             barrier.wait(30)
-            return schema.migrate(connection)
+            return chain.migrate(connection)
 
     with ThreadPoolExecutor(AT_ONCE) as threads:
         applied = list(threads.map(one, range(AT_ONCE)))
@@ -54,8 +54,8 @@ def test_twenty_that_start_at_once_apply_it_once(empty_database: str) -> None:
 @pytest.mark.processes
 def test_processes_that_start_at_once_apply_it_once(empty_database: str) -> None:
     script = (
-        "import sys; from awa.database import connections, schema; sys.stdin.read();"
-        "print(schema.migrate(connections.connect(sys.argv[1], role='migrate')))"
+        "import sys; from awa.database.open import connect; from awa.database.schema import chain; sys.stdin.read();"
+        "print(chain.migrate(connect(sys.argv[1], role='migrate')))"
     )
     command = [sys.executable, "-W", "ignore::ResourceWarning", "-c", script, empty_database]
     started = [
@@ -81,8 +81,8 @@ def test_a_stricter_default_isolation_does_not_make_the_second_fail(
     connection.execute(name.encode())
     first, second = session("first", empty_database), session("second", empty_database)
     first.run("begin isolation level read committed")
-    assert first.run(schema.migrate) == FRESH
-    second.start(schema.migrate)
+    assert first.run(chain.migrate) == FRESH
+    second.start(chain.migrate)
     second.until_blocked()
     first.run("commit")
     assert second.result() == []
@@ -91,14 +91,14 @@ def test_a_stricter_default_isolation_does_not_make_the_second_fail(
 @both_servers
 def test_a_newer_schema_is_refused_and_left_alone(connect: Connect, database: str) -> None:
     connection = connect(database)
-    connection.execute("insert into awa.schema_version (version) values (%s)", [schema.VERSION + 1])
+    connection.execute("insert into awa.schema_version (version) values (%s)", [chain.VERSION + 1])
     before = dump(database)
-    for refuse in (schema.migrate, schema.check):
+    for refuse in (chain.migrate, chain.check):
         with pytest.raises(SchemaTooNew) as refused:
             refuse(connection)
         text = str(refused.value)
-        assert f"version {schema.VERSION + 1}" in text
-        assert f"knows {schema.VERSION}" in text
+        assert f"version {chain.VERSION + 1}" in text
+        assert f"knows {chain.VERSION}" in text
         assert "Install" in text
         assert "pip install" in text
     assert dump(database) == before
@@ -106,9 +106,9 @@ def test_a_newer_schema_is_refused_and_left_alone(connect: Connect, database: st
 
 def test_a_database_without_the_schema_is_named_as_such(connect: Connect, empty_database: str) -> None:
     connection = connect(empty_database)
-    assert schema.current(connection) is None
+    assert chain.current(connection) is None
     with pytest.raises(SchemaNotMigrated, match="awa migrate"):
-        schema.check(connection)
+        chain.check(connection)
 
 
 @both_servers
@@ -121,25 +121,25 @@ def test_a_migrate_cut_off_half_way_leaves_nothing(
     cut = session("cut", empty_database)
     steps = [halting(statement)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(schema, "migrations", lambda: steps)
+        patch.setattr(chain, "migrations", lambda: steps)
         onlooker.execute("begin")
         onlooker.execute("select pg_advisory_xact_lock(1)")
-        cut.start(schema.migrate)
+        cut.start(chain.migrate)
         cut.until_blocked()
         cut.kill()
         with pytest.raises(DatabaseError, match="terminating connection"):
             cut.result()
         onlooker.execute("rollback")
     assert onlooker.execute("select to_regnamespace('awa')").fetchone() == (None,)
-    assert schema.migrate(onlooker) == FRESH
+    assert chain.migrate(onlooker) == FRESH
 
 
-def halting(after: int) -> schema.Migration:
+def halting(after: int) -> chain.Migration:
     """The whole schema, with a wait for a lock in the middle."""
-    script = schema.migrations()[0].sql
+    script = chain.migrations()[0].sql
     ends = [position for position in range(len(script)) if script.startswith(";\n\n", position)]
     at = ends[min(after, len(ends) - 1)] + 1
-    return schema.Migration(1, "halting", f"{script[:at]} select pg_advisory_xact_lock(1); {script[at:]}")
+    return chain.Migration(1, "halting", f"{script[:at]} select pg_advisory_xact_lock(1); {script[at:]}")
 
 
 def test_a_schema_of_another_role_is_refused_by_its_owners_name(
@@ -149,16 +149,16 @@ def test_a_schema_of_another_role_is_refused_by_its_owners_name(
     with connect(for_database(superuser_dsn, connection.info.dbname, "postgres")) as other:
         other.execute("create schema awa")
     with pytest.raises(DatabaseError, match="belongs to role postgres and was not made by .*dropped or renamed"):
-        schema.migrate(connection)
+        chain.migrate(connection)
     with pytest.raises(SchemaNotMigrated):
-        schema.check(connection)
+        chain.check(connection)
 
 
 def test_a_step_that_fails_leaves_nothing(connect: Connect, empty_database: str) -> None:
     connection = connect(empty_database)
     connection.execute("create schema awa")
     with pytest.raises(DatabaseError, match="belongs to role awa_owner and was not made"):
-        schema.migrate(connection)
+        chain.migrate(connection)
     assert connection.execute("select count(*) from pg_class where relnamespace = 'awa'::regnamespace").fetchone() == (
         0,
     )
@@ -168,8 +168,8 @@ def test_migrating_in_the_callers_transaction_is_undone_with_it(connect: Connect
     connection = connect(empty_database)
     with connection.transaction(force_rollback=True):
         connection.execute("create table of_mine ()")
-        assert schema.migrate(connection) == FRESH
-    assert schema.current(connection) is None
+        assert chain.migrate(connection) == FRESH
+    assert chain.current(connection) is None
 
 
 def test_a_migration_that_waits_says_for_whom_and_gives_up(
@@ -179,13 +179,13 @@ def test_a_migration_that_waits_says_for_whom_and_gives_up(
     events: list[tuple[str, dict[str, object]]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
-    monkeypatch.setattr(schema, "LOCK_WAIT_S", 2.5)
+    monkeypatch.setattr(chain, "VERSION", chain.VERSION + 1)
+    monkeypatch.setattr(chain, "LOCK_WAIT_S", 2.5)
     holder = session("careless")
     holder.run("begin")
     holder.run("lock table awa.schema_version in exclusive mode")
     with pytest.raises(DatabaseError, match=r"within 2.5 s: it is held by process \d+ \(application careless"):
-        schema.migrate(connect())
+        chain.migrate(connect())
     ((event, fields),) = events
     assert (event, fields["what"]) == ("database.locked", "awa.schema_version")
     assert f"process {holder.pid} (application careless, role " in str(fields["held_by"])
@@ -193,4 +193,4 @@ def test_a_migration_that_waits_says_for_whom_and_gives_up(
 
 
 def test_who_may_not_migrate_finds_nothing_to_do(connect: Connect, login: Callable[[str], str]) -> None:
-    assert schema.migrate(connect(login("awa_producer"))) == []
+    assert chain.migrate(connect(login("awa_producer"))) == []

@@ -63,7 +63,7 @@ def test_roles_that_cannot_be_made_leave_no_schema_behind(
     empty_database: str, server: embedded.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ensure_logins(server)
-    monkeypatch.setattr("awa.database.roles.NAMES", ("awa_producer", "awa_missing"))
+    monkeypatch.setattr("awa.database.schema.roles.NAMES", ("awa_producer", "awa_missing"))
     with awa.Client(empty_database) as client:
         with pytest.raises(awa.DatabaseError, match="may not create roles.* Nothing was changed"):
             client.migrate(roles=True)

@@ -8,13 +8,14 @@ from typing import Any
 import psycopg
 import pytest
 
-from awa.database import schema
-from awa.database.connections import connect as open_connection
-from awa.engine import claim, control, leaving, rescue, retire
+from awa.database.open import connect as open_connection
+from awa.database.schema import chain
+from awa.engine import claim, leaving, rescue, retire
+from awa.engine.admin import control
 from awa.engine.promote import promote
 from awa.engine.seal import seal, seal_all
 from awa.engine.settle import settle
-from awa.job import JobState
+from awa.job.model import JobState
 from tests.engine.helpers import COST_US, add, all_in, ids_of, outcome, outcomes, sign_in, take, wants
 from tests.fixtures.postgres import both_servers
 from tests.fixtures.waiting import Session, until_blocked
@@ -84,7 +85,7 @@ def test_a_job_lives_whatever_the_database_has_set(
     connection.execute("create function elsewhere.now() returns text language sql as $$ select 'never' $$")
     set_for_database(connection, name, value)
     with psycopg.connect(empty_database, autocommit=True) as owner:
-        schema.migrate(owner)
+        chain.migrate(owner)
     whole_life(empty_database)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from awa.database import schema
+from awa.database.schema import chain
 from awa.embedded import Server
 from awa.errors import DatabaseError
 from tests.fixtures.postgres import both_servers, for_database
@@ -20,7 +20,7 @@ FIRST = Path(__file__).with_name("0001.sql")
 
 def first_schema() -> str:
     """The schema as version 1 had it: as long as there is no other, the present one."""
-    first, *later = schema.migrations()
+    first, *later = chain.migrations()
     if not later:
         return first.sql
     assert FIRST.exists(), (
@@ -30,8 +30,8 @@ def first_schema() -> str:
 
 
 def test_migrations_are_numbered_without_gaps_and_lead_to_the_present_version() -> None:
-    steps = schema.migrations()
-    assert [step.version for step in steps] == list(range(1, schema.VERSION + 1))
+    steps = chain.migrations()
+    assert [step.version for step in steps] == list(range(1, chain.VERSION + 1))
     assert all(step.description and step.sql.strip() for step in steps)
 
 
@@ -41,16 +41,16 @@ def test_the_schema_in_one_file_is_the_sum_of_its_migrations(
 ) -> None:
     by_steps = connect(empty_database)
     by_steps.execute(first_schema().encode())
-    while (version := schema.current(by_steps)) != schema.VERSION:
+    while (version := chain.current(by_steps)) != chain.VERSION:
         assert version is not None
-        applied = schema.migrate(by_steps)
-        assert applied == list(range(version + 1, schema.VERSION + 1))
+        applied = chain.migrate(by_steps)
+        assert applied == list(range(version + 1, chain.VERSION + 1))
     assert dump(empty_database) == dump(database)
 
 
 def test_the_comparison_sees_a_difference(database: str, empty_database: str, connect: Connect) -> None:
     connection = connect(empty_database)
-    schema.migrate(connection)
+    chain.migrate(connection)
     expected = dump(database)
     assert dump(empty_database) == expected
     for change in (
@@ -65,7 +65,7 @@ def test_the_comparison_sees_a_difference(database: str, empty_database: str, co
         connection.execute(change.encode())
         assert dump(empty_database) != expected, change
         connection.execute("drop schema awa cascade")
-        schema.migrate(connection)
+        chain.migrate(connection)
 
 
 @both_servers
@@ -73,7 +73,7 @@ def test_a_database_owner_without_any_privilege_can_migrate(connect: Connect, em
     connection = connect(empty_database)
     rights = "select rolsuper, rolcreatedb, rolcreaterole, rolbypassrls from pg_roles where rolname = current_user"
     assert connection.execute(rights).fetchone() == (False, False, False, False)
-    assert schema.migrate(connection) == [1]
+    assert chain.migrate(connection) == [1]
     assert connection.execute("select count(*) from pg_extension where extname <> 'plpgsql'").fetchone() == (0,)
 
 
@@ -84,6 +84,6 @@ def test_somebody_who_may_not_create_schemas_is_told(connect: Connect, empty_dat
     try:
         guest = connect(for_database(empty_database, name, "guest"))
         with pytest.raises(DatabaseError, match="permission denied for database"):
-            schema.migrate(guest)
+            chain.migrate(guest)
     finally:
         admin.execute("drop role guest")

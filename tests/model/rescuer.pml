@@ -55,7 +55,7 @@ inline rescue() {
          fi;
          if :: suspect & ~ended -> put_batch(suspect, 0) :: else fi; /* retried at once */
          find_lease(owner);
-         /* sql/lead/leave_worker.sql; sql/lead/leave_node.sql, which leaves a worker that has a lease after all. */
+         /* sql/nodes/leave_worker.sql; sql/nodes/leave_node.sql, which leaves a worker that has a lease after all. */
          if
          :: why == own || why == silent && n_ == NO_BATCH -> signed_in[(owner - 1) % 2] = false
          :: else
@@ -75,7 +75,7 @@ proctype Rescuer() {
 
 idle:
   if
-  /* awa/supervisor/proxy.py: the process has ended. */
+  /* awa/supervisor/delegate.py: the process has ended. */
   :: atomic { dead[0] && signed_in[0] -> owner = NUMBER(0); why = own }
   :: atomic { dead[1] && signed_in[1] -> owner = NUMBER(1); why = own }
   /* awa/supervisor/peers.py, sql/rescue/stale_node.sql: nothing heard of it. */

@@ -17,7 +17,7 @@
 #define LOCK_CLAIMED batch_lock[b] = SESSION
 #endif
 
-/* sql/lead/register_worker.sql: a new number, never used before. */
+/* sql/nodes/register_worker.sql: a new number, never used before. */
 inline sign_in() { life[w]++; signed_in[w] = true }
 
 inline see_front() {

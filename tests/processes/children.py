@@ -14,13 +14,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from awa.outcome import Settlement
+from awa.job.attempt import Settlement
+from awa.processes.board.slot import Slot, Stop, WorkerState
 from awa.processes.clock import monotonic_us
-from awa.processes.exitcodes import ExitCode
+from awa.processes.exit_codes import ExitCode
 from awa.processes.signals import SignalQueue
-from awa.processes.slot import Slot, Stop, WorkerState
 from awa.processes.title import Title
-from awa.processes.wakes import WorkerWakes
+from awa.processes.wakeups import WorkerWakes
 
 Message = dict[str, Any]
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from awa.processes import death
+from awa.processes import parent_death
+from awa.processes.board.slot import WorkerState
 from awa.processes.forkserver import Exited, ForkServerGone
-from awa.processes.slot import WorkerState
 from tests.fixtures.processes import ROOT, Family, is_alive, until_dead, until_file
 from tests.fixtures.waiting import until
 
@@ -26,9 +26,9 @@ CHILD = "tests.processes.children:child"
 
 SUPERVISOR = """
 import sys, time
-from awa.processes.board import Board
+from awa.processes.board.scoreboard import Board
 from awa.processes.forkserver import ForkServer
-from awa.processes.wakes import Wakes
+from awa.processes.wakeups import Wakes
 boot, directory = sys.argv[1:]
 board, wakes = Board.create(2), Wakes.create(2)
 server = ForkServer.start(boot, "tests.processes.children:child", board=board, wakes=wakes,
@@ -124,17 +124,17 @@ def test_a_stopped_forkserver_is_killed_in_the_end(family: Callable[..., Family]
 
 def test_parent_gone_is_noticed_without_help_of_the_kernel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As on a system that has no parent death signal."""
-    monkeypatch.setattr(death, "_set_parent_death_signal", lambda number: None)
-    monkeypatch.setattr(death, "_parent", None)
-    assert not death.parent_gone()
-    death.die_with_parent(os.getppid())
-    assert not death.parent_gone()
+    monkeypatch.setattr(parent_death, "_set_parent_death_signal", lambda number: None)
+    monkeypatch.setattr(parent_death, "_parent", None)
+    assert not parent_death.parent_gone()
+    parent_death.die_with_parent(os.getppid())
+    assert not parent_death.parent_gone()
     monkeypatch.setattr(os, "getppid", lambda: 1)
-    assert death.parent_gone()
+    assert parent_death.parent_gone()
 
 
 def test_a_process_whose_parent_is_gone_already_ends_at_once() -> None:
-    program = "from awa.processes.death import die_with_parent; die_with_parent(1 << 30); print('alive')"
+    program = "from awa.processes.parent_death import die_with_parent; die_with_parent(1 << 30); print('alive')"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, cwd=ROOT, check=False)
     assert (done.returncode, done.stdout) == (73, b"")
 

@@ -13,9 +13,9 @@ from typing import Any
 import psutil
 import pytest
 
-from awa.processes.exitcodes import ExitCode
+from awa.processes.board.slot import Stop, WorkerState
+from awa.processes.exit_codes import ExitCode
 from awa.processes.forkserver import BootFailed, Exited, Forked, ForkServerGone
-from awa.processes.slot import Stop, WorkerState
 from tests.fixtures.processes import Family, is_alive, until_dead, until_file
 from tests.fixtures.waiting import until
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
+from awa.processes.board.slot import Slot
 from awa.processes.forkserver import Exited
-from awa.processes.slot import Slot
 from tests.fixtures.processes import Family
 from tests.fixtures.waiting import until
 

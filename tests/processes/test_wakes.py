@@ -11,7 +11,7 @@ import time
 import pytest
 
 from awa.processes.own import DescriptorsLost
-from awa.processes.wakes import Channel, Wakes
+from awa.processes.wakeups import Channel, Wakes
 
 pytestmark = pytest.mark.processes
 

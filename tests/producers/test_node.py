@@ -15,7 +15,7 @@ import pytest
 
 import awa
 from awa import Client, JobState
-from awa.codec.canonical import canonical
+from awa.job.codec.canonical import canonical
 
 HERE = Path(__file__).parent
 FILES = ("package.json", "producer.mjs", "unique_key.mjs")

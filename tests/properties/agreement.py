@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import pairwise
 
-from awa.job import JobState
+from awa.job.model import JobState
 from tests.properties.model import Model, ModelJob, Place
 from tests.properties.survey import Survey
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from awa.engine import control, dlq, leaving, promote, queues, retire
-from awa.engine.dlq import Scope
+from awa.engine import leaving, promote, retire
+from awa.engine.admin import control, dlq, queues
+from awa.engine.admin.dlq import Scope
 from awa.errors import JobNotFound, StateConflict
 from tests.properties.model import ModelJob, Place
 from tests.properties.survey import survey

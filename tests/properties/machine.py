@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from awa.engine import claim, control, promote, retire, seal, settle
-from awa.job import JobState
+from awa.engine import claim, promote, retire, seal, settle
+from awa.engine.admin import control
+from awa.job.model import JobState
 from tests.properties.leading import EVEN_LETTERS, Leading
 from tests.properties.model import Place
 from tests.properties.producing import Producing

@@ -6,7 +6,7 @@ import enum
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from awa.job import JobState
+from awa.job.model import JobState
 
 MARK = JobState.Available
 """Outcome of the row that marks a manual retry."""

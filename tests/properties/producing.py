@@ -7,8 +7,8 @@ from datetime import datetime, timedelta, timezone
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from awa.engine.bulk import insert_many
-from awa.engine.insert import Envelope, NewJob, insert
+from awa.engine.insert.bulk import insert_many
+from awa.engine.insert.single import Envelope, NewJob, insert
 from tests.properties.model import ModelJob
 from tests.properties.world import KINDS, QUEUES, Producer, World, pick
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from awa.database.statements import statement
-from awa.engine import claim, lead, rescue, seal, settle
-from awa.job import JobState
-from awa.outcome import Settlement
+from awa.engine import claim, nodes, rescue, seal, settle
+from awa.job.attempt import Settlement
+from awa.job.model import JobState
 from tests.properties.model import ModelJob, Place
 from tests.properties.world import KINDS, QUEUES, Worker, World, pick
 
@@ -209,7 +209,7 @@ class Working(World):
             self.engine.execute("delete from awa.worker where id = %s", [victim.id])
             lost = [victim]
         else:
-            silent = {victim.node: lead.beats(self.engine)[victim.node]}
+            silent = {victim.node: nodes.beats(self.engine)[victim.node]}
             lost = [worker for worker in self.workers if worker.node == victim.node]
             del self.nodes[victim.node]
         leases = {worker.id: self.leased_by(worker) for worker in lost}

@@ -11,8 +11,9 @@ import psycopg
 from hypothesis.stateful import RuleBasedStateMachine
 from psycopg.types.json import set_json_loads
 
-from awa import embedded, telemetry
-from awa.engine import lead, retire, short
+from awa import embedded
+from awa.engine import nodes, retire, short
+from awa.telemetry import events
 from tests.fixtures.postgres import TEMPLATE, _cloned
 from tests.properties.agreement import check
 from tests.properties.model import Model, ModelJob, Place
@@ -87,13 +88,13 @@ class World(RuleBasedStateMachine):
         self.floors = [0]
         self.producers = [Producer(self.connect()) for _ in range(3)]
         self.prepared: dict[str, list[int]] = {}
-        self.nodes = {lead.register_node(self.engine, f"node {number}"): 0 for number in range(2)}
+        self.nodes = {nodes.register_node(self.engine, f"node {number}"): 0 for number in range(2)}
         self.workers: list[Worker] = []
         self.dead: list[int] = []
         self.settled_rows = 0
         self.hire()
         self.alarms: list[tuple[str, dict[str, Any]]] = []
-        self.exits.callback(telemetry.subscribe(self._listen))
+        self.exits.callback(events.subscribe(self._listen))
         self.exits.callback(setattr, short, "LOCK_TIMEOUT_MS", short.LOCK_TIMEOUT_MS)
         short.LOCK_TIMEOUT_MS = LOCK_TIMEOUT_MS
         # The segments a new database has are too large to see one go; ids start behind them.
@@ -111,9 +112,9 @@ class World(RuleBasedStateMachine):
         """Register workers until there are three, on two nodes."""
         while len(self.workers) < 3:
             if len(self.nodes) < 2:
-                self.nodes[lead.register_node(self.engine, "replacement")] = 0
+                self.nodes[nodes.register_node(self.engine, "replacement")] = 0
             node = min(self.nodes, key=lambda node: sum(worker.node == node for worker in self.workers))
-            worker = lead.register_worker(self.engine, node)
+            worker = nodes.register_worker(self.engine, node)
             assert worker is not None
             self.workers.append(Worker(worker, node))
 
@@ -148,7 +149,7 @@ class World(RuleBasedStateMachine):
         """Come to an end; the rules that know how override this."""
 
     def _listen(self, event: str, fields: dict[str, Any]) -> None:
-        if event in (telemetry.RETIRE_REFUSED, telemetry.SEAL_RESTORED):
+        if event in (events.RETIRE_REFUSED, events.SEAL_RESTORED):
             self.alarms.append((event, fields))
 
     def places(self, *places: Place) -> list[ModelJob]:

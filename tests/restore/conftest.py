@@ -6,8 +6,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from awa import embedded, telemetry
+from awa import embedded
 from awa.embedded.binaries import find_wheel
+from awa.telemetry import events as telemetry_events
 from tests.fixtures.clusters import Cluster, own_cluster
 
 XIDS_BETWEEN = 5_000
@@ -49,10 +50,10 @@ def events() -> Iterator[list[tuple[str, dict[str, Any]]]]:
     heard: list[tuple[str, dict[str, Any]]] = []
 
     def hear(event: str, fields: dict[str, Any]) -> None:
-        if event == telemetry.SEAL_RESTORED:
+        if event == telemetry_events.SEAL_RESTORED:
             heard.append((event, fields))
 
-    unsubscribe = telemetry.subscribe(hear)
+    unsubscribe = telemetry_events.subscribe(hear)
     yield heard
     unsubscribe()
 

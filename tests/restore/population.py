@@ -8,14 +8,15 @@ from typing import Any
 
 import psycopg
 
-from awa.database.connections import connect
-from awa.engine import control, lead, leaving, rescue, retire
+from awa.database.open import connect
+from awa.engine import leaving, nodes, rescue, retire
+from awa.engine.admin import control
 from awa.engine.claim import bodies
-from awa.engine.filing import JOBS_MIN
+from awa.engine.insert.filing import JOBS_MIN
 from awa.engine.promote import promote
 from awa.engine.seal import seal, seal_all
 from awa.engine.settle import settle
-from awa.job import JobState as S
+from awa.job.model import JobState as S
 from tests.engine.helpers import Connection, add, ids_of, outcome, outcomes, places, sign_in, small_segments, take
 
 HOUR_US = 3_600_000_000
@@ -103,7 +104,7 @@ def run_all(db: Connection) -> Counter[int]:
     """Let every job that has not ended run, whatever it waits for; return how often each one ran."""
     ran: Counter[int] = Counter()
     seal_all(db)
-    rescue.rescue_stale(db, lead.beats(db))
+    rescue.rescue_stale(db, nodes.beats(db))
     worker = sign_in(db, "the new node")
     for _ in range(ROUNDS_MAX):
         db.execute("update awa.deferred set run_at = now() where run_at > now()")

@@ -11,8 +11,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from awa.database import schema
-from awa.database.connections import connect
+from awa.database.open import connect
+from awa.database.schema import chain
 from awa.database.statements import statement
 from awa.embedded import Server
 from awa.engine.seal import reseal, seal, seal_all
@@ -98,7 +98,7 @@ def test_into_an_older_copy_of_the_same_cluster(tmp_path: Path, events: Events) 
             cluster.start()
             source = cluster.create_database("source")
             with connect(source, role="test") as db:
-                schema.migrate(db)
+                chain.migrate(db)
                 burn_xids(db, next_xid(db) + 5_000)
             jobs = populate(source)
             twin.start()

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from awa import telemetry
-from awa.database.connections import connect
+from awa.database.open import connect
 from awa.engine import leaving
+from awa.telemetry import events as telemetry_events
 from tests.engine.helpers import Connection, small_segments
 
 SEGMENT_IDS = 10
@@ -26,7 +26,7 @@ def db(database: str) -> Iterator[Connection]:
 def events() -> Iterator[list[tuple[str, dict[str, Any]]]]:
     """The events emitted during the test."""
     heard: list[tuple[str, dict[str, Any]]] = []
-    unsubscribe = telemetry.subscribe(lambda event, fields: heard.append((event, fields)))
+    unsubscribe = telemetry_events.subscribe(lambda event, fields: heard.append((event, fields)))
     yield heard
     unsubscribe()
 

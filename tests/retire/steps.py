@@ -5,7 +5,7 @@ from typing import Any
 
 from awa.engine import leaving, retire
 from awa.engine.settle import settle
-from awa.job import JobState
+from awa.job.model import JobState
 from tests.engine.helpers import Connection, add, ids_of, outcomes, sign_in, take
 
 AT_ONCE = leaving.Retention(0.0, 0.0)

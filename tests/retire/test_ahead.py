@@ -2,11 +2,12 @@
 
 import pytest
 
-from awa.engine import control, retire, short
+from awa.engine import retire, short
+from awa.engine.admin import control
 from awa.engine.claim import bodies
 from awa.engine.seal import seal_all
 from awa.engine.settle import settle
-from awa.job import JobState
+from awa.job.model import JobState
 from tests.engine.helpers import Connection, add, all_in, ids_of, outcomes, places, sign_in, take
 from tests.fixtures.postgres import both_servers
 from tests.retire.conftest import SEGMENT_IDS

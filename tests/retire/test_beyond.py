@@ -5,7 +5,8 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from awa.engine import control, retire
+from awa.engine import retire
+from awa.engine.admin import control
 from awa.engine.claim import bodies
 from awa.engine.seal import seal_all
 from awa.engine.settle import settle

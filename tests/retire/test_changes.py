@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 import pytest
 from psycopg import pq
 
-from awa.database.bounded import BoundedConnection
-from awa.database.connections import connect
-from awa.engine import control, dlq, leaving, retire, seal
+from awa.database.open import connect
+from awa.database.timeout import BoundedConnection
+from awa.engine import leaving, retire, seal
+from awa.engine.admin import control, dlq
 from awa.engine.claim import bodies
 from awa.engine.promote import promote
 from awa.engine.settle import settle
-from awa.outcome import Settlement
+from awa.job.attempt import Settlement
 from tests.engine.helpers import Connection, add_sealed, ids_of, outcome, sign_in, small_segments, state, take
 from tests.fixtures.waiting import until
 from tests.retire.steps import S, pass_by, run, value, watch_until_sealed

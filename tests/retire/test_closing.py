@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from awa.database import schema
-from awa.database.connections import connect
+from awa.database.open import connect
+from awa.database.schema import chain
 from awa.embedded.binaries import find_wheel
 from awa.engine import retire
 from awa.engine.seal import seal
@@ -110,7 +110,7 @@ def test_a_prepared_transaction_that_outlives_a_restart_counts() -> None:
     with own_cluster(programs) as cluster:
         dsn = cluster.create_database("restarted")
         with connect(dsn, role="test") as db, connect(dsn, role="late") as late:
-            schema.migrate(db)
+            chain.migrate(db)
             small_segments(db, 10, 3)
             late.execute("begin")
             early = late.execute(INSERT).fetchone()

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from awa.database.statements import statement
-from awa.engine import control, dlq, leaving, queues, retire
+from awa.engine import leaving, retire
+from awa.engine.admin import control, dlq, queues
+from awa.engine.admin.dlq import Scope
 from awa.engine.claim import bodies
-from awa.engine.dlq import Scope
 from awa.engine.seal import seal_all
 from awa.engine.settle import settle
 from tests.engine.helpers import Connection, add, ids_of, outcomes, sign_in, state, take

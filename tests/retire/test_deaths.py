@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from awa.database.bounded import BoundedConnection
-from awa.database.connections import connect
+from awa.database.open import connect
+from awa.database.timeout import BoundedConnection
 from awa.engine import retire, seal
 from awa.engine.settle import settle
 from tests.engine.helpers import Connection, add, add_unsealed, ids_of, outcomes, places, sign_in, take

@@ -8,10 +8,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from awa import telemetry
-from awa.database.connections import connect
-from awa.engine import bulk, claim, insert, lead, retire, seal
-from awa.engine.insert import Envelope, NewJob
+from awa.database.open import connect
+from awa.engine import claim, nodes, retire, seal
+from awa.engine.insert import bulk, single
+from awa.engine.insert.single import Envelope, NewJob
+from awa.telemetry import events
 from tests.fixtures.postgres import both_servers
 from tests.fixtures.waiting import Session
 
@@ -64,8 +65,8 @@ def test_a_seal_and_an_insert_under_way_while_rows_move_into_a_segment(
 def test_bodies_are_found_while_rows_move(db: Connection, session: Callable[..., Session]) -> None:
     ids = run_past_the_end(db, 10)
     seal.seal_all(db)
-    node = lead.register_node(db, "here", ["noop"])
-    worker = lead.register_worker(db, node)
+    node = nodes.register_node(db, "here", ["noop"])
+    worker = nodes.register_worker(db, node)
     assert worker is not None
     (lane,) = claim.lanes(db, ["noop"])
     claimed = claim.claim(db, worker, [claim.Want(lane.id, claim.FROM_THE_START, 1.0)], budget_us=1000)
@@ -80,7 +81,7 @@ def test_bodies_are_found_while_rows_move(db: Connection, session: Callable[...,
 
 def test_a_wide_gap_becomes_one_segment_and_few_are_made_at_a_time(db: Connection) -> None:
     db.execute("select setval('awa.job_id', 5500000)")
-    insert.insert(db, JOB)
+    single.insert(db, JOB)
     assert retire.extend(db, 1_000, 20) == 8
     widths = [row[0] for row in db.execute("select hi - lo from awa.segment order by lo offset 4")]
     assert widths[0] == 1_501_000
@@ -99,15 +100,15 @@ def test_an_overflow_that_cannot_be_mended_for_now_is_said_and_refuses_nobody(
     producer.run("begin")
     producer.run("insert into awa.job_log (kind) values ('noop')")
     said: list[str] = []
-    unsubscribe = telemetry.subscribe(lambda event, fields: said.append(event))
+    unsubscribe = events.subscribe(lambda event, fields: said.append(event))
     try:
         assert retire.extend(db, SEGMENT_IDS, 4) == 0
-        assert telemetry.RETIRE_OVERFLOW in said
-        insert.insert(db, JOB)
+        assert events.RETIRE_OVERFLOW in said
+        single.insert(db, JOB)
         producer.run("commit")
         said.clear()
         assert retire.extend(db, SEGMENT_IDS, 4) > 0
-        assert telemetry.RETIRE_OVERFLOW not in said
+        assert events.RETIRE_OVERFLOW not in said
     finally:
         unsubscribe()
     seal.seal_all(db)

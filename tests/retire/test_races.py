@@ -4,7 +4,8 @@ import psycopg
 import pytest
 
 from awa.database.statements import statement
-from awa.engine import control, leaving, retire
+from awa.engine import leaving, retire
+from awa.engine.admin import control
 from awa.engine.claim import bodies
 from awa.engine.promote import promote
 from awa.engine.seal import seal_all

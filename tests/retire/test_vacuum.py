@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 
-from awa.database import schema
-from awa.database.connections import connect
+from awa.database.open import connect
+from awa.database.schema import chain
 from awa.embedded.binaries import find_wheel
 from awa.engine import retire
 from tests.engine.helpers import add, small_segments
@@ -51,7 +51,7 @@ def vacuumed(superuser_dsn: str) -> Callable[[], list[str]]:
 def test_what_is_being_vacuumed_goes(throttled: tuple[str, str]) -> None:
     dsn, superuser_dsn = throttled
     with connect(dsn, role="test") as db:
-        schema.migrate(db)
+        chain.migrate(db)
         small_segments(db, ROWS, 3)
         no = value(db, "select no from awa.segment order by lo limit 1")
         add(db, ROWS - 1, kind="filler")
@@ -71,7 +71,7 @@ def test_new_segments_are_made_while_jobs_beside_them_are_vacuumed(
     """Each step of that comes before a vacuum of the default partition has ended."""
     dsn, superuser_dsn = throttled
     with connect(dsn, role="test") as db:
-        schema.migrate(db)
+        chain.migrate(db)
         small_segments(db, 10, 3)
         monkeypatch.setattr(retire, "MOVE_BYTES_MAX", -(2**40))
         add(db, 4 * ROWS, kind="filler")

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from awa import Client, DatabaseError, JobState, UniqueConflict
-from awa.database import roles
+from awa.database.schema import roles
 
 Login = Callable[[str], str]
 Connect = Callable[..., psycopg.Connection[Any]]

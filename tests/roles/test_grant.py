@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from awa import embedded, migrate
 from awa.cli import main
-from awa.database import roles, schema
+from awa.database.schema import chain, roles
 from awa.embedded.binaries import find_wheel
 from tests.fixtures.clusters import Cluster, own_cluster
 from tests.fixtures.postgres import OWNER, ensure_logins
@@ -87,7 +87,7 @@ def test_roles_made_by_many_at_once(cluster: Cluster) -> None:
 
         def one(dsn: str) -> None:
             with psycopg.connect(dsn, autocommit=True) as connection:
-                schema.migrate(connection)
+                chain.migrate(connection)
                 roles.grant(connection)
 
         with ThreadPoolExecutor(2 * AT_ONCE) as threads:

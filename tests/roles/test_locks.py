@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg.errors import InsufficientPrivilege
 
-from awa.database import schema
+from awa.database.schema import chain
 from awa.engine import retire
 from awa.engine.seal import seal
 from tests.engine.helpers import add
@@ -79,7 +79,7 @@ def works(owner: psycopg.Connection[Any]) -> None:
     assert (step.locked, step.jobs) == (True, len(ids))
     owner.execute("select setval('awa.job_id', 4000000)")
     assert retire.extend(owner, 1_000_000, 1) > 0
-    assert schema.migrate(owner) == []
+    assert chain.migrate(owner) == []
 
 
 def test_a_worker_may_seal(connect: Connect, login: Login) -> None:

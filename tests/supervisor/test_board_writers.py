@@ -6,8 +6,20 @@ from typing import Any, Final
 
 import pytest
 
-from awa.processes.board import JOURNAL_BYTES
-from awa.processes.slot import ATTEMPT, DEADLINE, ENDED, JOB_ID, JOURNAL, LEASE, PID, POSITION, STATE, TURN, WORKER_ID
+from awa.processes.board.scoreboard import JOURNAL_BYTES
+from awa.processes.board.slot import (
+    ATTEMPT,
+    DEADLINE,
+    ENDED,
+    JOB_ID,
+    JOURNAL,
+    LEASE,
+    PID,
+    POSITION,
+    STATE,
+    TURN,
+    WORKER_ID,
+)
 from tests.fixtures.supervisor import Shop, Start, Supervisor
 from tests.fixtures.waiting import until
 

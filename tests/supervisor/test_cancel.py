@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from awa.engine import control
+from awa.engine.admin import control
 from awa.engine.rescue import Death, rescue
 from tests.fixtures.supervisor import Shop, Start
 from tests.fixtures.waiting import until

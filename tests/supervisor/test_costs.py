@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from awa.engine import control
+from awa.engine.admin import control
 from tests.fixtures.supervisor import Shop, Start
 from tests.fixtures.waiting import until
 

@@ -13,7 +13,7 @@ from time import monotonic, sleep
 import psutil
 import pytest
 
-from awa.engine import control
+from awa.engine.admin import control
 from tests.fixtures.ledger import COMMITTED, PLACES, TABLE, WRITERS
 from tests.fixtures.processes import until_dead
 from tests.fixtures.supervisor import Shop, Start, Supervisor

@@ -45,7 +45,7 @@ def test_a_time_out_passes_through(shop: Shop, supervisor: Supervisor) -> None:
         error = error_of(shop, job)
         assert error["type"] == "JobTimeout", kind
         assert f"in {kind}" in error["error"]
-        assert "around.py" not in error["error"], kind
+        assert "hooks.py" not in error["error"], kind
     assert not supervisor.events("worker.exited")
 
 
@@ -122,7 +122,7 @@ def test_a_start_that_fails_is_said_and_not_tried_in_a_tight_loop(
     said = supervisor.until_event("worker.start_failed", 4)
     assert (said["hook"], said["error"], said["level"]) == ("app.open_pool", error, "error")
     assert said["traceback"].startswith('Traceback (most recent call last):\n  File "')
-    assert "starting.py" not in said["traceback"]
+    assert "hooks.py" not in said["traceback"]
     assert "in open_pool" in said["traceback"]
     exited = supervisor.until_event("worker.exited", 4)
     assert (exited["how"], exited["expected"], exited["level"]) == ("boot_failed", False, "warning")

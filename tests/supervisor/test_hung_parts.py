@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from awa.processes import silence as module
-from awa.processes.exitcodes import ExitCode
+from awa.processes.exit_codes import ExitCode
 from awa.processes.silence import Silence
 from tests.fixtures.processes import until_dead
 from tests.fixtures.supervisor import Shop, Start, Supervisor

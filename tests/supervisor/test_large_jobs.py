@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from awa.client import Client
+from awa.client.client import Client
 from tests.fixtures.supervisor import Shop, Start
 
 pytestmark = [pytest.mark.processes, pytest.mark.postgres]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from awa.database.connections import connect
+from awa.database.open import connect
 from awa.engine.settle import release_if, settle
 from tests.engine.helpers import add_sealed, all_in, ids_of, outcomes, sign_in, take
 from tests.fixtures.supervisor import Shop, Start

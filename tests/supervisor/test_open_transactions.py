@@ -10,7 +10,7 @@ import psutil
 import psycopg
 import pytest
 
-from awa.engine import control
+from awa.engine.admin import control
 from awa.engine.seal import seal_all
 from tests.fixtures.supervisor import Shop, Start
 from tests.fixtures.waiting import until

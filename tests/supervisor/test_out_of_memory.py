@@ -1,6 +1,7 @@
 """A real kill for want of memory: the supervisor in a control group of its own, and a job that takes more than it has.
 
-Needs the right to make control groups, as root has on most machines. The formats of the files: tests/unit/test_oom.py.
+Needs the right to make control groups, as root has on most machines. The formats of the files:
+tests/processes/test_oom.py.
 """
 
 from __future__ import annotations

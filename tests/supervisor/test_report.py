@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from awa import telemetry
-from awa.engine import lead, seal
+from awa.engine import nodes, seal
 from awa.supervisor.duties.report import Report
+from awa.telemetry import events
 from tests.fixtures.supervisor import Shop
 
 Said = list[dict[str, Any]]
@@ -18,15 +18,15 @@ Said = list[dict[str, Any]]
 @pytest.fixture
 def said() -> Iterator[Said]:
     heard: Said = []
-    unsubscribe = telemetry.subscribe(
-        lambda event, fields: heard.append(fields) if event == telemetry.LEAD_UNKNOWN_KIND else None
+    unsubscribe = events.subscribe(
+        lambda event, fields: heard.append(fields) if event == events.LEAD_UNKNOWN_KIND else None
     )
     yield heard
     unsubscribe()
 
 
 def test_what_is_missing_is_named_once_and_again_after_it_was_cured(shop: Shop, said: Said) -> None:
-    node = lead.register_node(shop.db, "here", ["note"], ["default"])
+    node = nodes.register_node(shop.db, "here", ["note"], ["default"])
     shop.insert("note")
     shop.insert_many([("note", {}), ("note", {})], queue="emails")
     shop.insert("strange")
@@ -40,9 +40,9 @@ def test_what_is_missing_is_named_once_and_again_after_it_was_cured(shop: Shop, 
     ]
     assert "works on this queue" in said[0]["hint"]
     assert "knows this kind" in said[1]["hint"]
-    lead.update_node(shop.db, node, ["note", "strange"], ["default", "emails"])
+    nodes.update_node(shop.db, node, ["note", "strange"], ["default", "emails"])
     report.run_once(shop.db)
     assert len(said) == 2
-    lead.update_node(shop.db, node, ["note"], ["default", "emails"])
+    nodes.update_node(shop.db, node, ["note"], ["default", "emails"])
     report.run_once(shop.db)
     assert [each["kind"] for each in said[2:]] == ["strange"]

@@ -8,13 +8,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from awa.database.connections import connect
-from awa.engine import lead
-from awa.processes.board import Board
-from awa.processes.wakes import Wakes
+from awa.database.open import connect
+from awa.engine import nodes
+from awa.processes.board.scoreboard import Board
+from awa.processes.wakeups import Wakes
 from awa.settings import Settings
 from awa.supervisor.duties.rescue import Rescue
-from awa.supervisor.heart import Heart
+from awa.supervisor.heartbeat import Heart
 from awa.supervisor.leader import Leader
 from awa.supervisor.node import LATE, Node
 from awa.supervisor.peers import Peers
@@ -29,8 +29,8 @@ LONG_S = 100.0
 def node(database: str) -> Node:
     """A node whose heartbeats have been answered in time for long, next to another one. Both are silent."""
     with connect(database, role="test") as connection:
-        own, _ = (lead.register_node(connection, name) for name in ("own", "other"))
-        beats = lead.beats(connection)
+        own, _ = (nodes.register_node(connection, name) for name in ("own", "other"))
+        beats = nodes.beats(connection)
     node = Node(Settings(app="a:b"), database, Board.create(1), Wakes.create(1), [], [], own)
     node.steady_since = monotonic() - LONG_S
     node.peers.note(beats, monotonic() - LONG_S, monotonic() - LONG_S)
@@ -89,17 +89,17 @@ def test_a_step_of_the_servers_clock_makes_nobody_look_dead_or_alive(node: Node,
     """What the server's clock shows does not count: neither an old date nor one that is to come."""
     duty = Rescue(node)
     with connect(node.dsn, role="test") as connection:
-        live = lead.register_node(connection, "live")
+        live = nodes.register_node(connection, "live")
         duty.run_once(connection)
         assert survivors(connection) == ["live", "own"]
-        node.peers.note(lead.beats(connection), monotonic() - 1, monotonic() - 1)
+        node.peers.note(nodes.beats(connection), monotonic() - 1, monotonic() - 1)
         connection.execute("update awa.node set heartbeat_at = heartbeat_at - %s::interval", [step])
         duty.run_once(connection)
         assert survivors(connection) == ["live", "own"]
-        node.peers.note(lead.beats(connection), monotonic() + LONG_S, monotonic() + LONG_S)
+        node.peers.note(nodes.beats(connection), monotonic() + LONG_S, monotonic() + LONG_S)
         duty.run_once(connection)
         assert survivors(connection) == ["own"]
-        assert lead.heartbeat(connection, live) is None
+        assert nodes.heartbeat(connection, live) is None
 
 
 def test_the_silence_of_a_peer_is_measured_from_answer_to_question() -> None:

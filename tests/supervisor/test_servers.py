@@ -6,10 +6,10 @@ from typing import Any, cast
 
 import pytest
 
-from awa import telemetry
 from awa.processes.forkserver import ForkServer
 from awa.supervisor import servers
 from awa.supervisor.servers import LONG_LOAD_S, Servers
+from awa.telemetry import events as telemetry_events
 
 
 class Stub:
@@ -50,7 +50,7 @@ def test_a_load_that_hangs_is_told_of_once_and_given_up_for_another(clock: Clock
         return cast(ForkServer, started[-1])
 
     events: list[tuple[str, str]] = []
-    unsubscribe = telemetry.subscribe(lambda event, fields: events.append((event, str(fields))))
+    unsubscribe = telemetry_events.subscribe(lambda event, fields: events.append((event, str(fields))))
     try:
         old = Stub()
         those = Servers(cast(ForkServer, old), start)
@@ -64,7 +64,7 @@ def test_a_load_that_hangs_is_told_of_once_and_given_up_for_another(clock: Clock
         those.tend(lambda server: True)
         those.tend(lambda server: True)
         ((event, text),) = events
-        assert event == telemetry.SUPERVISOR_WARNING
+        assert event == telemetry_events.SUPERVISOR_WARNING
         assert "loading for 30 s" in text
         assert "the old version goes on" in text
         those.reload()

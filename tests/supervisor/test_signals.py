@@ -11,7 +11,7 @@ from signal import Signals
 import psutil
 import pytest
 
-from awa.engine import control
+from awa.engine.admin import control
 from tests.fixtures.processes import is_alive, until_dead
 from tests.fixtures.supervisor import Shop, Start
 from tests.fixtures.waiting import until

@@ -11,14 +11,14 @@ import psycopg
 import pytest
 
 from awa import embedded
-from awa.database import schema
-from awa.database.connections import connect
+from awa.database.open import connect
+from awa.database.schema import chain
 from tests.fixtures.processes import ROOT
 from tests.fixtures.supervisor import Shop, Start
 
 pytestmark = [pytest.mark.processes, pytest.mark.postgres]
 
-TASK = "from awa.task import Registry\nclass C:\n    dsn = None\n    registry = Registry()\nclient = C()\n"
+TASK = "from awa.task.registry import Registry\nclass C:\n    dsn = None\n    registry = Registry()\nclient = C()\n"
 NESTED = (
     TASK + "def make():\n    def inner(job): pass\n    return inner\nclient.registry.add(make(), None, 'nested', 'q')\n"
 )
@@ -171,7 +171,7 @@ def test_an_embedded_database(supervise: Start, server: embedded.Server) -> None
     home.chmod(0o755)
     try:
         with embedded.start(home / "data") as own, connect(own.dsn, role="test") as connection:
-            schema.migrate(connection)
+            chain.migrate(connection)
             shop = Shop(own.dsn, home)
             supervisor = supervise(dsn=f"embedded://{home}/data").ready()
             job = shop.insert("noop")

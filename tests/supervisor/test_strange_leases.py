@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from awa.engine import control
+from awa.engine.admin import control
 from awa.engine.seal import seal_all
 from tests.fixtures.supervisor import Shop, Start
 

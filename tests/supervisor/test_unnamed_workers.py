@@ -9,16 +9,16 @@ import psycopg
 import pytest
 from psycopg.errors import LockNotAvailable
 
-from awa.database.connections import connect
-from awa.engine import lead
+from awa.database.open import connect
+from awa.engine import nodes
 from awa.engine.rescue import NODE_LOST
-from awa.processes.board import Board
+from awa.processes.board.scoreboard import Board
 from awa.processes.forkserver import Exited
-from awa.processes.wakes import Wakes
+from awa.processes.wakeups import Wakes
 from awa.settings import Settings
+from awa.supervisor.delegate import Burial, Proxy
 from awa.supervisor.node import Node
 from awa.supervisor.pool import Pool, Worker
-from awa.supervisor.proxy import Burial, Proxy
 from tests.engine.helpers import add_sealed, take
 
 pytestmark = pytest.mark.postgres
@@ -26,9 +26,9 @@ pytestmark = pytest.mark.postgres
 
 def test_they_leave_no_row_behind(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with connect(database, role="test") as db:
-        own, other = (lead.register_node(db, name) for name in ("own", "other"))
-        lead.register_worker(db, own)
-        elsewhere, with_lease = lead.register_worker(db, other), lead.register_worker(db, own)
+        own, other = (nodes.register_node(db, name) for name in ("own", "other"))
+        nodes.register_worker(db, own)
+        elsewhere, with_lease = nodes.register_worker(db, other), nodes.register_worker(db, own)
         assert with_lease is not None
         add_sealed(db)
         assert take(db, with_lease).jobs == 1

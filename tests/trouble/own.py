@@ -7,8 +7,8 @@ import signal
 from pathlib import Path
 
 from awa import embedded
-from awa.database import schema
-from awa.database.connections import connect
+from awa.database.open import connect
+from awa.database.schema import chain
 from tests.fixtures.processes import until_dead
 
 END_ALL = """select pg_terminate_backend(pid) from pg_stat_activity
@@ -22,7 +22,7 @@ class OwnServer:
         self.path = path
         self.start()
         with connect(self.dsn, role="test") as connection:
-            schema.migrate(connection)
+            chain.migrate(connection)
 
     def start(self) -> None:
         """Start it, at the same address as before."""

@@ -8,11 +8,11 @@ from time import monotonic
 import psycopg
 import pytest
 
-from awa.database.bounded import BoundedConnection, NoAnswer, patience
-from awa.database.connections import connect
 from awa.database.errors import TROUBLE
-from awa.database.own import OwnConnection
+from awa.database.open import connect
 from awa.database.pipeline import one_trip
+from awa.database.prepared import OwnConnection
+from awa.database.timeout import BoundedConnection, NoAnswer, patience
 from tests.fixtures.tcpproxy import TcpProxy
 from tests.fixtures.waiting import until
 

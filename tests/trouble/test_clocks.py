@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from awa.client import Client
-from awa.engine import lead
+from awa.client.client import Client
+from awa.engine import nodes
 from awa.processes.clock import ServerClock
 from tests.fixtures.clock import REASON, Clock
 from tests.fixtures.processes import ROOT
@@ -76,10 +76,10 @@ def test_a_step_of_the_servers_clock_harms_nobody(own_server: OwnServer, supervi
         shop.until_effect("waiting", job)
     for step_s in (HOUR_S, -2 * HOUR_S):
         clock.step(step_s)
-        shown = datetime.fromtimestamp(lead.clock_us(shop.db) / 1e6, timezone.utc)
+        shown = datetime.fromtimestamp(nodes.clock_us(shop.db) / 1e6, timezone.utc)
         assert abs(shown - datetime.now(timezone.utc) - timedelta(seconds=step_s)) < timedelta(minutes=1)
-        before = lead.beats(shop.db)
-        until(lambda seen=before: all(n >= seen[node] + 8 for node, n in lead.beats(shop.db).items()))
+        before = nodes.beats(shop.db)
+        until(lambda seen=before: all(n >= seen[node] + 8 for node, n in nodes.beats(shop.db).items()))
     for supervisor in (first, second):
         assert not supervisor.events("rescue.node")
         assert not supervisor.events("lead.lost")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from awa.database import schema
-from awa.database.connections import connect
+from awa.database.open import connect
+from awa.database.schema import chain
 from awa.embedded.binaries import find_wheel
 from tests.fixtures.postgres import OWNER
 from tests.fixtures.supervisor import Shop, Start
@@ -27,7 +27,7 @@ def pair() -> Iterator[Pair]:
     pair = Pair(programs)
     try:
         with connect(pair.primary.create_database("shop"), role="test") as connection:
-            schema.migrate(connection)
+            chain.migrate(connection)
         pair.follow()
         yield pair
     finally:

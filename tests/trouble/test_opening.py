@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 import awa
-from awa.database.connections import prepared
-from awa.database.own import OwnConnection
+from awa.database.open import prepared
+from awa.database.prepared import OwnConnection
 
 pytestmark = pytest.mark.postgres
 

@@ -10,7 +10,7 @@ import pytest
 from awa.engine import expire, settle
 from awa.engine.claim import begin
 from awa.engine.seal import seal_all
-from awa.job import JobState
+from awa.job.model import JobState
 from tests.engine.helpers import Connection, add, ids_of, outcome, sign_in, take
 from tests.fixtures.postgres import for_database
 

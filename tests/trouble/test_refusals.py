@@ -13,8 +13,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from awa.database import schema
-from awa.database.connections import connect
+from awa.database.open import connect
+from awa.database.schema import chain
 from tests.fixtures.postgres import for_database
 from tests.fixtures.supervisor import Shop, Start
 from tests.fixtures.waiting import until
@@ -145,7 +145,7 @@ def small_disk(own_server: OwnServer) -> Iterator[str]:
             admin.execute(f"create tablespace small_disk owner {role} location '{data}'".encode())
             admin.execute(f"create database small_disk owner {role} tablespace small_disk".encode())
             with connect(dsn, role="test") as connection:
-                schema.migrate(connection)
+                chain.migrate(connection)
             yield dsn
         finally:
             admin.execute("drop database if exists small_disk with (force)")

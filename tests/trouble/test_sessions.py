@@ -12,7 +12,7 @@ from psycopg.sql import SQL, Identifier, Literal
 
 import awa
 from awa import embedded
-from awa.database.connections import connect
+from awa.database.open import connect
 from awa.database.session import LIMITS, SETTINGS
 from awa.engine import retire
 from tests.engine.helpers import small_segments

@@ -8,10 +8,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from awa.database.connections import connect
+from awa.database.open import connect
 from awa.engine import claim
 from awa.engine.claim import Body
-from awa.task import Registry
+from awa.task.registry import Registry
 from awa.worker.inline import work
 from tests.engine.helpers import KIND, add_sealed, state
 

@@ -19,10 +19,10 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import NullPool
 
 import awa
-from awa import telemetry
 from awa.errors import AwaError, LeaseLost, NotCommitted, SerializationError, StateConflict, ValidationError
-from awa.job import Job
-from awa.outcome import Snooze
+from awa.job.model import Job
+from awa.task.outcome import Snooze
+from awa.telemetry import events
 from tests.fixtures.ledger import configure_django
 from tests.fixtures.waiting import until
 
@@ -134,7 +134,7 @@ class App:
         """Insert jobs of this handler, work until they are done, and return the last one."""
         self.client.task(kind="job", replace=True)(handler)
         ids = self.client.insert_many([{}] * jobs, kind="job", max_attempts=max_attempts).ids
-        end = telemetry.subscribe(lambda event, fields: self.events.append((event, fields)))
+        end = events.subscribe(lambda event, fields: self.events.append((event, fields)))
         try:
             self.client.work()
         finally:

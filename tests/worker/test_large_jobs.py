@@ -9,9 +9,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from awa.database.connections import connect
+from awa.database.open import connect
 from awa.engine import claim
-from awa.task import Registry
+from awa.task.registry import Registry
 from awa.worker.contents import Contents
 from awa.worker.inline import work
 from tests.engine.helpers import KIND, add_sealed, state

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from awa import telemetry
-from awa.database.connections import connect
-from awa.engine import control
+from awa.database.open import connect
+from awa.engine.admin import control
 from awa.engine.seal import seal
-from awa.processes.board import Board
+from awa.processes.board.scoreboard import Board
 from awa.processes.clock import ServerClock
+from awa.telemetry import events
 from awa.worker import claimer
 from awa.worker.claimer import Claimer
 from awa.worker.lanes import Lanes
-from awa.worker.pace import Pace
+from awa.worker.lease_size import Pace
 from awa.worker.pending import Pending
 from tests.engine.helpers import KIND, add_sealed, add_unsealed, ids_of, sign_in
 from tests.fixtures.waiting import Session
@@ -29,9 +29,7 @@ Said = list[dict[str, Any]]
 @pytest.fixture
 def said() -> Iterator[Said]:
     heard: Said = []
-    unsubscribe = telemetry.subscribe(
-        lambda event, fields: heard.append(fields) if event == telemetry.CLAIM_LOCKED else None
-    )
+    unsubscribe = events.subscribe(lambda event, fields: heard.append(fields) if event == events.CLAIM_LOCKED else None)
     yield heard
     unsubscribe()
 

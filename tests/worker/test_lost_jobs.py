@@ -8,12 +8,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from awa.database.connections import connect
-from awa.engine import control, settle
-from awa.job import Job
-from awa.processes.board import Board
-from awa.processes.slot import CANCEL, Limits, Stop
-from awa.task import Registry
+from awa.database.open import connect
+from awa.engine import settle
+from awa.engine.admin import control
+from awa.job.model import Job
+from awa.processes.board.scoreboard import Board
+from awa.processes.board.slot import CANCEL, Limits, Stop
+from awa.task.registry import Registry
 from awa.worker.interrupts import Interrupts
 from awa.worker.loop import Loop
 from tests.engine.helpers import KIND, add_sealed, sign_in, state

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from awa.outcome import result_refusal
+from awa.task.outcome import result_refusal
 from tests.fixtures.supervisor import Shop
 
 pytestmark = [pytest.mark.processes, pytest.mark.postgres]

@@ -7,12 +7,12 @@ from time import monotonic, sleep
 
 import pytest
 
-from awa import telemetry
-from awa.failure import error_entry
-from awa.job import JobState
-from awa.outcome import Settlement
-from awa.processes.board import Board
-from awa.processes.journal import CAPACITY_MIN
+from awa.job.attempt import Settlement
+from awa.job.model import JobState
+from awa.processes.board.journal import CAPACITY_MIN
+from awa.processes.board.scoreboard import Board
+from awa.task.error_entry import error_entry
+from awa.telemetry import events
 from awa.worker.pending import AGE_LONG_US, AGE_MAX_US, AWAITED_RATIO, COST_RATIO, END_PART, TOO_LATE, Pending
 
 LONG_US = 60_000
@@ -59,11 +59,11 @@ def test_what_nobody_settled_is_refused(board: Board, took_us: int) -> None:
     for job in (1, 2):
         pending.add(finished(job, took_us), 0)
     heard: list[tuple[str, object]] = []
-    end = telemetry.subscribe(lambda event, fields: heard.append((event, fields["jobs"])))
+    end = events.subscribe(lambda event, fields: heard.append((event, fields["jobs"])))
     began = monotonic()
     assert not pending.settled(pending.outstanding(), {2})
     end()
-    assert heard == [(telemetry.SETTLE_REFUSED, [1]), (telemetry.SETTLE_JOBS, 1)]
+    assert heard == [(events.SETTLE_REFUSED, [1]), (events.SETTLE_JOBS, 1)]
     assert took_us == LONG_US or monotonic() - began < 0.02  # short jobs: nobody helps, and nobody waits
 
 

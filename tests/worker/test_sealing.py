@@ -7,14 +7,14 @@ from contextlib import ExitStack
 
 import pytest
 
-from awa.database.connections import connect
+from awa.database.open import connect
 from awa.engine.seal import STEP_JOBS_MAX, seal
-from awa.processes.board import Board
+from awa.processes.board.scoreboard import Board
+from awa.processes.board.slot import SEALED
 from awa.processes.clock import ServerClock, monotonic_us
-from awa.processes.slot import SEALED
 from awa.worker.claimer import SEAL_EVERY_US, Claimer
 from awa.worker.lanes import Lanes
-from awa.worker.pace import Pace
+from awa.worker.lease_size import Pace
 from awa.worker.pending import Pending
 from tests.engine.helpers import KIND, Connection, add, add_sealed, places, sign_in
 

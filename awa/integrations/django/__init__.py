@@ -10,6 +10,8 @@
     client.insert(SendReceipt(order_id=order.id))
 
 Importing this reads no settings and connects to nothing.
+
+In: the settings `AWA` and `TASKS`. Out: `client` and `task`.
 """
 
 from awa.integrations.django.project import ProjectClient

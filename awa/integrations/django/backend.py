@@ -24,7 +24,7 @@ from awa.integrations.django import client
 from awa.integrations.django.conf import conf
 from awa.integrations.django.results import enqueued, read
 from awa.integrations.django.roots import KIND, framework
-from awa.policy import MAX_ATTEMPTS, check_timeout, check_whole
+from awa.job.validate import MAX_ATTEMPTS, check_timeout, check_whole
 
 DEFAULTS: Final[dict[str, Any]] = {"max_attempts": 1, "timeout": None}
 """A task that fails has failed, as with Django's own backends, unless the project says how often to try."""

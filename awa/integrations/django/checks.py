@@ -20,10 +20,10 @@ from typing import Any
 from django.core.checks import CheckMessage, Error, Warning
 from django.db import DEFAULT_DB_ALIAS, connections, router
 
-from awa.database import schema
+from awa.database.schema import chain
 from awa.integrations.django.conf import DEFAULTS, alias, conf, problems, unknown_keys
 from awa.integrations.django.schema import APP, is_ours, version
-from awa.unknown import hint
+from awa.text.suggest import hint
 
 
 def check_settings(**_: Any) -> list[CheckMessage]:
@@ -36,13 +36,13 @@ def check_database(databases: Any = None, **_: Any) -> list[CheckMessage]:
     if alias() not in (databases or ()) or connections[alias()].vendor != "postgresql":
         return []
     have = version(alias())
-    is_newer = have is not None and have > schema.VERSION
-    if have == schema.VERSION or (not is_newer and is_ours(alias()) and sys.argv[1:2] == ["migrate"]):
+    is_newer = have is not None and have > chain.VERSION
+    if have == chain.VERSION or (not is_newer and is_ours(alias()) and sys.argv[1:2] == ["migrate"]):
         return []
     found = "no Awa schema" if have is None else f"version {have} of the Awa schema"
     return [
         Warning(
-            f"The database {alias()!r} has {found}; this release works with version {schema.VERSION}.",
+            f"The database {alias()!r} has {found}; this release works with version {chain.VERSION}.",
             hint=_remedy(is_newer),
             id="awa.W004",
         )

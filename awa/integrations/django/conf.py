@@ -8,9 +8,9 @@ from typing import Any, Final
 from django.conf import settings
 
 from awa.errors import ValidationError
+from awa.job.validate import check_name
 from awa.settings import SETTINGS
-from awa.task import check_name
-from awa.unknown import hint
+from awa.text.suggest import hint
 
 DEFAULTS: Final[dict[str, Any]] = {
     "DATABASE": "default",

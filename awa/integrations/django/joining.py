@@ -12,10 +12,10 @@ from psycopg.rows import tuple_row
 from psycopg.types.datetime import TimestamptzLoader
 from psycopg.types.json import set_json_loads
 
-from awa.codec import decode
-from awa.database.borrowed import Borrowed
+from awa.database.adapters.caller import Borrowed
 from awa.database.errors import translate
 from awa.errors import AwaError, DatabaseError
+from awa.job.codec import decode
 
 
 class Joined(Borrowed):

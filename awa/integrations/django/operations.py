@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.migrations.operations.base import Operation
 
-from awa.database import schema
+from awa.database.schema import chain
 from awa.integrations.django.schema import install, is_ours
 
 
@@ -23,7 +23,7 @@ class InstallSchema(Operation):  # type: ignore[misc]  # Django has no types
         if not is_ours(schema_editor.connection.alias):
             return
         if schema_editor.collect_sql:
-            for step in schema.migrations():
+            for step in chain.migrations():
                 schema_editor.execute(step.sql.strip(), params=None)
             return
         install(schema_editor.connection.alias)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from django.db import connections
 
-from awa.client import Client
+from awa.client.client import Client
 from awa.errors import AwaError
 from awa.integrations.django.conf import alias, conf
 from awa.integrations.django.roots import queues_of_backends
 from awa.integrations.django.source import DjangoConnections
-from awa.task import Registry
+from awa.task.registry import Registry
 
 
 class ProjectRegistry(Registry):

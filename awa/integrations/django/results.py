@@ -11,13 +11,13 @@ from typing import Any, Final
 from django.utils.module_loading import import_string
 
 from awa import errors
-from awa.client import Client
-from awa.connected import lent
-from awa.engine import control
+from awa.client.client import Client
+from awa.client.rows import job_of
+from awa.engine.admin import control
+from awa.enqueue.connected import lent
 from awa.errors import JobNotFound
 from awa.integrations.django.roots import framework
-from awa.job import Job, JobState
-from awa.reading import job_of
+from awa.job.model import Job, JobState
 
 RUNNING_WORKER: Final = "running"
 """Stands for the worker of an attempt that has not ended."""

@@ -8,13 +8,13 @@ import socket
 from datetime import datetime, timezone
 from typing import Any, Final
 
-from awa import codec
-from awa.client import Client
+from awa.client.client import Client
 from awa.errors import TerminalError
 from awa.integrations.django.results import running, task_error
 from awa.integrations.django.roots import KIND, framework, normalized
-from awa.job import Job
-from awa.outcome import RESULT_BYTES_MAX, Snooze
+from awa.job import codec
+from awa.job.model import Job
+from awa.task.outcome import RESULT_BYTES_MAX, Snooze
 
 UNKNOWN_TASK_S: Final = 30.0
 """How long a task is put aside that this worker does not know: one with newer code may look for it meanwhile."""

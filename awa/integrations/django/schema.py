@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import connections, router, transaction
 
-from awa.database import schema
+from awa.database.schema import chain
 from awa.integrations.django.conf import alias, conf
 from awa.integrations.django.joining import joined
 
@@ -29,12 +29,12 @@ def install(using: str) -> list[int]:
     with transaction.atomic(using=using):
         connection = joined(using)
         connection.execute(b"select 1")  # so that the transaction has begun, with the isolation the project chose
-        return schema.migrate(connection)
+        return chain.migrate(connection)
 
 
 def version(using: str) -> int | None:
     """Return the version of the schema in a database, None where there is none."""
-    return schema.current(joined(using))
+    return chain.current(joined(using))
 
 
 def upgrade_after_migrate(*, using: str, **_: Any) -> None:
@@ -42,6 +42,6 @@ def upgrade_after_migrate(*, using: str, **_: Any) -> None:
     if not is_ours(using):
         return
     have = version(using)
-    schema.refuse_newer(have)
-    if have is None or have < schema.VERSION:
+    chain.refuse_newer(have)
+    if have is None or have < chain.VERSION:
         install(using)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from awa.errors import ValidationError
 from awa.settings import SETTINGS
-from awa.unknown import hint
+from awa.text.suggest import hint
 
 NAME: Final = "awa"
 """Of the extension, and of its commands: `app.extensions["awa"]`, `flask awa …`."""

@@ -9,14 +9,14 @@ from weakref import WeakSet
 import click
 from flask import Flask, current_app, has_app_context
 
-from awa.client import Client
+from awa.client.client import Client
+from awa.enqueue.prepare import InsertedMany
 from awa.errors import AwaError, ValidationError
 from awa.integrations.flask.config import NAME, client_options
 from awa.integrations.flask.engines import FlaskSqlalchemy, ScopedSession
 from awa.integrations.flask.sessions import OpenSessions, note_joined
-from awa.job import Job
-from awa.producing import InsertedMany
-from awa.task import Function, Handler, Registry
+from awa.job.model import Job
+from awa.task.registry import Function, Handler, Registry
 
 _CLIENT: Final = "awa.client"
 _OPEN_SESSIONS: Final = "awa.sessions"

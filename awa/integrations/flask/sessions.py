@@ -14,9 +14,9 @@ import psycopg
 from flask import Flask, g, has_app_context
 from psycopg import conninfo
 
-from awa.client import Client
+from awa.client.client import Client
+from awa.database.adapters.connection import foreign
 from awa.database.errors import translated_foreign
-from awa.database.foreign import foreign
 from awa.errors import AwaError
 from awa.integrations.flask.config import without_driver
 

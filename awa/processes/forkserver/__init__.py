@@ -23,6 +23,8 @@ Who dies with whom:
 * The supervisor ends: while booting, Linux kills the forkserver. Afterwards the forkserver is in its own loop, sees the
   socket close, kills all groups and exits. Having it killed by the kernel would be no quicker, and would leave behind
   what workers had started: a grandchild has no parent death signal.
+
+In: what to call, and requests to fork or kill. Out: process ids and exits.
 """
 
 from awa.processes.forkserver.events import (

@@ -13,14 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from awa.processes.death import die_with_parent, outlive_parent
-from awa.processes.exitcodes import ExitCode
+from awa.processes.board.seat import Seats
+from awa.processes.exit_codes import ExitCode
 from awa.processes.forkserver.events import BootFailed, Ready, name_of
 from awa.processes.forkserver.serve import Nursery
 from awa.processes.forkserver.wire import Message, Wire
-from awa.processes.seat import Seats
+from awa.processes.parent_death import die_with_parent, outlive_parent
 from awa.processes.title import Title
-from awa.processes.wakes import Wakes
+from awa.processes.wakeups import Wakes
 
 _NOT_THEIRS = (str(Path(__file__).parents[2]), importlib.__file__, "<frozen importlib")
 

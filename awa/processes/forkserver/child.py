@@ -10,10 +10,10 @@ import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from awa.processes.death import die_with_parent, volunteer_for_oom
-from awa.processes.exitcodes import ExitCode
-from awa.processes.slot import Slot
-from awa.processes.wakes import Wakes, WorkerWakes
+from awa.processes.board.slot import Slot
+from awa.processes.exit_codes import ExitCode
+from awa.processes.parent_death import die_with_parent, volunteer_for_oom
+from awa.processes.wakeups import Wakes, WorkerWakes
 
 ChildMain = Callable[[Slot, dict[str, Any], WorkerWakes], int]
 

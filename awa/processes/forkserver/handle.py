@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import Any, Final
 
-from awa.processes.board import Board
+from awa.processes.board.scoreboard import Board
 from awa.processes.forkserver.events import BY_NAME, Alive, Event, Exited, Forked, ForkFailed, ForkServerGone, Ready
 from awa.processes.forkserver.wire import Message, Wire
 from awa.processes.silence import Silence
 from awa.processes.stopped import stopped_by
-from awa.processes.wakes import Wakes
+from awa.processes.wakeups import Wakes
 
 _GONE_TIMEOUT_S = 2.0
 PING_S: Final = 1.0

@@ -12,13 +12,13 @@ from collections.abc import Container, Iterator
 from functools import partial
 from signal import Signals
 
-from awa.processes.death import adopt_orphans, children
+from awa.processes.board.seat import Seats
 from awa.processes.forkserver.child import ChildMain, flush_output, live
 from awa.processes.forkserver.events import Alive, Event, Exited, Forked, ForkFailed, name_of
 from awa.processes.forkserver.wire import Message, Wire
-from awa.processes.seat import Seats
+from awa.processes.parent_death import adopt_orphans, children
 from awa.processes.signals import SignalQueue
-from awa.processes.wakes import Wakes
+from awa.processes.wakeups import Wakes
 
 NOTED = (
     Signals.SIGCHLD,

@@ -1,6 +1,8 @@
 """The leader's duties, one a file: each a class with `interval_s` and `run_once(connection)`.
 
 Duties have no loop of their own, and each is guarded by row locks or keys, so two leaders at once do no harm.
+
+In: a connection, while this node leads. Out: what each duty has changed in the database.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import psycopg
 
-from awa.engine import insert, promote
+from awa.engine import nodes, promote
 from awa.engine.claim import FROM_THE_START
 
 LOOK_BACK_S: Final = 1.0
@@ -33,6 +33,6 @@ class Promote:
             step = promote.promote(connection, self._start)
             self._start = step.last
             if step.jobs:
-                insert.wake(connection)
+                nodes.wake(connection)
             if not step.more:
                 return

@@ -7,8 +7,9 @@ from typing import Any
 
 import psycopg
 
-from awa import telemetry
-from awa.engine import control, lead
+from awa.engine import leader
+from awa.engine.admin import control
+from awa.telemetry import events
 
 
 class Report:
@@ -24,11 +25,11 @@ class Report:
 
     def run_once(self, connection: psycopg.Connection[Any]) -> None:
         """Say it once for each kind and queue, and again after it had been cured."""
-        found = lead.unclaimed(connection)
+        found = leader.unclaimed(connection)
         for each in found:
             if (each.kind, each.queue) not in self._said:
-                telemetry.emit(
-                    telemetry.LEAD_UNKNOWN_KIND, kind=each.kind, queue=each.queue, jobs=each.jobs, hint=_hint(each)
+                events.emit(
+                    events.LEAD_UNKNOWN_KIND, kind=each.kind, queue=each.queue, jobs=each.jobs, hint=_hint(each)
                 )
         self._said = {(each.kind, each.queue) for each in found}
         self._report_pauses(control.paused(connection))
@@ -37,14 +38,14 @@ class Report:
         for each in found:
             if each.queue not in self._paused:
                 since = each.paused_at.astimezone(timezone.utc).isoformat(timespec="seconds")
-                telemetry.emit(telemetry.LEAD_QUEUE_PAUSED, queue=each.queue, by=each.paused_by, since=since)
+                events.emit(events.LEAD_QUEUE_PAUSED, queue=each.queue, by=each.paused_by, since=since)
         now = {each.queue for each in found}
         for queue in sorted(self._paused - now):
-            telemetry.emit(telemetry.LEAD_QUEUE_RESUMED, queue=queue)
+            events.emit(events.LEAD_QUEUE_RESUMED, queue=queue)
         self._paused = now
 
 
-def _hint(each: lead.Unclaimed) -> str:
+def _hint(each: leader.Unclaimed) -> str:
     if each.kind_known:
         return "no live worker works on this queue: add it to --queues, or to a task"
     return "no live worker knows this kind"

@@ -16,7 +16,7 @@ from typing import Any
 
 import psycopg
 
-from awa.engine import insert, lead, rescue
+from awa.engine import nodes, rescue
 from awa.supervisor.node import Node
 
 
@@ -35,9 +35,9 @@ class Rescue:
         """Rescue every node that has been silent for too long."""
         node = self._node
         asked = monotonic()
-        node.peers.note(lead.beats(connection), asked, monotonic())
+        node.peers.note(nodes.beats(connection), asked, monotonic())
         if not node.may_judge():
             return
         silent = node.peers.silent(self._stale_s, but=node.id)
         if rescue.rescue_stale(connection, silent, still=node.may_judge):
-            insert.wake(connection)
+            nodes.wake(connection)

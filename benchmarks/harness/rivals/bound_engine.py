@@ -12,13 +12,13 @@ from typing import Any
 
 import psycopg
 
-from awa.database.connections import connect
+from awa.database.open import connect
 from awa.database.pipeline import one_trip
-from awa.engine import claim, lead, seal, settle
+from awa.engine import claim, nodes, seal, settle
 from awa.engine.claim import FROM_THE_START, Claimed, Want
-from awa.job import JobState
-from awa.outcome import Settlement
-from awa.worker.pace import BATCHES_MAX, LEASE_JOBS_MAX
+from awa.job.attempt import Settlement
+from awa.job.model import JobState
+from awa.worker.lease_size import BATCHES_MAX, LEASE_JOBS_MAX
 
 from .ours import Ours
 from .protocol import main
@@ -32,15 +32,15 @@ class BoundEngine(Ours):
         stopped: list[int] = []
         signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))
         with connect(self.dsn, role="benchmark") as connection:
-            node = lead.register_node(connection, "bound", ["noop"])
-            worker = lead.register_worker(connection, node)
+            node = nodes.register_node(connection, "bound", ["noop"])
+            worker = nodes.register_worker(connection, node)
             assert worker is not None
             loop = _Loop(connection, worker)
             while not stopped:
                 for n in loop.step():
                     self.marks.run(n)
             loop.settle()
-            lead.leave_node(connection, node)
+            nodes.leave_node(connection, node)
 
 
 class _Loop:

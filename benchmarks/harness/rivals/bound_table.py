@@ -10,8 +10,8 @@ from typing import Any
 
 import psycopg
 
-from awa.database import schema
-from awa.database.connections import connect
+from awa.database.open import connect
+from awa.database.schema import chain
 
 from .protocol import TEXT, Rival, main
 
@@ -54,7 +54,7 @@ class BoundTable(Rival):
 
     def prepare(self) -> None:
         with connect(self.dsn, role="benchmark") as connection:
-            schema.migrate(connection)
+            chain.migrate(connection)
             connection.execute(TABLE)
 
     def bulk(self, numbers: Sequence[int]) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import awa
-from awa.database import schema
-from awa.database.connections import connect
+from awa.database.open import connect
+from awa.database.schema import chain
 
 from .marks import from_environment
 from .protocol import Rival, body, main
@@ -43,7 +43,7 @@ class Ours(Rival):
 
     def prepare(self) -> None:
         with connect(self.dsn, role="benchmark") as connection:
-            schema.migrate(connection)
+            chain.migrate(connection)
 
     def bulk(self, numbers: Sequence[int]) -> None:
         client.insert_many((body(n) for n in numbers), kind="noop")

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from awa.engine.insert import INSERT, Envelope, NewJob, parameters
+from awa.engine.insert.single import INSERT, Envelope, NewJob, parameters
 
 from .ours import Ours
 from .protocol import TEXT, main

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
-from awa.database import schema
+from awa.database.schema import chain
 from awa.errors import AwaError
 from awa.integrations.django.conf import alias
 from awa.integrations.django.schema import install, version
@@ -38,13 +38,13 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django has no types
             applied = install(using)
         except AwaError as error:
             raise CommandError(str(error)) from error
-        done = f"is now at version {schema.VERSION}" if applied else f"is at version {schema.VERSION} already"
+        done = f"is now at version {chain.VERSION}" if applied else f"is at version {chain.VERSION} already"
         self.stdout.write(f"The Awa schema of database {using!r} {done}.")
 
     def _check(self, using: str) -> None:
         have = version(using)
-        if have != schema.VERSION:
+        if have != chain.VERSION:
             raise CommandError(
                 f"the Awa schema of database {using!r} has version {'none' if have is None else have}; this release "
-                f"works with {schema.VERSION}"
+                f"works with {chain.VERSION}"
             )

@@ -1,0 +1,16 @@
+"""A connection of the application's for code that waits in an event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from awa.database.adapters.async_connection import required_async_foreign
+from awa.database.aio.greenlets import await_
+
+
+def awaited(theirs: Any) -> Callable[[bytes, Mapping[str, Any]], list[Any]]:
+    """Return what runs a statement over an asynchronous connection of the application's. Raises TypeError for others:
+    a synchronous one would hold the event loop up."""
+    execute = required_async_foreign(theirs).execute
+    return lambda sql, parameters: await_(execute(sql, parameters))
