@@ -12,32 +12,14 @@ from time import monotonic
 from typing import Final
 
 from awa.processes.board.slot import WorkerState
-from awa.processes.silence import Silence
 from awa.supervisor.node import Node
 from awa.supervisor.occupants import Occupant
+from awa.supervisor.watches import Watches
 from awa.supervisor.worker_exit import Doom
 from awa.telemetry import events
 
 LOOK_S: Final = 0.25
 """How often to look. A worker that is asked for its stack has as long to answer."""
-
-
-class _Watch:
-    """One worker that begins."""
-
-    def __init__(self, occupant: Occupant) -> None:
-        self.occupant = occupant
-        self.is_asked = False
-        """Whether it has been asked for its stack."""
-        self._hook = ""
-        self._silence = Silence(2 * LOOK_S)
-
-    def look(self, hook: str) -> float:
-        """Return for how many seconds the worker has been in this function. A pause of the machine does not count."""
-        if hook != self._hook:
-            self._hook, self.is_asked = hook, False
-            self._silence.beat()
-        return self._silence.look()
 
 
 class Beginnings:
@@ -48,7 +30,9 @@ class Beginnings:
         self._node = node
         self._interrupt = interrupt
         self._kill = kill
-        self._watches: dict[int, _Watch] = {}
+        self._watches = Watches(LOOK_S)
+        self._asked: dict[int, tuple[Occupant, str]] = {}
+        """By slot: the worker that was last asked for its stack, and the function it was in."""
         self._look_at = 0.0
 
     def look(self) -> None:
@@ -61,23 +45,20 @@ class Beginnings:
             if slot.state == WorkerState.BOOTING and (hook := slot.label):
                 self._see(occupant, hook)
             else:
-                self._watches.pop(slot.index, None)
+                self._watches.forget(slot.index)
 
     def _see(self, occupant: Occupant, hook: str) -> None:
         slot, limit_s = occupant.slot.index, self._node.settings.start_timeout_s
-        watch = self._watches.get(slot)
-        if watch is None or watch.occupant is not occupant:
-            watch = self._watches[slot] = _Watch(occupant)
-        if watch.look(hook) <= limit_s:
+        if self._watches.unchanged_s(occupant, hook) <= limit_s:
             return
         stack = self._node.wakes.stacks[slot]
-        if not watch.is_asked:
-            watch.is_asked = True
+        if self._asked.get(slot) != (occupant, hook):
+            self._asked[slot] = occupant, hook
             stack.clear()
             self._interrupt(slot)
             return
         stack.look()
-        del self._watches[slot]
+        self._watches.forget(slot)
         error = f"it has not returned for the {limit_s:g} s that it may take"
         events.emit(
             events.WORKER_START_FAILED,

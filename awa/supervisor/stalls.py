@@ -12,10 +12,10 @@ from time import monotonic
 from typing import Final
 
 from awa.processes.board.slot import WorkerState
-from awa.processes.silence import Silence
 from awa.processes.stopped import stopped_by
 from awa.supervisor.node import Node
 from awa.supervisor.occupants import Occupant
+from awa.supervisor.watches import Watches
 from awa.supervisor.worker_exit import Doom
 
 LOOK_S: Final = 1.0
@@ -27,24 +27,6 @@ _EXEMPT: Final = (WorkerState.VACANT, WorkerState.BOOTING)
 """What an application does at the start of a worker has a limit of its own, see `beginnings.py`."""
 
 
-class _Watch:
-    """What was seen of one worker last."""
-
-    def __init__(self, occupant: Occupant) -> None:
-        self.occupant = occupant
-        self.silence = Silence(2 * LOOK_S)
-        self._seen: tuple[int, int, int] | None = None
-
-    def look(self) -> float:
-        """Return for how many seconds the worker has taken no step."""
-        slot = self.occupant.slot
-        seen = slot.beat, slot.turn, slot.state
-        if seen != self._seen:
-            self._seen = seen
-            self.silence.beat()
-        return self.silence.look()
-
-
 class Stalls:
     """Called from the main thread, again and again; never waits."""
 
@@ -52,7 +34,7 @@ class Stalls:
         """`kill(slot, doom)` kills a worker with its group."""
         self._node = node
         self._kill = kill
-        self._watches: dict[int, _Watch] = {}
+        self._watches = Watches(LOOK_S)
         self._look_at = 0.0
 
     def look(self) -> None:
@@ -63,16 +45,14 @@ class Stalls:
         for occupant, running in self._node.occupants.look():
             slot = occupant.slot
             if running is not None or slot.state in _EXEMPT:
-                self._watches.pop(slot.index, None)
+                self._watches.forget(slot.index)
             else:
                 self._see(occupant)
 
     def _see(self, occupant: Occupant) -> None:
-        watch = self._watches.get(occupant.slot.index)
-        if watch is None or watch.occupant is not occupant:
-            watch = self._watches[occupant.slot.index] = _Watch(occupant)
-        silent_s = watch.look()
+        slot = occupant.slot
+        silent_s = self._watches.unchanged_s(occupant, (slot.beat, slot.turn, slot.state))
         if silent_s > STOPPED_S and occupant.pid is not None and (how := stopped_by(occupant.pid)):
-            self._kill(occupant.slot.index, Doom(f"it has taken no step for {silent_s:.0f} s: it is {how}"))
+            self._kill(slot.index, Doom(f"it has taken no step for {silent_s:.0f} s: it is {how}"))
         elif silent_s > HUNG_ANSWERS * self._node.answer_s:
-            self._kill(occupant.slot.index, Doom(f"it has taken no step for {silent_s:.0f} s, and runs no job"))
+            self._kill(slot.index, Doom(f"it has taken no step for {silent_s:.0f} s, and runs no job"))
