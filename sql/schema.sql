@@ -1058,7 +1058,7 @@ declare
   v_huge  constant jsonpath := '$.** ? (@.type() == "number" && (@ > 1.7e308 || @ < -1.7e308))';
   -- Clocks differ: a time that has passed here may be to come where the job was made.
   v_skew  constant interval := '1 minute';
-  -- Where JSON is so much longer than as jsonb, it consists of numbers that nobody computes with.
+  -- Where JSON is so much longer than as jsonb, it consists of numbers too long to compute with.
   -- (Escaped text is 6 times as long, 1e308 is 26 times as long.) Workers go by what jobs take as jsonb.
   v_ratio constant bigint := 64;
 begin

@@ -1,8 +1,8 @@
 """A worker's own descriptors, among those that handlers open, close and put in each other's place.
 
-A handler that closes all descriptors, as daemons do, closes these too. What it or a later handler then opens may get
-their numbers: a wake-up would be written into somebody's file. So they have high numbers, which new files do not get,
-and before a worker uses them it sees that they still lead where they led.
+A handler that closes all descriptors, as daemons do, closes these too. What it or a later handler opens then may
+get their numbers: a wake-up would be written into a file of the application. So they have high numbers, which new files
+do not get, and before a worker uses them it sees that they still lead where they led.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def open_again(fd: int, flags: int) -> int:
     """
     try:
         again = os.open(f"/proc/self/fd/{fd}", flags | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:  # no /proc, or nobody at the other end any more
+    except OSError:  # no /proc, or the other end is closed
         again = os.dup(fd)
     return move_up(again)
 

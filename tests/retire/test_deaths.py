@@ -1,4 +1,4 @@
-"""The keeper's process is killed, or stopped, at each of its round trips: nothing is lost, and nobody waits for it."""
+"""The keeper's process is killed, or stopped, at each of its round trips: nothing is lost, no session waits for it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Duty(NamedTuple):
     prepare: Callable[[Connection], list[int]]
     """Make something to do; return jobs of kind "work" that have not been run."""
     do: Callable[[Connection], object]
-    """Do it, until it is done or somebody is in the way."""
+    """Do it, until it is done or a lock is in the way."""
     is_done: Callable[[Connection], object]
 
 
@@ -187,7 +187,7 @@ def seal_soon(db: Connection, ids: list[int]) -> None:
         where = places(db)
         return all(where[job] != ["unsealed"] for job in ids)
 
-    until(are_sealed, timeout=5.0, message="sealing goes on although the keeper does not")
+    until(are_sealed, message="sealing goes on although the keeper does not")
 
 
 @pytest.mark.parametrize(
