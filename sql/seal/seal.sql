@@ -8,7 +8,8 @@
 --   nothing was found, so that the cursor moves on).
 -- Index: job_log_xid (xid, id), by row comparison alone: beside "xid >=" a btree
 -- may start at the row bound, from the index's beginning; and ordered by both
--- columns, because "xid = ... order by id" invites the primary key.
+-- columns, because "xid = ... order by id" invites the primary key. So would a second
+-- bound of the id that the planner cannot see through: foreign_id is subtracted.
 -- With S the sealed snapshot and T the one worked towards, the fresh jobs are
 -- those visible in T whose xid is >= xmax(S), an index range, or in xip(S), a
 -- few index probes. Ids would not do: they are taken before commit.
@@ -34,7 +35,7 @@ with head as materialized (
   select * from (
     (select xid, id, created_at, run_at, queue, kind, priority, expires_at, unique_states, ordering_key
      from awa.job_log
-     where id >= %(floor)s and id > (select coalesce(foreign_id, 0) from aim)
+     where id >= %(floor)s and id - (select coalesce(foreign_id, 0) from aim) > 0
        and (xid, id) > ((select from_xid from aim), (select from_id from aim))
        and (xid, id) < ((select pg_snapshot_xmax(target) from aim), 0)
        and pg_visible_in_snapshot(xid, (select target from aim))
@@ -47,7 +48,7 @@ with head as materialized (
        select j.xid, j.id, j.created_at, j.run_at, j.queue, j.kind, j.priority, j.expires_at, j.unique_states,
               j.ordering_key
        from awa.job_log j
-       where j.id >= %(floor)s and j.id > (select coalesce(foreign_id, 0) from aim)
+       where j.id >= %(floor)s and j.id - (select coalesce(foreign_id, 0) from aim) > 0
          and (j.xid, j.id) > (open.xid, open.past) and (j.xid, j.id) <= (open.xid, 9223372036854775807)
          and pg_visible_in_snapshot(j.xid, (select target from aim))
        order by j.xid, j.id limit %(jobs_max)s

@@ -338,8 +338,12 @@ def test_a_ledger_of_this_cluster_is_not_resealed(db: Connection) -> None:
 @pytest.mark.parametrize("analyzed", [False, True])
 @both_servers
 def test_sealing_reads_its_index_and_an_empty_seal_next_to_nothing(
-    db: Connection, generic: bool, analyzed: bool
+    db: Connection, session: Callable[..., Session], generic: bool, analyzed: bool
 ) -> None:
+    """Also while a transaction is open that took its xid before the last seal: its jobs would be found by index."""
+    late = session("late")
+    late.run("begin")
+    late.value("select pg_current_xact_id()::text")
     add_unsealed(db, 50_000)
     seal_all(db)
     if analyzed:
