@@ -32,8 +32,10 @@ create type awa.job_state as enum (
   'retryable', 'failed', 'cancelled', 'waiting_external'
 );
 
+-- Another program's schema awa may have a table of this name, too. This one is known by the
+-- name of its constraint, which a dump keeps, and which no table has by accident.
 create table awa.schema_version (
-  version    integer primary key,
+  version    integer primary key constraint made_by_awa_supervisor check (version > 0),
   applied_at timestamptz not null default now()
 );
 

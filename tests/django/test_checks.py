@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.django.conftest import TASKS, MakeSite
@@ -89,6 +90,15 @@ def test_the_database_is_looked_at_only_when_asked(site: MakeSite) -> None:
     assert "(awa.W004) The database 'default' has no Awa schema" in site().manage("check", "--database", "default")
     assert "no issues" in site().manage("check", "--database", "lite")
     assert "Run `manage.py migrate`." in site().manage("check", "--database", "default")
+
+
+def test_another_programs_schema_is_an_error_with_what_to_do(site: MakeSite) -> None:
+    project = site()
+    with psycopg.connect(project.dsn, autocommit=True) as connection:
+        connection.execute("create schema awa")
+        connection.execute("create table awa.schema_version (version integer primary key)")
+    for command in (("check", "--database", "default"), ("migrate",)):
+        assert "(awa.E006) In the database 'default': the schema awa" in project.manage(*command, code=1)
 
 
 def test_the_hint_names_the_database_where_it_is_not_the_default(site: MakeSite) -> None:

@@ -12,12 +12,13 @@ from typing import Any
 import psycopg
 import pytest
 
+from awa.client.client import Client
 from awa.database.schema import chain
 from awa.errors import DatabaseError, SchemaNotMigrated, SchemaTooNew
 from tests.fixtures.postgres import both_servers, for_database
 from tests.fixtures.processes import ROOT
 from tests.fixtures.waiting import Session
-from tests.migrations.catalogue import dump
+from tests.migrations.catalogue import contents, dump
 
 Connect = Callable[..., psycopg.Connection[Any]]
 AT_ONCE = 20
@@ -152,6 +153,36 @@ def test_a_schema_of_another_role_is_refused_by_its_owners_name(
         chain.migrate(connection)
     with pytest.raises(SchemaNotMigrated):
         chain.check(connection)
+
+
+@both_servers
+@pytest.mark.parametrize("version", [0, chain.VERSION, chain.VERSION + 1], ids=["older", "the same", "newer"])
+def test_another_programs_versions_are_not_taken_for_awas(
+    connect: Connect, empty_database: str, superuser_dsn: str, version: int
+) -> None:
+    connection = connect(empty_database)
+    with connect(for_database(superuser_dsn, connection.info.dbname, "postgres")) as other:
+        other.execute("create schema awa")
+        other.execute("create table awa.schema_version (version integer primary key, applied_at timestamptz)")
+        other.execute("insert into awa.schema_version values (%s, now())", [version])
+        other.execute("grant all on schema awa to public")
+        other.execute("grant all on awa.schema_version to public")
+    before = contents(empty_database)
+    for refuse in (chain.migrate, chain.check, chain.current):
+        with pytest.raises(
+            DatabaseError, match="schema awa .* belongs to role postgres, is another program's: .*rename"
+        ):
+            refuse(connection)
+    assert contents(empty_database) == before
+
+
+def test_a_client_does_not_use_another_programs_schema(connect: Connect, empty_database: str) -> None:
+    connection = connect(empty_database)
+    connection.execute("create schema awa")
+    connection.execute("create table awa.schema_version (version integer primary key)")
+    connection.execute("insert into awa.schema_version values (%s)", [chain.VERSION])
+    with Client(empty_database) as client, pytest.raises(DatabaseError, match="role awa_owner, is another program's"):
+        client.insert({}, kind="k")
 
 
 def test_a_step_that_fails_leaves_nothing(connect: Connect, empty_database: str) -> None:

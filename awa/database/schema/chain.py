@@ -35,8 +35,10 @@ _SET_LIMIT: Final = b"select set_config('lock_timeout', %(value)s, true)"
 _OWNER: Final = b"select pg_catalog.pg_get_userbyid(nspowner) from pg_catalog.pg_namespace where nspname::text = 'awa'"
 # Not to_regclass, which is refused in a schema that another role has made for itself.
 _HAS_VERSIONS: Final = b"""
-    select exists (select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-                   where n.nspname::text = 'awa' and c.relname::text = 'schema_version')"""
+    select exists (select from pg_catalog.pg_constraint k
+                   where k.conrelid = c.oid and k.conname::text = 'made_by_awa_supervisor')
+    from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where n.nspname::text = 'awa' and c.relname::text = 'schema_version'"""
 _PATH: Final = b"select current_setting('search_path')"
 _SET_PATH: Final = b"select pg_catalog.set_config('search_path', %(path)s, true)"
 
@@ -119,6 +121,17 @@ def _taken(connection: psycopg.Connection[Any], error: psycopg.Error) -> Excepti
     )
 
 
+def _other_programs(connection: psycopg.Connection[Any]) -> Exception:
+    """Return what is to be raised where another program has a table of versions in a schema of its own."""
+    row = connection.execute(_OWNER).fetchone()
+    owner = row[0] if row else "unknown"
+    return DatabaseError(
+        f"the schema awa of this database, which belongs to role {owner}, is another program's: `awa migrate` has not "
+        "made its table schema_version. Find out which program uses it; then have it renamed (as "
+        f"role {owner}: alter schema awa rename to …), or give Awa another database, and run `awa migrate`"
+    )
+
+
 @contextmanager
 def lock_limit(connection: psycopg.Connection[Any], doing: str) -> Iterator[None]:
     """Limit the block's waits for locks to `LOCK_WAIT_S`, and name the holder when one lasts longer than a second.
@@ -158,9 +171,13 @@ def check(connection: psycopg.Connection[Any]) -> None:
 
 
 def current(connection: psycopg.Connection[Any]) -> int | None:
-    """Return the schema version of the database, None where there is no schema."""
-    if connection.execute(_HAS_VERSIONS).fetchone() == (False,):
+    """Return the schema version of the database, None where there is no schema. Raises DatabaseError where the one of
+    that name is another program's."""
+    found = connection.execute(_HAS_VERSIONS).fetchone()
+    if found is None:
         return None
+    if not found[0]:
+        raise _other_programs(connection)
     row = connection.execute("select max(version) from awa.schema_version").fetchone()
     return row[0] if row else None
 

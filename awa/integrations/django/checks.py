@@ -5,6 +5,7 @@ awa.E002  the database is not PostgreSQL
 awa.E003  a value in AWA is not what it must be
 awa.E004  an option of Awa's backend in TASKS is not what it must be
 awa.E005  TASKS names Awa's backend and INSTALLED_APPS lacks awa.integrations.django
+awa.E006  the schema awa is another program's (with --database)
 awa.W001  AWA has a key that means nothing
 awa.W002  Awa's backend in TASKS takes any queue, and nothing says which ones workers should look in
 awa.W003  migrate is to look after the schema, and a database router forbids it
@@ -21,6 +22,7 @@ from django.core.checks import CheckMessage, Error, Warning
 from django.db import DEFAULT_DB_ALIAS, connections, router
 
 from awa.database.schema import chain
+from awa.errors import DatabaseError
 from awa.integrations.django.conf import DEFAULTS, alias, conf, problems, unknown_keys
 from awa.integrations.django.schema import APP, is_ours, version
 from awa.text.suggest import hint
@@ -35,7 +37,10 @@ def check_database(databases: Any = None, **_: Any) -> list[CheckMessage]:
     """Look whether the schema is there. `migrate`, which installs it, runs this check first, and gets no warning."""
     if alias() not in (databases or ()) or connections[alias()].vendor != "postgresql":
         return []
-    have = version(alias())
+    try:
+        have = version(alias())
+    except DatabaseError as error:
+        return [Error(f"In the database {alias()!r}: {error}.", id="awa.E006")]
     is_newer = have is not None and have > chain.VERSION
     if have == chain.VERSION or (not is_newer and is_ours(alias()) and sys.argv[1:2] == ["migrate"]):
         return []
