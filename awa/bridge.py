@@ -53,7 +53,7 @@ async def insert_job(connection: Any, args: Any, **options: Any) -> dict[str, An
     checked, job = _prepared(args, options)
     execute = required_async_foreign(connection).execute
     with translated_foreign("insert a job"):
-        (row,) = await execute(engine.INSERT, engine.parameters(job, replace=_replaces(checked)))
+        (row,) = await execute(*engine.insertion(job, replace=_replaces(checked)))
     return _as_dict(inserted_job(job, Inserted(*row), checked.unique))
 
 

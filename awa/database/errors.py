@@ -73,14 +73,6 @@ def translated_foreign(doing: str) -> Iterator[None]:
     """As `translated`, for whatever library the application uses."""
     try:
         yield
-    except UnicodeEncodeError as error:
-        if error.encoding == "utf-8":
-            raise
-        lacking = error.object[error.start]
-        raise DatabaseError(
-            f"could not {doing}: the encoding of this connection, {error.encoding}, lacks {lacking!a}; "
-            "set client_encoding to UTF8 for it, then try again"
-        ) from error
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in _LIBRARIES:
             raise

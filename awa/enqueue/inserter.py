@@ -201,7 +201,7 @@ class Inserter(Connected):
 def insert_over(execute: Execute, job: NewJob, *, replace: bool) -> Inserted:
     """Insert one job over a connection of the application's: one statement, never committed here."""
     with translated_foreign("insert a job"):
-        (row,) = execute(engine.INSERT, engine.parameters(job, replace=replace))
+        (row,) = execute(*engine.insertion(job, replace=replace))
     return Inserted(*row)
 
 

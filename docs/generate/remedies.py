@@ -45,9 +45,6 @@ REMEDIES: Final = (
            "Change the type, or leave args_type out and take a dict."),
     Remedy("", "args do not fit", "The arguments a job was inserted with are not of the type its handler takes.",
            "Insert the job with such arguments, or deploy a handler that takes both forms."),
-    Remedy("", "the encoding of this connection", "A name or tag has a character outside of the client_encoding that a "
-           "connection lent by the application was given by its role, database or environment.",
-           "Make client_encoding UTF8 where it is set, or for the connection as it is opened."),
     Remedy("", "holds its unique key", "Another job has the same unique key, in a state in which it keeps it.",
            "Use that job, wait for its end, or say on_conflict 'skip' or 'replace'."),
     Remedy("awa/enqueue/results.py", "", "Another job has the same unique key, in a state in which it keeps it.",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
+import psycopg
 import pytest
 
 import awa
@@ -133,12 +134,71 @@ def test_a_handler_completes_its_job_over_it(database: str, apply: Apply, name: 
     app.db.close()
 
 
-@pytest.mark.parametrize("name", ["psycopg", "psycopg2", "sqlalchemy-psycopg-session", "sqlalchemy-psycopg2-session"])
-def test_a_tag_that_its_encoding_lacks_is_said(database: str, apply: Apply, name: str) -> None:
-    apply("role", {"client_encoding": "LATIN1"})
+ENCODINGS: Final = ["LATIN1", "SQL_ASCII"]
+"""They lack what is in `NAMED`. With the second one SQLAlchemy can make no connection by way of psycopg."""
+
+
+def can_connect(name: str, encoding: str) -> bool:
+    return encoding != "SQL_ASCII" or not name.startswith("sqlalchemy-psycopg-")
+
+
+NAMED: Final[dict[str, Any]] = {"kind": "zahle-€", "queue": "Größen \\€", "tags": ["é", NAME, 'a"€\\,{}', "\U0001f30a"]}
+
+
+def assert_named(client: awa.Client, number: int) -> None:
+    """The names of all jobs are those that were given."""
+    jobs = client.list_jobs(kind=NAMED["kind"])
+    assert [(job.queue, job.tags, job.args) for job in jobs] == [(NAMED["queue"], NAMED["tags"], {"n": NAME})] * number
+
+
+@pytest.mark.parametrize(("name", "encoding"), [(n, e) for n in SYNCHRONOUS for e in ENCODINGS if can_connect(n, e)])
+def test_names_that_its_encoding_lacks_arrive(database: str, apply: Apply, name: str, encoding: str) -> None:
+    apply("role", {"client_encoding": encoding})
     with awa.Client(database) as client, SYNCHRONOUS[name](database) as (connection, commit, _):
-        with pytest.raises(awa.DatabaseError, match=r"lacks '\\u20ac'; set client_encoding to UTF8"):
-            client.insert({}, kind="greet", tags=[NAME], connection=connection)
-        client.insert({}, kind="greet", tags=["é"], connection=connection)
+        job = client.insert({"n": NAME}, connection=connection, **NAMED)
+        unique = {"by_args": True, "by_queue": True, "on_conflict": "skip"}
+        for conflict in (None, "skipped"):
+            keyed = client.insert({"n": NAME}, connection=connection, unique_opts=unique, **NAMED)
+            assert (keyed.queue, keyed.tags, keyed.conflict) == (NAMED["queue"], NAMED["tags"], conflict)
+        client.insert_many([{"n": NAME}], connection=connection, **NAMED)
         commit()
-        assert [job.tags for job in client.list_jobs()] == [["é"]]
+        assert job.queue == NAMED["queue"]
+        assert_named(client, 3)
+
+
+@pytest.mark.parametrize(("name", "encoding"), [(n, e) for n in ASYNCHRONOUS for e in ENCODINGS if can_connect(n, e)])
+def test_names_that_an_asynchronous_ones_encoding_lacks_arrive(
+    database: str, apply: Apply, name: str, encoding: str
+) -> None:
+    apply("role", {"client_encoding": encoding})
+
+    async def insert() -> None:
+        async with awa.AsyncClient(database) as client, ASYNCHRONOUS[name](database) as (connection, commit, _):
+            await client.insert({"n": NAME}, connection=connection, **NAMED)
+            await commit()
+
+    asyncio.run(insert())
+    with awa.Client(database) as client:
+        assert_named(client, 1)
+
+
+@pytest.mark.parametrize("autocommit", [True, False])
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_client_on_the_callers_connection_minds_no_encoding(
+    database: str, encoding: str, autocommit: bool, connect: Callable[..., psycopg.Connection[Any]]
+) -> None:
+    theirs = connect(autocommit=autocommit, client_encoding=encoding)
+    client = awa.Client(theirs)
+    job = client.insert({"n": NAME}, **NAMED)
+    client.insert_many([{"n": NAME}], **NAMED)
+    with client.transaction() as tx:
+        tx.insert({"n": NAME}, **NAMED)
+    assert_named(client, 3)
+    client.pause_queue(NAMED["queue"])
+    assert [stats.queue for stats in client.queue_stats()] == [NAMED["queue"]]
+    client.resume_queue(NAMED["queue"])
+    client.cancel(job.id)
+    assert theirs.info.parameter_status("client_encoding") == encoding
+    theirs.commit()
+    client.task(kind=NAMED["kind"], queue=NAMED["queue"])(lambda job: NAME)
+    assert client.work() == 2

@@ -15,7 +15,7 @@ from typing import Any, Final
 import psycopg
 from psycopg.rows import tuple_row
 
-from awa.database.adapters.connection import is_a
+from awa.database.adapters.connection import as_text, is_a
 
 _NAMED: Final = re.compile(rb"%\((\w+)\)s")
 _PYFORMAT: Final = frozenset({"psycopg", "psycopg_async"})
@@ -74,7 +74,7 @@ def _psycopg(given: Any) -> AsyncForeign | None:
         # A plain cursor, whatever the application's factories make.
         async with psycopg.AsyncCursor(given, row_factory=tuple_row) as cursor:
             await cursor.execute(sql, parameters)
-            return await cursor.fetchall()
+            return [as_text(row) for row in await cursor.fetchall()]
 
     return AsyncForeign("this psycopg connection", execute)
 

@@ -62,7 +62,7 @@ def _psycopg(given: Any) -> Foreign | None:
     def execute(sql: bytes, parameters: Mapping[str, Any]) -> list[Any]:
         # A plain cursor, whatever the application's factories make.
         with psycopg.Cursor(connection, row_factory=tuple_row) as cursor:
-            return cursor.execute(sql, parameters).fetchall()
+            return [as_text(row) for row in cursor.execute(sql, parameters)]
 
     def is_begun() -> bool:
         return is_open(connection)
@@ -185,6 +185,11 @@ def is_a(given: Any, module: str, name: str) -> bool:
     """Whether `given` is an instance of a class, which it can be only if the class's module has been imported."""
     kind = getattr(sys.modules.get(module), name, None)
     return kind is not None and isinstance(given, kind)
+
+
+def as_text(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a row of texts and numbers as such: psycopg gives bytes where client_encoding is SQL_ASCII."""
+    return tuple(value.decode() if isinstance(value, bytes) else value for value in row)
 
 
 def is_open(raw: Any) -> bool:

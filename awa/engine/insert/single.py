@@ -11,14 +11,28 @@ from typing import Any, Final, NamedTuple, Protocol
 import msgspec
 import psycopg
 
+from awa.database.adapters.connection import as_text
 from awa.database.guarded import unguarded
 from awa.database.pipeline import repeat
 from awa.database.statements import statement
 from awa.engine.arrays import texts
 
 INSERT: Final = statement("insert/insert")
-"""The one statement of a single insert, for `Execute`."""
+"""The one statement of a single insert."""
+_TEXTS: Final = ("kind", "queue", "tags")
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
+
+
+def _with_escapes(sql: bytes) -> bytes:
+    for name in _TEXTS:
+        given = f"%({name})s::pg_catalog.text".encode()
+        read = given + b"::pg_catalog.jsonb operator(pg_catalog.#>>) '{}'::pg_catalog.text[]"
+        sql = sql.replace(given, b"(" + read + b")")
+    return sql
+
+
+_INSERT_ESCAPED: Final = _with_escapes(INSERT)
+"""The same with names and tags as JSON, as arguments are: in ASCII, so that they pass through any client encoding."""
 
 
 class Unique(msgspec.Struct, frozen=True, gc=False):
@@ -92,9 +106,18 @@ class Execute(Protocol):
 def insert(connection: psycopg.Connection[Any], job: NewJob, *, replace: bool = False) -> Inserted:
     """Insert one job: one statement, no commit. See `parameters` for `replace`."""
     # Not guarded: the statement is right under any settings, and making them would be more work than it is.
-    row = repeat(unguarded(connection), INSERT, parameters(job, replace=replace), prepare=None, binary=True).fetchone()
+    sql, given = insertion(job, replace=replace)
+    row = repeat(unguarded(connection), sql, given, prepare=None, binary=True).fetchone()
     assert row is not None
-    return Inserted(*row)
+    return Inserted(*as_text(row))
+
+
+def insertion(job: NewJob, *, replace: bool = False) -> tuple[bytes, dict[str, Any]]:
+    """Return the statement that inserts a job, and its parameters, of ASCII only: for `Execute`. See `parameters`."""
+    given = parameters(job, replace=replace)
+    if all(given[name] is None or given[name].isascii() for name in _TEXTS):
+        return INSERT, given
+    return _INSERT_ESCAPED, {**given, **{name: json.dumps(given[name]) for name in _TEXTS if given[name] is not None}}
 
 
 def parameters(job: NewJob, *, replace: bool = False) -> dict[str, Any]:
