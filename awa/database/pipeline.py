@@ -94,8 +94,9 @@ def repeat(
 def records(connection: psycopg.Connection[Any], sql: bytes, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Run a statement; return its rows as dicts."""
     cursor = connection.execute(sql, parameters)
+    rows = cursor.fetchall()  # first: in a pipeline of the caller's, that is when the columns become known
     names = [column.name for column in cursor.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def run_and_do(

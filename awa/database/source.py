@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import conninfo
+from psycopg.pq import PipelineStatus
 from psycopg.types.json import set_json_loads
 
 from awa.database.adapters.caller import borrowed
@@ -155,6 +156,10 @@ class CallersConnection(Source):
     @contextmanager
     def lend_plain(self) -> Iterator[psycopg.Connection[Any]]:
         refuse_fork(self._pid)
+        if self._connection.pgconn.pipeline_status != PipelineStatus.OFF:
+            # What the caller has sent may have begun a transaction, of which nobody knows before it is answered.
+            with self._connection.pipeline() as pipeline:
+                pipeline.sync()
         yield self._connection
 
     def close(self) -> None:
