@@ -13,6 +13,7 @@ from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 from psycopg.types.json import set_json_loads
 
+from awa.database import replication_role
 from awa.database.dsn import resolve
 from awa.database.guarded import guarded
 from awa.database.prepared import OwnConnection
@@ -101,7 +102,12 @@ def prepared(
             failing.callback(connection.close)
             refuse_encoding(connection.info.parameter_status("server_encoding"), describe(target))
             introduction = INTRODUCE_SHARED if is_shared else INTRODUCE
-            introduced = connection.execute(introduction, {"pid": connection.info.backend_pid}).fetchone()
+            try:
+                introduced = connection.execute(introduction, {"pid": connection.info.backend_pid}).fetchone()
+            except psycopg.errors.InsufficientPrivilege as error:  # of all that it sets, one takes a right
+                raise replication_role.refusal(connection, describe(target)) from error
+            if introduced is not None and not introduced[0] and introduced[1] != "origin":
+                raise replication_role.refusal(connection, describe(target))
             connection.autocommit = autocommit
             connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
             set_json_loads(_raw, connection)

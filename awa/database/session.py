@@ -53,13 +53,14 @@ def _introduction(settings: Mapping[str, str]) -> bytes:
     """Return a statement with parameter `pid` that sets `settings` for the session, unless a pooler stands between.
 
     `pid` is the server process the connection was said to lead to. Where it is another one, the session is shared with
-    other clients, and nothing is set. Returns whether it is the same.
+    other clients, and nothing is set. Returns whether it is the same, and what session_replication_role was.
     """
     direct = "pg_catalog.pg_backend_pid() operator(pg_catalog.=) %(pid)s::pg_catalog.int4"
-    is_replica = "pg_catalog.current_setting('session_replication_role') operator(pg_catalog.<>) 'origin'"
+    role = "pg_catalog.current_setting('session_replication_role')"
+    is_replica = f"{role} operator(pg_catalog.<>) 'origin'"
     origin = _set({"session_replication_role": "origin"}, is_local=False)
     return (
-        f"select {direct}, case when {direct} then pg_catalog.concat({_set(settings, is_local=False)}) end, "
+        f"select {direct}, {role}, case when {direct} then pg_catalog.concat({_set(settings, is_local=False)}) end, "
         f"case when {direct} and {is_replica} then {origin} end"
     ).encode()
 
