@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import connections, router, transaction
 
+from awa.database.guarded import guard
 from awa.database.schema import chain
 from awa.integrations.django.conf import alias, conf
 from awa.integrations.django.joining import joined
@@ -27,14 +28,15 @@ def install(using: str) -> list[int]:
     """Install or upgrade the schema over Django's connection, in its transaction if one is open; return the versions
     applied."""
     with transaction.atomic(using=using):
-        connection = joined(using)
-        connection.execute(b"select 1")  # so that the transaction has begun, with the isolation the project chose
-        return chain.migrate(connection)
+        joined(using).execute(b"select 1")  # so that the transaction has begun, with the isolation the project chose
+        with guard(joined(using)) as connection:
+            return chain.migrate(connection)
 
 
 def version(using: str) -> int | None:
     """Return the version of the schema in a database, None where there is none."""
-    return chain.current(joined(using))
+    with guard(joined(using)) as connection:
+        return chain.current(connection)
 
 
 def upgrade_after_migrate(*, using: str, **_: Any) -> None:

@@ -22,9 +22,10 @@ from awa.integrations.flask.config import without_driver
 
 _DRIVERS: Final = ("psycopg", "psycopg2")
 _DATABASE: Final = (
-    "select (select system_identifier::text from pg_control_system()), oid::text from pg_database "
-    "where datname = current_database()"
+    "select (select system_identifier::pg_catalog.text from pg_catalog.pg_control_system()), oid::pg_catalog.text "
+    "from pg_catalog.pg_database where datname operator(pg_catalog.=) pg_catalog.current_database()"
 )
+"""Sent over the application's session: with its search path."""
 _JOINED: Final = "awa.joined"
 """In `session.info`: how many jobs have been inserted in the transaction that is open."""
 _STATUS: Final = "_awa_status"
