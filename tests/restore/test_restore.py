@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -15,10 +16,13 @@ from awa.database.open import connect
 from awa.database.schema import chain
 from awa.database.statements import statement
 from awa.embedded import Server
+from awa.engine.expire import expire
 from awa.engine.seal import reseal, seal, seal_all
+from awa.job.model import JobState
 from tests.engine.helpers import Connection, add, places
 from tests.fixtures.clusters import Cluster, own_cluster
 from tests.fixtures.postgres import both_servers, for_database
+from tests.fixtures.waiting import until
 from tests.restore.conftest import AHEAD_XID, burn_xids, next_xid, programs
 from tests.restore.dumps import move
 from tests.restore.population import check, populate, run_all
@@ -187,7 +191,8 @@ def test_a_resealer_that_dies_leaves_the_ledger_to_the_next(
     dying = session("dying", target)
     dying.run("begin")
     dying.run(statement("seal/lock").decode())
-    dying.run(lambda c: c.execute(statement("seal/restored")))
+    for name in ("restored", "reseal_open"):
+        dying.run(lambda c, name=name: c.execute(statement(f"seal/{name}")))
     dying.run(lambda c: c.execute(statement("seal/reseal"), {"batch_max": 128, "jobs_max": 100, "rows_max": 100}))
     with connect(target, role="test") as db:
         assert not seal(db).locked
@@ -211,6 +216,38 @@ def test_a_second_restore_is_noticed_as_the_first_was(
     with connect(second, role="test") as db:
         check(db, jobs, run_all(db))
     assert len(events) == 2
+
+
+def test_jobs_expire_where_they_were_restored(behind: Cluster, database: str, tmp_path: Path) -> None:
+    """Sealed before the dump or not, due or put aside: only what has a time that is still to come runs."""
+    begun = datetime.now(timezone.utc)
+    briefly, long = begun + timedelta(seconds=5), begun + timedelta(hours=1)
+    expiring: list[int] = []
+    with connect(database, role="test") as db:
+        for is_sealed in (True, False):
+            expiring += add(db, 2, expires_at=briefly)
+            expiring += add(db, 1, expires_at=briefly, run_at=briefly - timedelta(milliseconds=1))
+            expiring += add(db, 1, expires_at=briefly, ordering_key=b"line")
+            runs = add(db, 2, expires_at=long)
+            if is_sealed:
+                seal_all(db)
+                waits = runs
+    target = behind.create_database(new_name(database))
+    move(database, target, tmp_path)
+    expired: list[int] = []
+    with connect(target, role="test") as db:
+        seal_all(db)
+
+        def all_expired() -> bool:
+            expired.extend(expire(db))
+            return len(expired) >= len(expiring)
+
+        until(all_expired)
+        assert sorted(expired) == sorted(expiring)
+        assert run_all(db) == dict.fromkeys(waits + runs, 1)
+        outcomes = db.execute(b"select distinct outcome from awa.attempt_log where job_id = any (%s)", [expiring])
+        assert outcomes.fetchall() == [(int(JobState.Cancelled),)]
+        assert db.execute(b"select count(*) from awa.expiring").fetchone() == (0,)
 
 
 def test_databases_are_told_apart_by_their_cluster(behind: Cluster, server: Server) -> None:
