@@ -1,4 +1,4 @@
-"""How long a job whose attempt failed waits before its next one.
+"""Delays before the next attempt of a job whose attempt failed.
 
 A task takes a preset made here (`backoff=linear(10)`), a preset's name (`backoff="linear"`), or a function of its own
 from the number of the attempt that failed (1, 2, …) to seconds. Without one it is `exponential()`.
@@ -17,7 +17,7 @@ SECOND_US: Final = 1_000_000
 DAY_S: Final = 86_400
 DAY_US: Final = DAY_S * SECOND_US
 DELAY_SECONDS_MAX: Final = 100 * 366 * DAY_S
-"""A hundred years: later than any run time somebody means, and far inside what Postgres can store."""
+"""A hundred years: later than any intended run time, and far inside what Postgres can store."""
 
 
 @dataclass(frozen=True, slots=True)

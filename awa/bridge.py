@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from awa.database.adapters.async_connection import async_foreign, required_async_foreign
-from awa.database.adapters.connection import foreign
+from awa.database.adapters.async_connection import adapt_async, require_async_adapter
+from awa.database.adapters.connection import adapt
 from awa.database.errors import translated_foreign
 from awa.engine.insert import single as engine
 from awa.engine.insert.single import Inserted, NewJob
@@ -41,9 +41,9 @@ def insert_job_sync(connection: Any, args: Any, **options: Any) -> dict[str, Any
         ValidationError, UniqueConflict, DatabaseError: as `Client.insert`.
     """
     checked, job = _prepared(args, options)
-    if async_foreign(connection) is not None:
+    if adapt_async(connection) is not None:
         raise TypeError("insert_job_sync was given an asynchronous connection; await awa.bridge.insert_job with it")
-    inserted = insert_over(foreign(connection).execute, job, replace=_replaces(checked))
+    inserted = insert_over(adapt(connection).execute, job, replace=_replaces(checked))
     return _as_dict(inserted_job(job, inserted, checked.unique))
 
 
@@ -51,7 +51,7 @@ async def insert_job(connection: Any, args: Any, **options: Any) -> dict[str, An
     """As `insert_job_sync`, over an asynchronous connection: of psycopg or asyncpg, an AsyncConnection or AsyncSession
     of SQLAlchemy."""
     checked, job = _prepared(args, options)
-    execute = required_async_foreign(connection).execute
+    execute = require_async_adapter(connection).execute
     with translated_foreign("insert a job"):
         (row,) = await execute(*engine.insertion(job, replace=_replaces(checked)))
     return _as_dict(inserted_job(job, Inserted(*row), checked.unique))

@@ -1,4 +1,4 @@
-"""One tree of exceptions. The docstring is what one means; whoever raises it says what happened, and to what."""
+"""One tree of exceptions. The docstring is what one means; its message says what happened, and to what."""
 
 
 class AwaError(Exception):

@@ -11,7 +11,7 @@
 -- Installed by "awa migrate" inside one transaction, by an ordinary database
 -- owner: no superuser, no extension. PostgreSQL 14 to 18.
 
--- What stands here is looked for in pg_catalog only, whoever installs it.
+-- What stands here is looked for in pg_catalog only, whichever role installs it.
 set local search_path = pg_catalog, pg_temp;
 
 do $$
@@ -45,11 +45,11 @@ create sequence awa.job_id as bigint;
 
 -- One row a job, insert-only, range-partitioned by id into segments.
 -- xid is the producer's transaction: sealing finds new jobs by it, because ids
--- are handed out before commit and so say nothing about commit order. Null: whoever
+-- are handed out before commit and so say nothing about commit order. Null: the transaction that
 -- inserted the job has put it into a batch himself (insert/file.sql).
 -- statement_timestamp() is stable within a statement (so COPY stays in its fast
 -- multi-row path) and, unlike now(), not as old as a long transaction.
--- No check constraints: PostgreSQL reads them anew for every statement, which took
+-- No check constraints: PostgreSQL reads them again for every statement, which took
 -- 35 of the 105 microseconds of an insert. check_job and the clients check.
 create table awa.job_log (
   id           bigint      not null default nextval('awa.job_id'),
@@ -79,8 +79,8 @@ create table awa.job_log_default partition of awa.job_log default;
 
 -- Who holds which unique key. A job takes its key as it is inserted and gives it
 -- up for good when it enters a state that its mask, states, leaves out (bit i is
--- the state of number i), at the latest when its row goes. Whoever wants a key
--- that is taken waits for nobody but the transaction that is taking it or letting
+-- the state of number i), at the latest when its row goes. An insert that wants a key
+-- that is taken waits only for the transaction that is taking it or letting
 -- go of it, and locks nothing. Bit 8 of states: the job has been started, although
 -- no attempt tells of it (it was snoozed), so that it cannot be replaced any more.
 create table awa.unique_claim (
@@ -91,61 +91,61 @@ create table awa.unique_claim (
 
 create index unique_claim_job on awa.unique_claim (job_id);
 
--- One row a segment: the id range [lo, hi) and how far it is on its way out.
---   passed_at  the id sequence has left the range
---   passed_by  transactions that then still held a lock on the sequence: only
---              they can own an id of this range that is not committed yet
---   closed_at  the last of them has ended
---   closed_gen the seal generation seen after that; a seal begun two
---              generations later has read everything the range will ever hold
---   sealed     that seal has happened
---   checked_at when the leader last looked whether it may go
---   leaving    changes to its jobs are noted in awa.changed, and those that must live
---              on are being moved
---   in_default it has no partitions: its ids ran into the default ones, and are moved out
+-- One row a segment: the id range [first_id, end_id) and how far it is on its way out.
+--   exhausted_at  the id sequence has left the range
+--   open_writers  transactions that then still held a lock on the sequence: only
+--                 they can own an id of this range that is not committed yet
+--   closed_at     the last of them has ended
+--   closed_seal   the seal generation seen after that; a seal begun two
+--                 generations later has read everything the range will ever hold
+--   sealed        that seal has happened
+--   checked_at    when the leader last looked whether it may go
+--   leaving       changes to its jobs are noted in awa.changed, and those that must live
+--                 on are being moved
+--   in_default    it has no partitions: its ids ran into the default ones, and are moved out
 create table awa.segment (
-  no         integer generated always as identity primary key,
-  lo         bigint      not null unique,
-  hi         bigint      not null unique,
-  created_at timestamptz not null default now(),
-  opened_at  timestamptz,
-  passed_at  timestamptz,
-  passed_by  text[],
-  closed_at  timestamptz,
-  closed_gen bigint,
-  sealed     boolean     not null default false,
-  checked_at timestamptz not null default '-infinity',
-  leaving    boolean     not null default false,
-  in_default boolean     not null default false,
-  check (lo < hi)
+  id           integer     generated always as identity primary key,
+  first_id     bigint      not null unique,
+  end_id       bigint      not null unique,
+  created_at   timestamptz not null default now(),
+  opened_at    timestamptz,
+  exhausted_at timestamptz,
+  open_writers text[],
+  closed_at    timestamptz,
+  closed_seal  bigint,
+  sealed       boolean     not null default false,
+  checked_at   timestamptz not null default '-infinity',
+  leaving      boolean     not null default false,
+  in_default   boolean     not null default false,
+  check (first_id < end_id)
 );
 
 -- ------------------------------------------------------------------ seal
 
 -- The sealing ledger: append-only, the newest row is the cursor. Sealed are all
--- jobs whose xid is visible in snap. A seal too large for one step leaves
+-- jobs whose xid is visible in snapshot. A seal too large for one step leaves
 -- target (the snapshot it works towards) and the last (xid, id) it reached.
 -- system_id is the cluster the xids belong to. Jobs with ids up to foreign_id were
--- restored from another one: their xids are never compared with snap. Null: there are
+-- restored from another one: their xids are never compared with snapshot. Null: there are
 -- none, which takes no room.
-create table awa.seal (
-  gen       bigint      primary key,
-  base_gen  bigint      not null,
-  snap      pg_snapshot not null,
-  target    pg_snapshot,
-  cur_xid   xid8        not null default '0',
-  cur_id    bigint      not null default 0,
-  jobs      integer     not null,
-  sealed_at timestamptz not null default clock_timestamp(),
-  system_id bigint      not null,
-  foreign_id bigint
+create table awa.seal_ledger (
+  generation      bigint      primary key,
+  base_generation bigint      not null,
+  snapshot        pg_snapshot not null,
+  target          pg_snapshot,
+  cursor_xid      xid8        not null default '0',
+  cursor_id       bigint      not null default 0,
+  jobs            integer     not null,
+  sealed_at       timestamptz not null default clock_timestamp(),
+  system_id       bigint      not null,
+  foreign_id      bigint
 );
 
-insert into awa.seal (gen, base_gen, snap, jobs, system_id)
+insert into awa.seal_ledger (generation, base_generation, snapshot, jobs, system_id)
 select 1, 1, pg_current_snapshot(), 0, system_identifier from pg_control_system();
 
 -- One row a restore from another cluster whose jobs (ids above "above", up to upto) have not
--- all been sealed here yet, and how far that is. snap, target, cur_xid, cur_id: what its
+-- all been sealed here yet, and how far that is. snapshot, target, cursor_xid, cursor_id: what its
 -- ledger said there. since: the least xid that jobs inserted here before the restore
 -- was noticed can have; 3: those of restored jobs are mixed with them. holders: transactions that may still
 -- bring such jobs; null: not looked yet. foreign_done: the restored jobs are sealed;
@@ -154,10 +154,10 @@ select 1, 1, pg_current_snapshot(), 0, system_identifier from pg_control_system(
 create table awa.restored (
   upto         bigint      primary key,
   above        bigint      not null,
-  snap         pg_snapshot not null,
+  snapshot     pg_snapshot not null,
   target       pg_snapshot,
-  cur_xid      xid8        not null,
-  cur_id       bigint      not null,
+  cursor_xid   xid8        not null,
+  cursor_id    bigint      not null,
   since        xid8        not null,
   holders      text[],
   foreign_done boolean     not null default false,
@@ -193,10 +193,10 @@ revoke execute on function awa.become_sealer from public;
 -- or task says otherwise (0: as long as it likes; a queue without a row has the
 -- default). dlq: whether jobs that fail go to the dead-letter queue. How many
 -- hours ended jobs are kept: null: what the supervisor's settings say. serial: of
--- the jobs with one ordering key, never two run at a time. retry_holds_line: those
+-- the jobs with one ordering key, never two run at a time. block_on_retry: those
 -- behind a job wait until it has ended, although it waits for another try.
 create table awa.queue (
-  name                  text primary key,
+  name                  text        primary key,
   ageing_s              integer     not null default 60 check (ageing_s >= 0),
   deadline_s            integer     not null default 300 check (deadline_s >= 0),
   dlq                   boolean     not null default false,
@@ -204,17 +204,17 @@ create table awa.queue (
   retention_failed_h    real        check (retention_failed_h >= 0),
   retention_dlq_h       real        check (retention_dlq_h >= 0),
   serial                boolean     not null default false,
-  retry_holds_line      boolean     not null default false,
+  block_on_retry        boolean     not null default false,
   paused_at             timestamptz,
   paused_by             text,
   created_at            timestamptz not null default now()
 );
 create index queue_paused on awa.queue (name) where paused_at is not null;
 
--- What a priority costs in order_key: one ageing interval a level, so that a job
+-- What a priority costs in sort_at: one ageing interval a level, so that a job
 -- of priority 3 comes level with one of priority 1 enqueued two intervals later.
 -- An interval of 0 turns ageing off: a lower priority then never overtakes.
--- Its body is bound to what it means here, and not looked up by whoever calls it.
+-- Its body is bound to what it means here, and not looked up by its caller.
 create function awa.ageing(priority smallint, ageing_s integer) returns interval
 language sql immutable parallel safe
 return (priority - 1) * case when ageing_s = 0 then interval '1000 years'
@@ -222,8 +222,8 @@ return (priority - 1) * case when ageing_s = 0 then interval '1000 years'
 
 -- What a batch has in common: queue, kind and priority. The flags say what there may be
 -- in the lane, so that others pay nothing for it: jobs with a unique key, jobs with an
--- ordering key, jobs that expire. A row is never changed, and nobody looks for one that is not committed:
--- a seal must not wait for somebody's open transaction. So two may be alike.
+-- ordering key, jobs that expire. A row is never changed, and none is looked for before it is committed:
+-- a seal must not wait for an open transaction. So two may be alike.
 create table awa.lane (
   id             integer generated always as identity primary key,
   queue          text     not null,
@@ -244,15 +244,15 @@ create index lane_expiring on awa.lane (id) where is_expiring or is_unique;
 -- any); round rises by one at each manual retry; lease_pos is the order in
 -- which the owner works through its batches.
 create table awa.batch (
-  id        bigint generated always as identity primary key,
-  order_key timestamptz not null,
-  leased_at timestamptz,
-  owner     integer,
-  lane      integer     not null,
-  round     smallint    not null default 0,
-  lease_pos smallint,
-  ids       bigint[]    not null check (cardinality(ids) > 0),
-  attempts  smallint[]
+  id          bigint      generated always as identity primary key,
+  sort_at     timestamptz not null,
+  leased_at   timestamptz,
+  owner       integer,
+  lane        integer     not null,
+  retry_round smallint    not null default 0,
+  lease_pos   smallint,
+  ids         bigint[]    not null check (cardinality(ids) > 0),
+  attempts    smallint[]
 ) with (
   -- Rows live for seconds; without these, dead ones pile up in front of claims.
   autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
@@ -263,7 +263,7 @@ create table awa.batch (
 -- held every batch made a later settle read the whole backlog for its own lease.
 alter table awa.batch alter column owner set statistics 0;
 
-create index batch_ready on awa.batch (lane, order_key, id) where owner is null;
+create index batch_ready on awa.batch (lane, sort_at, id) where owner is null;
 -- With leased_at, so that a settle passes the entries of the leases its worker had before:
 -- a pinned vacuum horizon keeps all of them.
 create index batch_leased on awa.batch (owner, leased_at) where owner is not null;
@@ -272,12 +272,12 @@ create index batch_leased on awa.batch (owner, leased_at) where owner is not nul
 
 -- Jobs put aside until a time. why: scheduled, retry or snooze.
 create table awa.deferred (
-  job_id  bigint      primary key,
-  run_at  timestamptz not null,
-  lane    integer     not null,
-  round   smallint    not null default 0,
-  attempt smallint    not null default 0,
-  why     text        not null check (why in ('scheduled', 'retry', 'snooze'))
+  job_id      bigint      primary key,
+  run_at      timestamptz not null,
+  lane        integer     not null,
+  retry_round smallint    not null default 0,
+  attempt     smallint    not null default 0,
+  why         text        not null check (why in ('scheduled', 'retry', 'snooze'))
 ) with (
   autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000,
   autovacuum_vacuum_cost_delay = 0
@@ -291,7 +291,7 @@ create index deferred_due on awa.deferred (run_at, job_id);
 -- be such jobs: those that is_expiring, and those that is_unique, since a replacement brings an
 -- expires_at to a job that has its lane already. No key: a seal must never wait for a
 -- producer who replaces a job, and has noted it already.
-create table awa.expiring (
+create table awa.job_expiry (
   job_id     bigint      not null,
   expires_at timestamptz not null
 ) with (
@@ -299,13 +299,13 @@ create table awa.expiring (
   autovacuum_vacuum_cost_delay = 0
 );
 
-create index expiring_job on awa.expiring (job_id);
+create index job_expiry_job on awa.job_expiry (job_id);
 
-create index expiring_at on awa.expiring (expires_at, job_id);
+create index job_expiry_at on awa.job_expiry (expires_at, job_id);
 
--- Jobs that were replaced while nobody had put them aside. A seal may be doing so at
+-- Jobs that were replaced before they had been put aside. A seal may be doing so at
 -- that moment, for the time they had before: the next one corrects that.
-create table awa.replaced (
+create table awa.job_replaced (
   job_id bigint not null
 );
 
@@ -314,33 +314,33 @@ create table awa.replaced (
 -- Jobs with an ordering key that have not ended, in the order in which they were
 -- sealed (pos). Of a queue's jobs with one key at most one is brought to where it
 -- can be claimed; it is the head. state:
---   0 away     in deferred, and nobody waits for it
+--   0 away     in deferred, and no job waits for it
 --   1 waiting  here and nowhere else, until the head is out of the way
 --   2 head     in a batch, or in deferred where a retry holds the line
 --   3 started  a worker has begun it, and the queue is not serial
 --   4 stopping cancelled, or completed by its own handler, while a worker had it, and
---              the queue is serial: nobody follows until that worker has let go of it,
+--              the queue is serial: no job follows until that worker has let go of it,
 --              or is gone
-create table awa.line (
-  job_id    bigint      primary key,
-  pos       bigint      generated always as identity,
-  order_key timestamptz not null,
-  lane      integer     not null,
-  round     smallint    not null default 0,
-  attempt   smallint    not null default 0,
-  state     smallint    not null check (state between 0 and 4),
-  queue     text        not null,
-  key       bytea       not null
+create table awa.key_line (
+  job_id      bigint      primary key,
+  pos         bigint      generated always as identity,
+  sort_at     timestamptz not null,
+  lane        integer     not null,
+  retry_round smallint    not null default 0,
+  attempt     smallint    not null default 0,
+  state       smallint    not null check (state between 0 and 4),
+  queue       text        not null,
+  key         bytea       not null
 );
 
-create index line_waiting on awa.line (queue, key, pos) where state = 1;
-create index line_head on awa.line (queue, key) where state >= 2;
-create index line_stopping on awa.line (job_id) where state = 4;
+create index key_line_waiting on awa.key_line (queue, key, pos) where state = 1;
+create index key_line_head on awa.key_line (queue, key) where state >= 2;
+create index key_line_stopping on awa.key_line (job_id) where state = 4;
 
 -- Lines in which something has changed, so that there may be a new head. Written by
--- whoever changes something; read and removed under the sealer's lock only, which
+-- each statement that changes something; read and removed under the sealer's lock only, which
 -- is why two can never become head of one line at once.
-create table awa.line_freed (
+create table awa.key_freed (
   queue text  not null,
   key   bytea not null
 );
@@ -362,24 +362,24 @@ create table awa.attempt_log (
   lane        integer     not null,
   cpu_s       real,
   peak_kb     integer,
-  round       smallint    not null,
+  retry_round smallint    not null,
   attempt     smallint    not null,
   outcome     smallint    not null,
   error       jsonb,
   result      jsonb,
-  constraint attempt_log_pkey primary key (job_id, round, attempt)
+  constraint attempt_log_pkey primary key (job_id, retry_round, attempt)
 ) partition by range (job_id);
 
 create index attempt_log_notable on awa.attempt_log (job_id) where outcome <> 3;
 
--- Catches attempts of ids in no segment: ids beyond the last one, and jobs in awa.held
+-- Catches attempts of ids in no segment: ids beyond the last one, and jobs in awa.job_archive
 -- that are run after their segment has gone.
 create table awa.attempt_log_default partition of awa.attempt_log default;
 
 -- Outcomes per lane and minute. Settling appends; the leader folds the rows of
 -- a minute into one (folded) so that reading an hour stays cheap. deaths: how
 -- many of these jobs took their worker process along.
-create table awa.tally (
+create table awa.outcome_count (
   minute  timestamptz not null,
   lane    integer     not null,
   outcome smallint    not null,
@@ -388,8 +388,8 @@ create table awa.tally (
   folded  boolean     not null default false
 ) with (autovacuum_vacuum_scale_factor = 0.05);
 
-create index tally_minute on awa.tally (minute);
-create index tally_deaths on awa.tally (minute) where deaths > 0;
+create index outcome_count_minute on awa.outcome_count (minute);
+create index outcome_count_deaths on awa.outcome_count (minute) where deaths > 0;
 
 -- ------------------------------------------------------------------- dlq
 
@@ -411,24 +411,24 @@ create index dlq_newest on awa.dlq (lane, dlq_at, job_id);
 -- Bodies that outlive their segment: jobs still waiting, being retried, dead
 -- letters, or ended and within the retention of their queue. look_at: when to look
 -- whether the job may be forgotten.
-create table awa.held (like awa.job_log including defaults);
-alter table awa.held add primary key (id);
-alter table awa.held add look_at timestamptz not null default clock_timestamp();
-create index held_look on awa.held (look_at);
+create table awa.job_archive (like awa.job_log including defaults);
+alter table awa.job_archive add primary key (id);
+alter table awa.job_archive add look_at timestamptz not null default clock_timestamp();
+create index job_archive_look on awa.job_archive (look_at);
 
 -- Attempts that were made before the body of their job was moved to held; moved with it.
-create table awa.attempt_held (like awa.attempt_log including all);
+create table awa.attempt_archive (like awa.attempt_log including all);
 
 -- Every attempt, wherever it is. A job's attempts may be in both.
 create view awa.every_attempt as
-select job_id, started_at, finished_at, worker, lane, cpu_s, peak_kb, round, attempt, outcome, error, result
+select job_id, started_at, finished_at, worker, lane, cpu_s, peak_kb, retry_round, attempt, outcome, error, result
 from awa.attempt_log
 union all
-select job_id, started_at, finished_at, worker, lane, cpu_s, peak_kb, round, attempt, outcome, error, result
-from awa.attempt_held;
+select job_id, started_at, finished_at, worker, lane, cpu_s, peak_kb, retry_round, attempt, outcome, error, result
+from awa.attempt_archive;
 
 -- Jobs of segments that are leaving, whose attempts or dead letters have changed since
--- the segment was looked at. Written by the trigger awa.leave_segment makes, and when somebody makes
+-- the segment was looked at. Written by the trigger awa.leave_segment makes, and when a session makes
 -- a dead letter by hand; removed as the job is moved.
 create table awa.changed (
   job_id bigint not null
@@ -439,10 +439,10 @@ create index changed_job on awa.changed (job_id);
 -- move to another server by logical replication) has PostgreSQL refuse every update and
 -- delete in a table whose rows it cannot tell apart, whether or not it finds any: nothing
 -- would be settled. This costs nothing where changes are not decoded.
-alter table awa.expiring replica identity full;
-alter table awa.replaced replica identity full;
-alter table awa.line_freed replica identity full;
-alter table awa.tally replica identity full;
+alter table awa.job_expiry replica identity full;
+alter table awa.job_replaced replica identity full;
+alter table awa.key_freed replica identity full;
+alter table awa.outcome_count replica identity full;
 alter table awa.changed replica identity full;
 
 -- What tasks say of their jobs, by kind, as the worker that has signed in last knows them: for
@@ -454,13 +454,13 @@ create table awa.task (
 
 -- Jobs that are no longer in the queue, or of the priority, that their body says:
 -- bodies are never changed. Few; they go with their job.
-create table awa.rerouted (
+create table awa.job_override (
   job_id bigint  primary key,
   lane   integer not null
 );
 
 -- Every body, wherever it is, in the queue and of the priority that holds now.
-create view awa.body as
+create view awa.stored_job as
 select b.id, b.created_at, b.run_at, coalesce(l.priority, b.priority) as priority,
        coalesce(b.max_attempts, t.max_attempts, 25::smallint) as max_attempts, b.timeout_ms,
        coalesce(l.queue, b.queue) as queue, b.kind, b.args, b.metadata, b.tags,
@@ -470,9 +470,9 @@ from (
          expires_at, unique_key, unique_states, ordering_key from awa.job_log
   union all
   select id, created_at, run_at, priority, max_attempts, timeout_ms, queue, kind, args, metadata, tags,
-         expires_at, unique_key, unique_states, ordering_key from awa.held
+         expires_at, unique_key, unique_states, ordering_key from awa.job_archive
 ) b
-left join awa.rerouted r on r.job_id = b.id
+left join awa.job_override r on r.job_id = b.id
 left join awa.lane l on l.id = r.lane
 left join awa.task t on t.kind = b.kind;
 
@@ -492,7 +492,7 @@ begin
 end $$;
 
 -- Creates segments ahead of the id sequence until p_ahead of them are unused, at
--- most eight at a time: the caller comes again. A gap wider than that (nobody led
+-- most eight at a time: the caller comes again. A gap wider than that (no node led
 -- for long) becomes one large segment.
 -- Partitions are made apart and then attached. Far ahead of the sequence that
 -- locks neither readers nor producers of the logs (SHARE UPDATE EXCLUSIVE), only
@@ -501,7 +501,7 @@ end $$;
 -- partition after they were moved out of it, and a seal would miss them for good.
 -- So then both logs are locked first; the caller sets lock_timeout and retries.
 -- Ids that fell into the default partition are moved into their segment first;
--- those of a range that is gone (somebody chose his own) stay there. That is done for up to
+-- those of a range that is gone (a producer chose its own) stay there. That is done for up to
 -- p_move_bytes: returns null where there is more, which awa.extend_beyond leaves where it is.
 create function awa.extend_log(p_segment_ids bigint, p_ahead integer, p_move_bytes bigint default 4000000) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -511,14 +511,14 @@ declare
   v_empty  constant bigint := 200000;    -- bytes of their indexes
   v_scan   constant bigint := 16000000;  -- bytes read in some 10 ms
   v_last   bigint;
-  v_lo     bigint;
-  v_hi     bigint;
+  v_first_id     bigint;
+  v_end_id     bigint;
   v_first  bigint;
   v_locked boolean := false;
   v_los    bigint[] := '{}';
   v_his    bigint[] := '{}';
   v_nos    integer[] := '{}';
-  v_no     integer;
+  v_id     integer;
   v_made   integer := 0;
 begin
   if p_segment_ids not between 1 and 1000000000 or p_ahead not between 1 and 64 then
@@ -527,17 +527,17 @@ begin
   end if;
   lock table only awa.extend_lock in share update exclusive mode;
   if exists (select from pg_constraint where conrelid = 'awa.job_log_default'::regclass and conname like 'below\_%')
-     or exists (select from awa.segment, awa.job_id where in_default and last_value between lo and hi - 2) then
+     or exists (select from awa.segment, awa.job_id where in_default and last_value between first_id and end_id - 2) then
     return null;
   end if;
   while v_made < 8 loop
     select case when is_called then last_value else last_value - 1 end into v_last from awa.job_id;
-    exit when (select count(*) from awa.segment where lo > v_last) >= p_ahead;
-    select coalesce(max(hi), 1) into v_lo from awa.segment;
-    v_first := coalesce(v_first, v_lo);
-    v_hi := v_lo + p_segment_ids * case when v_last - v_lo >= 8 * p_segment_ids
-                                        then (v_last - v_lo) / p_segment_ids + 1 else 1 end;
-    if v_last + v_margin >= v_lo then
+    exit when (select count(*) from awa.segment where first_id > v_last) >= p_ahead;
+    select coalesce(max(end_id), 1) into v_first_id from awa.segment;
+    v_first := coalesce(v_first, v_first_id);
+    v_end_id := v_first_id + p_segment_ids * case when v_last - v_first_id >= 8 * p_segment_ids
+                                        then (v_last - v_first_id) / p_segment_ids + 1 else 1 end;
+    if v_last + v_margin >= v_first_id then
       if pg_total_relation_size('awa.job_log_default') + pg_total_relation_size('awa.attempt_log_default') > v_empty + p_move_bytes then
         exit when v_made > 0;
         return null;
@@ -546,12 +546,12 @@ begin
     elsif pg_relation_size('awa.job_log_default') + pg_relation_size('awa.attempt_log_default') > v_scan then
       exit;  -- attaching reads the default partitions, locked; they are being cleared, and there is time
     end if;
-    insert into awa.segment (lo, hi) values (v_lo, v_hi) returning no into v_no;
-    execute format('create table awa.job_log_%s (like awa.job_log including all)', v_no);
-    execute format('create table awa.attempt_log_%s (like awa.attempt_log including all)', v_no);
-    v_los := v_los || v_lo;
-    v_his := v_his || v_hi;
-    v_nos := v_nos || v_no;
+    insert into awa.segment (first_id, end_id) values (v_first_id, v_end_id) returning id into v_id;
+    execute format('create table awa.job_log_%s (like awa.job_log including all)', v_id);
+    execute format('create table awa.attempt_log_%s (like awa.attempt_log including all)', v_id);
+    v_los := v_los || v_first_id;
+    v_his := v_his || v_end_id;
+    v_nos := v_nos || v_id;
     v_made := v_made + 1;
   end loop;
   if v_made = 0 then
@@ -591,7 +591,7 @@ end $$;
 -- validated, and no insert must meet it meanwhile: no sequence comes that far.
 -- One step a call, each to be committed before the next: the constraint; its validation, beside
 -- inserts; the new segments, under an exclusive lock for some milliseconds; the sequence's jump.
--- Whoever calls next goes on. Returns 1, or how many segments were made.
+-- The next call goes on. Returns 1, or how many segments were made.
 create function awa.extend_beyond(p_segment_ids bigint, p_ahead integer) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -600,7 +600,7 @@ declare
   v_end   bigint;
   v_name  text;
   v_valid boolean;
-  v_no    integer;
+  v_id    integer;
   v_nos   integer[] := '{}';
   v_ahead constant integer := least(p_ahead, 4);
 begin
@@ -610,7 +610,7 @@ begin
   end if;
   lock table only awa.extend_lock in share update exclusive mode;
   select last_value into v_last from awa.job_id;
-  select hi into v_end from awa.segment where in_default and v_last between lo and hi - 2;
+  select end_id into v_end from awa.segment where in_default and v_last between first_id and end_id - 2;
   if found then
     perform setval('awa.job_id', v_end - 1);
     return 1;
@@ -618,7 +618,7 @@ begin
   select min(conname), bool_and(convalidated) into v_name, v_valid from pg_constraint
   where conrelid in ('awa.job_log_default'::regclass, 'awa.attempt_log_default'::regclass) and conname like 'below\_%';
   if v_name is null then
-    if v_last < (select coalesce(max(hi), 1) from awa.segment) then
+    if v_last < (select coalesce(max(end_id), 1) from awa.segment) then
       return 0;
     end if;
     v_end := v_last + 1000000000;
@@ -633,12 +633,12 @@ begin
     return 1;
   end if;
   v_end := substr(v_name, 7)::bigint;
-  insert into awa.segment (lo, hi, in_default) select max(hi), v_end, true from awa.segment;
+  insert into awa.segment (first_id, end_id, in_default) select max(end_id), v_end, true from awa.segment;
   for i in 0 .. v_ahead - 1 loop
-    insert into awa.segment (lo, hi) values (v_end + i * p_segment_ids, v_end + (i + 1) * p_segment_ids) returning no into v_no;
-    execute format('create table awa.job_log_%s (like awa.job_log including all)', v_no);
-    execute format('create table awa.attempt_log_%s (like awa.attempt_log including all)', v_no);
-    v_nos := v_nos || v_no;
+    insert into awa.segment (first_id, end_id) values (v_end + i * p_segment_ids, v_end + (i + 1) * p_segment_ids) returning id into v_id;
+    execute format('create table awa.job_log_%s (like awa.job_log including all)', v_id);
+    execute format('create table awa.attempt_log_%s (like awa.attempt_log including all)', v_id);
+    v_nos := v_nos || v_id;
   end loop;
   perform awa.have_vacuum_give_way(c_defaults);
   lock table only awa.job_log, only awa.attempt_log in access exclusive mode;
@@ -662,21 +662,21 @@ declare
   v_rows integer;
 begin
   select array(
-    select id from awa.held where id = any (array(
+    select id from awa.job_archive where id = any (array(
       select a.job_id from awa.attempt_log_default a
-      where a.job_id < (select max(hi) from awa.segment) and exists (select from awa.held h where h.id = a.job_id)
+      where a.job_id < (select max(end_id) from awa.segment) and exists (select from awa.job_archive h where h.id = a.job_id)
       limit least(p_jobs_max, 10000)))
     for update skip locked) into v_ids;
   with gone as (delete from awa.attempt_log_default where job_id = any (v_ids) returning *)
-  insert into awa.attempt_held (job_id, started_at, finished_at, worker, lane, cpu_s, peak_kb, round, attempt, outcome,
+  insert into awa.attempt_archive (job_id, started_at, finished_at, worker, lane, cpu_s, peak_kb, retry_round, attempt, outcome,
                                 error, result)
-  select job_id, started_at, finished_at, worker, lane, cpu_s, peak_kb, round, attempt, outcome, error, result from gone;
+  select job_id, started_at, finished_at, worker, lane, cpu_s, peak_kb, retry_round, attempt, outcome, error, result from gone;
   get diagnostics v_rows = row_count;
   return v_rows;
 end $$;
 
 -- How a segment goes, in steps that are transactions of their own, so that whatever there
--- is to move, nobody waits for it: awa.leave_segment; then it is looked at; jobs that must live on are moved by
+-- is to move, no session waits for it: awa.leave_segment; then it is looked at; jobs that must live on are moved by
 -- awa.hold_jobs, slice by slice; then awa.drop_segment. A step that is not done is made again by the next leader.
 
 create function awa.note_changed() returns trigger
@@ -690,37 +690,37 @@ end $$;
 -- attempt_log): it may be looked at from now on, and what is noted is what was changed since. The trigger is on one
 -- partition, of jobs that have nearly all ended: settles elsewhere do not meet it. Waits for
 -- open transactions that wrote attempts there.
-create function awa.leave_segment(p_no integer) returns void
+create function awa.leave_segment(p_segment integer) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  if exists (select from awa.segment where no = p_no and sealed and in_default) then
-    update awa.segment set leaving = true where no = p_no;  -- all its jobs are moved, so nothing has to be noted
-  elsif exists (select from awa.segment where no = p_no and sealed and not leaving) then
+  if exists (select from awa.segment where id = p_segment and sealed and in_default) then
+    update awa.segment set leaving = true where id = p_segment;  -- all its jobs are moved, so nothing has to be noted
+  elsif exists (select from awa.segment where id = p_segment and sealed and not leaving) then
     -- Vacuuming what is about to be dropped is vain, and would be in the way of that.
     perform awa.have_vacuum_give_way(format('alter table awa.%s_%s set (autovacuum_enabled = false,
-                                             toast.autovacuum_enabled = false)', log, p_no))
+                                             toast.autovacuum_enabled = false)', log, p_segment))
     from unnest('{job_log,attempt_log}'::text[]) as log;
     execute format('create trigger changed after insert on awa.attempt_log_%s for each row
-                    execute function awa.note_changed()', p_no);
-    update awa.segment set leaving = true where no = p_no;
+                    execute function awa.note_changed()', p_segment);
+    update awa.segment set leaving = true where id = p_segment;
   end if;
 end $$;
 
 -- Moves jobs of a leaving segment, and attempts they have there, out of it: bodies to
 -- held, attempts to attempt_held. At most so many of p_ids, from the first on, as have p_bytes
 -- together (and one); those that are locked are left. Their rows are locked, so
--- whoever cancels, retries, replaces, forgets or starts such a job comes before or after; each
+-- a session that cancels, retries, replaces, forgets or starts such a job comes before or after; each
 -- statement finds it once. Returns those that were moved, or had been, or have been forgotten.
-create function awa.hold_jobs(p_no integer, p_ids bigint[], p_bytes bigint) returns bigint[]
+create function awa.hold_jobs(p_segment integer, p_ids bigint[], p_bytes bigint) returns bigint[]
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_part text;
   v_ids  bigint[];
   v_gone bigint[];
 begin
-  select case when in_default then 'default' else no::text end into v_part from awa.segment where no = p_no and leaving;
+  select case when in_default then 'default' else id::text end into v_part from awa.segment where id = p_segment and leaving;
   if not found then
-    raise exception 'segment % is not leaving: its jobs stay where they are', p_no using errcode = '55000';
+    raise exception 'segment % is not leaving: its jobs stay where they are', p_segment using errcode = '55000';
   end if;
   execute format('select array(
       select id from (
@@ -728,22 +728,22 @@ begin
                        over (order by u.pos rows between unbounded preceding and 1 preceding) as before
         from unnest($1) with ordinality as u(id, pos) left join awa.job_log_%s j on j.id = u.id
       ) sized where coalesce(before, 0) <= $2)', v_part) into v_ids using p_ids, p_bytes;
-  select array(select u.id from unnest(v_ids) as u(id) where not exists (select from awa.body b where b.id = u.id))
+  select array(select u.id from unnest(v_ids) as u(id) where not exists (select from awa.stored_job b where b.id = u.id))
     into v_gone;
   execute format('with logged as (select id from awa.job_log_%s where id = any ($1) order by id for update skip locked),
-                       kept as (select id from awa.held where id = any ($1) order by id for update skip locked)
+                       kept as (select id from awa.job_archive where id = any ($1) order by id for update skip locked)
                   select array(select id from logged union all select id from kept)', v_part) into v_ids using v_ids;
   -- First: what is noted from here on is also for the next time.
   delete from awa.changed where job_id = any (v_ids || v_gone);
   execute format('with gone as (delete from awa.job_log_%s where id = any ($1) returning *)
-    insert into awa.held (id, xid, created_at, run_at, priority, max_attempts, timeout_ms, queue, kind, args, metadata,
+    insert into awa.job_archive (id, xid, created_at, run_at, priority, max_attempts, timeout_ms, queue, kind, args, metadata,
                           tags, expires_at, unique_key, unique_states, ordering_key)
     select id, xid, created_at, run_at, priority, max_attempts, timeout_ms, queue, kind, args, metadata,
            tags, expires_at, unique_key, unique_states, ordering_key from gone', v_part) using v_ids;
   execute format('with gone as (delete from awa.attempt_log_%s where job_id = any ($1) returning *)
-    insert into awa.attempt_held (job_id, started_at, finished_at, worker, lane, cpu_s, peak_kb, round, attempt, outcome,
+    insert into awa.attempt_archive (job_id, started_at, finished_at, worker, lane, cpu_s, peak_kb, retry_round, attempt, outcome,
                                   error, result)
-    select job_id, started_at, finished_at, worker, lane, cpu_s, peak_kb, round, attempt, outcome, error, result
+    select job_id, started_at, finished_at, worker, lane, cpu_s, peak_kb, retry_round, attempt, outcome, error, result
     from gone', v_part) using v_ids;
   return v_ids || v_gone;
 end $$;
@@ -753,60 +753,60 @@ end $$;
 -- What was noted since is moved here, if it is not much: else this returns null, and
 -- has changed nothing; the caller moves that and comes again. Needs an exclusive lock
 -- on both logs for some milliseconds, whatever is in the segment: the caller sets a short
--- lock_timeout and retries, so nobody waits longer than that behind it. Returns how many jobs were moved.
+-- lock_timeout and retries, so no session waits longer than that behind it. Returns how many jobs were moved.
 -- (DETACH ... CONCURRENTLY would not lock, but PostgreSQL refuses it on a table
 -- with a default partition, which we need more.)
-create function awa.drop_segment(p_no integer, p_left bigint[]) returns integer
+create function awa.drop_segment(p_segment integer, p_left bigint[]) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   c_defaults constant text := 'lock table awa.job_log_default, awa.attempt_log_default in share update exclusive mode';
   v_jobs_max constant integer := 100;
   v_bytes    constant bigint := 1000000;
   v_ids  bigint[];
-  v_lo   bigint;
-  v_hi   bigint;
+  v_first_id   bigint;
+  v_end_id   bigint;
 begin
   delete from awa.segment s
-  where no = p_no and leaving and in_default
-    and not exists (select from awa.job_log_default where id >= s.lo and id < s.hi);
+  where id = p_segment and leaving and in_default
+    and not exists (select from awa.job_log_default where id >= s.first_id and id < s.end_id);
   if found then
     return 0;
-  elsif exists (select from awa.segment where no = p_no and in_default) then
+  elsif exists (select from awa.segment where id = p_segment and in_default) then
     return null;
   end if;
   perform awa.have_vacuum_give_way(c_defaults);
   lock table only awa.job_log, only awa.attempt_log in access exclusive mode;
-  select lo, hi into v_lo, v_hi from awa.segment where no = p_no and leaving;
+  select first_id, end_id into v_first_id, v_end_id from awa.segment where id = p_segment and leaving;
   if not found then
-    raise exception 'segment % is not leaving: it stays', p_no using errcode = '55000';
+    raise exception 'segment % is not leaving: it stays', p_segment using errcode = '55000';
   end if;
   select array(select unnest(p_left) union
-               select job_id from (select job_id from awa.changed where job_id >= v_lo and job_id < v_hi
+               select job_id from (select job_id from awa.changed where job_id >= v_first_id and job_id < v_end_id
                                    limit v_jobs_max + 1) noted) into v_ids;
   if cardinality(v_ids) > v_jobs_max then
     return null;
   elsif cardinality(v_ids) > 0 then
-    if cardinality(awa.hold_jobs(p_no, v_ids, v_bytes)) < cardinality(v_ids) then
-      raise exception 'too much has changed in segment %', p_no using errcode = 'lock_not_available';
+    if cardinality(awa.hold_jobs(p_segment, v_ids, v_bytes)) < cardinality(v_ids) then
+      raise exception 'too much has changed in segment %', p_segment using errcode = 'lock_not_available';
     end if;
   end if;
-  execute format('drop table awa.job_log_%s, awa.attempt_log_%s', p_no, p_no);
-  delete from awa.segment where no = p_no;
+  execute format('drop table awa.job_log_%s, awa.attempt_log_%s', p_segment, p_segment);
+  delete from awa.segment where id = p_segment;
   return cardinality(v_ids);
 end $$;
 
 revoke execute on function awa.have_vacuum_give_way, awa.extend_log, awa.extend_beyond, awa.clear_default, awa.note_changed, awa.leave_segment, awa.hold_jobs, awa.drop_segment from public;
 
 -- Moves the id sequence up to p_least; never back. nextval cannot set it back, whatever
--- producers do meanwhile. Where that would take too long, setval is as good: nobody draws
+-- producers do meanwhile. Where that would take too long, setval is as good: no session draws
 -- a million ids between the look and the set.
 create function awa.raise_job_id(p_least bigint) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_last bigint;
 begin
-  if p_least > greatest((select max(id) from awa.job_log), (select max(id) from awa.held),
-                        (select max(hi) - 1 from awa.segment), 1) then
+  if p_least > greatest((select max(id) from awa.job_log), (select max(id) from awa.job_archive),
+                        (select max(end_id) - 1 from awa.segment), 1) then
     raise exception 'job id %: no job and no segment has come so far', p_least using errcode = '22023';
   end if;
   lock table only awa.extend_lock in share update exclusive mode;
@@ -822,7 +822,7 @@ end $$;
 
 revoke execute on function awa.raise_job_id from public;
 
--- Jobs that whoever asks can see and no seal has routed yet: those committed a moment
+-- Jobs that the caller can see and no seal has routed yet: those committed a moment
 -- ago, those that wait because sealing is stopped, and those of the asker's own open
 -- transaction. At most p_max, the longest waiting transactions first. due: could run now;
 -- since: from when on. The mirror of what the sealer reads (seal/seal.sql), with the same
@@ -835,11 +835,11 @@ returns table (id bigint, queue text, kind text, priority smallint, due boolean,
 language sql stable security definer
 set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
   with head as materialized (
-    select snap, target, cur_xid, cur_id, coalesce(foreign_id, 0) as foreign_id,
-           coalesce((select min(lo) from awa.segment where not sealed),
-                    (select coalesce(max(hi), 1) from awa.segment)) as floor
-    from (select * from awa.seal order by gen desc limit 1) newest
-    where pg_snapshot_xmax(snap) <= pg_snapshot_xmax(pg_current_snapshot())
+    select snapshot, target, cursor_xid, cursor_id, coalesce(foreign_id, 0) as foreign_id,
+           coalesce((select min(first_id) from awa.segment where not sealed),
+                    (select coalesce(max(end_id), 1) from awa.segment)) as floor
+    from (select * from awa.seal_ledger order by generation desc limit 1) newest
+    where pg_snapshot_xmax(snapshot) <= pg_snapshot_xmax(pg_current_snapshot())
       and system_id = (select system_identifier from pg_control_system())
   )
   select found.id, found.queue, found.kind, found.priority, found.run_at is null or found.run_at <= now(),
@@ -848,19 +848,19 @@ set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmap
     (select j.xid, j.id, j.queue, j.kind, j.priority, j.run_at, j.created_at
      from awa.job_log j
      where j.xid is not null and j.id >= (select floor from head) and j.id > (select foreign_id from head)
-       and (j.xid, j.id) >= ((select pg_snapshot_xmax(snap) from head), 0)
-       and not coalesce((j.xid, j.id) <= ((select cur_xid from head), (select cur_id from head))
+       and (j.xid, j.id) >= ((select pg_snapshot_xmax(snapshot) from head), 0)
+       and not coalesce((j.xid, j.id) <= ((select cursor_xid from head), (select cursor_id from head))
                         and pg_visible_in_snapshot(j.xid, (select target from head)), false)
      order by j.xid, j.id limit p_max)
     union all
     (select late.*
-     from head cross join lateral pg_snapshot_xip(head.snap) as xip
+     from head cross join lateral pg_snapshot_xip(head.snapshot) as xip
      cross join lateral (
        select j.xid, j.id, j.queue, j.kind, j.priority, j.run_at, j.created_at
        from awa.job_log j
        where j.xid is not null and j.id >= head.floor and j.id > head.foreign_id
          and (j.xid, j.id) >= (xip, 0) and (j.xid, j.id) <= (xip, 9223372036854775807)
-         and not coalesce((j.xid, j.id) <= (head.cur_xid, head.cur_id)
+         and not coalesce((j.xid, j.id) <= (head.cursor_xid, head.cursor_id)
                           and pg_visible_in_snapshot(j.xid, head.target), false)
        order by j.xid, j.id limit p_max
      ) late)
@@ -874,7 +874,7 @@ revoke execute on function awa.unsealed from public;
 -- One row a supervisor; its heartbeat stands for all its workers. kinds: what it
 -- has handlers for; queues: the ones it works on (null: all). beat: how many
 -- heartbeats there were. Other nodes see by their own clocks for how long it has
--- not changed: a clock that is set, the server's included, makes nobody look dead.
+-- not changed: a clock that is set, the server's included, makes no node look dead.
 -- heartbeat_at is for people. backend: the server process of a node that lives no
 -- longer than one connection; null where that says nothing.
 create table awa.node (
@@ -891,7 +891,7 @@ create table awa.node (
 ) with (fillfactor = 50);
 
 -- One row a worker process; its id is the owner of leases. With a process a job, four
--- bytes last for months only: then ids begin anew, and those in use are passed over.
+-- bytes last for months only: then ids begin again, and those in use are passed over.
 create table awa.worker (
   id         integer generated always as identity (cycle) primary key,
   node_id    integer     not null references awa.node on delete cascade,
@@ -901,29 +901,29 @@ create table awa.worker (
 create index worker_node on awa.worker (node_id);
 
 -- Nodes with idle workers.
-create table awa.idle (
+create table awa.idle_node (
   node_id integer primary key references awa.node on delete cascade
 );
 
 -- How many nodes have idle workers: its last_value. Producers send a wake-up only while
 -- there is one, and each of them asks. A sequence is one row that is written in place; in
--- awa.idle a pinned vacuum horizon keeps every row there ever was, and each insert would read
+-- awa.idle_node a pinned vacuum horizon keeps every row there ever was, and each insert would read
 -- all of them. A change is seen at once, and is not taken back with its transaction: where that
--- has left too many, producers send wake-ups to nobody until the next change; where too few,
+-- has left too many, producers send wake-ups to no listener until the next change; where too few,
 -- an idle node says so again after some seconds.
 create sequence awa.idle_nodes as integer minvalue 0 start 0;
 
 -- Always empty, as seal_lock is: its lock makes those who count take turns.
 create table awa.idle_lock ();
 
--- A trigger, because a node's row goes with its node, too, whoever removes that.
+-- A trigger, because a node's row goes with its node, too, whichever session removes that.
 create function awa.count_idle() returns trigger
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_nodes integer;
 begin
   lock table only awa.idle_lock in share update exclusive mode;
-  v_nodes := (select count(*) from awa.idle);
+  v_nodes := (select count(*) from awa.idle_node);
   if v_nodes <> (select last_value from awa.idle_nodes) then
     perform setval('awa.idle_nodes', v_nodes);
   end if;
@@ -932,7 +932,7 @@ end $$;
 
 revoke execute on function awa.count_idle from public;
 
-create trigger count_idle after insert or delete or truncate on awa.idle
+create trigger count_idle after insert or delete or truncate on awa.idle_node
 for each statement execute function awa.count_idle();
 
 -- Who may run the leader's duties. A lease in a row, not a session lock, so that
@@ -983,12 +983,12 @@ select
   coalesce(b.tags, '{}'::text[]) as tags,
   case when last.outcome = 3 then last.result end as result,
   array(select a.error from awa.every_attempt a
-        where a.job_id = b.id and a.error is not null order by a.round, a.attempt) as errors,
+        where a.job_id = b.id and a.error is not null order by a.retry_round, a.attempt) as errors,
   b.expires_at, b.unique_key, b.ordering_key
-from awa.body b
+from awa.stored_job b
 left join lateral (
   select a.outcome, a.attempt, a.started_at, a.finished_at, a.result
-  from awa.every_attempt a where a.job_id = b.id order by a.round desc, a.attempt desc limit 1
+  from awa.every_attempt a where a.job_id = b.id order by a.retry_round desc, a.attempt desc limit 1
 ) last on true
 left join awa.deferred d on d.job_id = b.id
 left join lateral (
@@ -998,7 +998,7 @@ left join lateral (
 
 -- Every attempt of every job, readable.
 create view awa.attempts as
-select job_id, round, attempt, (enum_range(null::awa.job_state))[outcome + 1] as outcome,
+select job_id, retry_round, attempt, (enum_range(null::awa.job_state))[outcome + 1] as outcome,
        started_at, finished_at, worker, cpu_s, peak_kb, error, result
 from awa.every_attempt
 where started_at is not null;
@@ -1011,7 +1011,7 @@ select l.kind, l.queue,
        coalesce(sum(t.deaths) filter (where t.minute > now() - interval '1 day'), 0)::bigint as last_day,
        sum(t.deaths)::bigint as last_week,
        max(t.minute) as last_at
-from awa.tally t join awa.lane l on l.id = t.lane
+from awa.outcome_count t join awa.lane l on l.id = t.lane
 where t.deaths > 0 and t.minute > now() - interval '7 days'
 group by l.kind, l.queue;
 
@@ -1044,7 +1044,7 @@ create type awa.inserted_job as (
 );
 
 -- Raises 22004, 22023 or 23514 for what no job may have. It has no search_path of its
--- own: its callers have set theirs, and setting it again is work in each insert.
+-- own: its callers have set their own, and setting it again is work in each insert.
 -- p_bytes_max: how many bytes args may take as JSON, and metadata and tags as well; 0: the
 -- caller has looked at that already. What they take as jsonb says little: 12 bytes can stand
 -- for a number of 16,000 digits. Writing the text takes a third of what v_huge does.
@@ -1165,7 +1165,7 @@ begin
   end if;
 end $$;
 
--- Gives a job that holds a unique key, and that nobody has started, the contents of
+-- Gives a job that holds a unique key, and that has not been started, the contents of
 -- another one. False: it has been started, has ended, or is no more. The body's
 -- lock is the turn: a worker that has leased the job leaves it alone while the body
 -- is locked, and is seen here when it leased it before.
@@ -1177,29 +1177,29 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 begin
   perform from awa.job_log where id = p_id for update;
   if not found then
-    perform from awa.held where id = p_id for update;
+    perform from awa.job_archive where id = p_id for update;
   end if;
   if not found
      or exists (select from awa.every_attempt where job_id = p_id)
      or exists (select from awa.batch where owner is not null and p_id = any (ids))
      or exists (select from awa.unique_claim where job_id = p_id and states >= 256)
-     or exists (select from awa.line where job_id = p_id and state = 3) then
+     or exists (select from awa.key_line where job_id = p_id and state = 3) then
     return false;
   end if;
   update awa.job_log set args = p_args, run_at = p_run_at, max_attempts = p_max_attempts, tags = p_tags,
     metadata = p_metadata, timeout_ms = p_timeout_ms, expires_at = p_expires_at where id = p_id;
   if not found then
-    update awa.held set args = p_args, run_at = p_run_at, max_attempts = p_max_attempts, tags = p_tags,
+    update awa.job_archive set args = p_args, run_at = p_run_at, max_attempts = p_max_attempts, tags = p_tags,
       metadata = p_metadata, timeout_ms = p_timeout_ms, expires_at = p_expires_at where id = p_id;
   end if;
   update awa.deferred set run_at = coalesce(p_run_at, clock_timestamp()) where job_id = p_id;
   if not found then
-    insert into awa.replaced values (p_id);
+    insert into awa.job_replaced values (p_id);
   end if;
   -- One that is looked at earlier is put off then.
   if p_expires_at is not null
-     and not exists (select from awa.expiring where job_id = p_id and expires_at <= p_expires_at) then
-    insert into awa.expiring values (p_id, p_expires_at);
+     and not exists (select from awa.job_expiry where job_id = p_id and expires_at <= p_expires_at) then
+    insert into awa.job_expiry values (p_id, p_expires_at);
   end if;
   return true;
 end $$;
@@ -1288,7 +1288,7 @@ begin
 
   -- Each statement of this loop sees what was committed before it: so the holder is
   -- found, or had let go meanwhile. The insert waits for a transaction that is just
-  -- taking the key, or letting go of it, and for nobody else.
+  -- taking the key, or letting go of it, and for no other.
   while p_unique_key is not null loop
     insert into awa.unique_claim (key, job_id, states) values (p_unique_key, v_id, p_unique_states)
     on conflict do nothing;
@@ -1297,14 +1297,14 @@ begin
     continue when not found;
     select j.state, j.kind into v_state, v_kind from awa.jobs j where j.id = v_holder;
     if not found then
-      -- Its row has just been moved by a retire, or somebody has deleted it by hand: a
+      -- Its row has just been moved by a retire, or it has been deleted by hand: a
       -- second statement sees which, unless the snapshot is the transaction's.
       v_tries := v_tries + 1;
       if v_tries > 10 or current_setting('transaction_isolation') <> 'read committed' then
         raise exception 'job % holds the unique key %, and has moved meanwhile: try again', v_holder,
           encode(p_unique_key, 'hex') using errcode = 'serialization_failure';
       end if;
-      perform from awa.body where id = v_holder;
+      perform from awa.stored_job where id = v_holder;
       if not found then
         delete from awa.unique_claim where key = p_unique_key and job_id = v_holder;
       end if;
@@ -1355,7 +1355,7 @@ begin
   values (v_id, p_queue, p_kind, p_priority, p_max_attempts, v_timeout_ms, p_run_at, p_args, p_metadata, p_tags,
           v_expires_at, p_unique_key, case when p_unique_key is not null then p_unique_states end, p_ordering_key)
   returning created_at, (select last_value from awa.idle_nodes) > 0 into v_now, v_is_idle;
-  -- NOTIFY serialises commits, so it is sent only while somebody waits for it, and for jobs that are due.
+  -- NOTIFY serialises commits, so it is sent only while a node waits for it, and for jobs that are due.
   if v_is_idle and v_wakes and (p_run_at > v_now) is not true then
     perform pg_notify('awa:wake', '');
   end if;

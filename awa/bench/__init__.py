@@ -1,4 +1,4 @@
-"""What `awa bench` runs: the smallest of the benchmarks, on a database of the user's or on one for the occasion.
+"""The benchmark behind `awa bench`: the smallest one, on a given or a temporary database.
 
 In: a database and a number of processes. Out: the rates of inserts and of workers, and the time from insert to start.
 """

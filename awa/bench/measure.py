@@ -14,7 +14,7 @@ from awa.bench.app import KIND, QUEUE
 from awa.client.client import Client
 from awa.database.open import connect
 from awa.database.schema import chain
-from awa.demo.place import Place, opened
+from awa.demo.place import Workspace, opened
 from awa.demo.supervisor import Supervisor
 from awa.errors import AwaError
 
@@ -24,7 +24,7 @@ TEXT: Final = "x" * 230
 SINGLES_S: Final = 1.0
 PICKUPS: Final = 100
 WARM_UP: Final = 10
-PAUSE_S: Final = (0.01, 0.06)
+PICKUP_PAUSES_S: Final = (0.01, 0.06)
 """Of random length, so that no poll interval is in step with it."""
 STALL_S: Final = 30.0
 SETTINGS: Final = ("server_version", "fsync", "synchronous_commit")
@@ -38,8 +38,8 @@ _STARTED: Final = "select extract(epoch from started_at)::float8 from awa.attemp
 
 
 @dataclass(frozen=True)
-class Options:
-    """What the user asked for."""
+class BenchOptions:
+    """The options of a run."""
 
     jobs: int
     processes: int
@@ -48,8 +48,8 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Report:
-    """What was measured."""
+class BenchReport:
+    """The measured figures."""
 
     jobs: int
     processes: int
@@ -61,7 +61,7 @@ class Report:
     pickup_p99_ms: float
 
 
-def run(options: Options, say: Callable[[str], None]) -> Report:
+def run(options: BenchOptions, say: Callable[[str], None]) -> BenchReport:
     """Insert a backlog, let workers drain it, then hand them one job at a time."""
     with opened(options.database_url, say) as place:
         with connect(place.dsn, role="bench") as connection, Client(place.dsn) as client:
@@ -78,7 +78,7 @@ def run(options: Options, say: Callable[[str], None]) -> Report:
                 say(f"handing over {PICKUPS} jobs, one by one …")
                 waits = sorted(_waits(client, connection))
             settings = {name: _shown(connection, name) for name in SETTINGS}
-        return Report(
+        return BenchReport(
             options.jobs,
             options.processes,
             settings,
@@ -106,7 +106,7 @@ def _insert_singles(client: Client) -> tuple[list[int], float]:
     return ids, len(ids) / (perf_counter() - began)
 
 
-def _workers(place: Place, processes: int) -> Supervisor:
+def _workers(place: Workspace, processes: int) -> Supervisor:
     return Supervisor(place, processes, app=APP)
 
 
@@ -132,7 +132,7 @@ def _drain(connection: psycopg.Connection[Any], ids: list[int]) -> float:
 def _waits(client: Client, connection: psycopg.Connection[Any]) -> Iterator[float]:
     """Yield how many milliseconds each of some single jobs has waited for its start."""
     for at in range(WARM_UP + PICKUPS):
-        sleep(random.uniform(*PAUSE_S))
+        sleep(random.uniform(*PICKUP_PAUSES_S))
         job = client.insert({"n": at, "text": TEXT}, kind=KIND, queue=QUEUE).id
         committed = time()
         deadline = monotonic() + STALL_S

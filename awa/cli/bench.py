@@ -11,7 +11,7 @@ from awa.cli.interruptible import interruptible
 from awa.cli.output import json_option, say, show_fields, show_json
 
 if TYPE_CHECKING:
-    from awa.bench.measure import Report
+    from awa.bench.measure import BenchReport
 
 PROCESSES = 2
 JOBS = 20_000
@@ -36,17 +36,17 @@ def bench(processes: int, jobs: int, database_url: str | None, as_json: bool) ->
     workers one job at a time, and takes how long each waited from its commit to its start. Every job is verified to
     have run. One round, a few seconds: the figures say what to expect here, not how Awa compares with anything.
     """
-    from awa.bench.measure import Options, run  # for those who run it
+    from awa.bench.measure import BenchOptions, run  # for those who run it
 
     with interruptible("the benchmark"):
-        report = run(Options(jobs, processes, database_url), lambda said: say(said, err=True))
+        report = run(BenchOptions(jobs, processes, database_url), lambda said: say(said, err=True))
     if as_json:
         show_json(asdict(report))
     else:
         _show(report)
 
 
-def _show(report: Report) -> None:
+def _show(report: BenchReport) -> None:
     settings = ", ".join(f"{name} {value}" for name, value in report.settings.items())
     say(f"{report.processes} workers, {settings}")
     show_fields(

@@ -10,7 +10,7 @@ from awa.cli.output import json_option, say, show_json
 from awa.processes.cpus import available_cpus
 
 PROCESSES_MIN = 2
-"""One is killed: somebody has to be there."""
+"""One is killed: another has to be there."""
 PROCESSES_DEFAULT_MAX = 8
 FILES_MIN = 20
 """With fewer files the work is done before a worker can be killed in the middle of it."""
@@ -39,11 +39,11 @@ def demo(processes: int | None, files: int | None, database_url: str | None, as_
     Starts a database and awa-supervisor, inserts a job per file, and prints a report. Everything it starts is stopped
     and removed again. Exits with 0 only if all its checks hold.
     """
-    from awa.demo.story import Options, tell  # the demo is for those who run it
+    from awa.demo.story import DemoOptions, tell  # the demo is for those who run it
 
     chosen = processes or min(max(available_cpus(), PROCESSES_MIN), PROCESSES_DEFAULT_MAX)
     with interruptible("the demo"):
-        report = tell(Options(chosen, files, database_url))
+        report = tell(DemoOptions(chosen, files, database_url))
     if as_json:
         show_json(report.as_json())
     else:

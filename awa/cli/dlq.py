@@ -206,7 +206,7 @@ def _there(found: Found | None, job_id: int) -> Found:
 
 
 def _named(scope: dict[str, Any]) -> dict[str, Any]:
-    """Return the scope of a bulk operation. Raises UsageError when there is none: that must not mean all of them."""
+    """Return the scope of a bulk operation. Raises UsageError without one: that must not mean all of them."""
     if not _is_given(scope):
         options = [f"--{name.replace('_', '-')}" for name in scope if name != "allow_all"]
         raise click.UsageError(f"say which: {', '.join(options)} or --all")
@@ -214,7 +214,7 @@ def _named(scope: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_given(scope: dict[str, Any]) -> bool:
-    """Whether anything is named, be it 0 or an empty text: those are for the client to judge."""
+    """Return whether anything is named, be it 0 or an empty text: those are for the client to judge."""
     return any(value is not None and value is not False for value in scope.values())
 
 

@@ -1,4 +1,4 @@
-"""How a command fails: its text on stderr, which begins with `error:`, exit code 1, and no traceback."""
+"""Prints failures of commands: text on stderr that begins with `error:`, exit code 1, and no traceback."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Commands(click.Group):
             raise Refused(str(error)) from error
 
 
-class Command(click.Command):
+class ReportingCommand(click.Command):
     """A command that stands alone, in no group."""
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:

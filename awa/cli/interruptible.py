@@ -15,7 +15,7 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(Refused):
-    """Somebody wanted it to end."""
+    """It was asked to end."""
 
     exit_code = EXIT_INTERRUPTED
 

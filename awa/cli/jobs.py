@@ -124,7 +124,7 @@ def _attributes(found: Job) -> Iterator[tuple[str, Any]]:
 
 def _attempt(row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     error = row["error"] or {}
-    manual = f" (after {row['round']} manual retries)" if row["round"] else ""
+    manual = f" (after {row['retry_round']} manual retries)" if row["retry_round"] else ""
     yield "attempt", f"{row['attempt']}{manual}: {row['outcome']}"
     yield "  started", row["started_at"]
     yield "  finished", row["finished_at"]

@@ -22,7 +22,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Verb(NamedTuple):
-    """What a command does to each job."""
+    """The action of a command on each job."""
 
     name: str
     """cancel"""
@@ -35,7 +35,7 @@ class Verb(NamedTuple):
     usual: Sequence[str]
     """Of those that are meant where no state is named."""
     spares_dead_letters: bool = False
-    """Whether options name no dead letters."""
+    """True if options name no dead letters."""
     of_a_kind: Callable[[Client, str], int] | None = None
     """Does it to all jobs of a kind at once; returns how many."""
 

@@ -164,7 +164,7 @@ def policy(name: str, force: bool, as_json: bool) -> None:
     "--serial/--no-serial", default=None, help="Whether of the jobs with one ordering key never two run at a time."
 )
 @click.option(
-    "--retry-holds-line/--no-retry-holds-line",
+    "--block-on-retry/--no-block-on-retry",
     default=None,
     help="Whether jobs behind one that waits for another try, with the same ordering key, wait until it has ended.",
 )
@@ -176,7 +176,7 @@ def configure(
     dlq: bool | None,
     ageing_s: int | Literal["default"] | None,
     serial: bool | None,
-    retry_holds_line: bool | None,
+    block_on_retry: bool | None,
     force: bool,
     as_json: bool,
     **hours: float | Literal["default"] | None,
@@ -190,7 +190,7 @@ def configure(
             dlq=dlq,
             ageing=ageing_s,
             serial=serial,
-            retry_holds_line=retry_holds_line,
+            block_on_retry=block_on_retry,
             **hours,
         )
         _show(changed, as_json)

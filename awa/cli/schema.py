@@ -13,7 +13,7 @@ from awa.database.schema import chain, roles
 from awa.telemetry import events
 
 SHOWN = "shown"
-"""What `--version` without a number stands for."""
+"""The meaning of `--version` without a number."""
 
 
 @click.command()

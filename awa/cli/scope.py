@@ -1,4 +1,4 @@
-"""Which jobs a command is about: options that filter, and how what they name is found."""
+"""Selects the jobs of a command: options that filter, and the lookup of the names in them."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from awa.cli.failures import Command, Refused
+from awa.cli.failures import Refused, ReportingCommand
 from awa.errors import ValidationError
 from awa.processes.environment import refuse_unknown_variables
 from awa.settings import SETTINGS, Setting, Settings
@@ -20,7 +20,7 @@ EXIT_BAD_SETTING = 2
 HELP = """Keep worker processes that run the jobs of an application.
 
 TERM and INT let running jobs finish first; a second INT, or QUIT, ends them now and requeues them. HUP loads the
-application anew; TTIN and TTOU add and remove a worker. A flag wins over its environment variable.
+application again; TTIN and TTOU add and remove a worker. A flag wins over its environment variable.
 """
 
 
@@ -75,7 +75,7 @@ def metavar(setting: Setting) -> str:
 def command(callback: Callable[..., None]) -> click.Command:
     """Return the command with an option for each setting; `callback` is called with them, by name."""
     params: list[Any] = [option(setting) for setting in SETTINGS]
-    made = Command(
+    made = ReportingCommand(
         "awa-supervisor",
         callback=callback,
         params=params,

@@ -1,4 +1,4 @@
-"""Which database a command is about: `--database-url`, before or after the command's name, else that of the web
+"""Selects the database of a command: `--database-url`, before or after the command's name, else that of the web
 application whose command it is, then `$DATABASE_URL`."""
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def client(*, may_make: bool = False) -> Iterator[Client]:
 
 
 def _refuse_missing_server(url: str) -> None:
-    """Who only wants to look must not make a server by a slip in its path."""
+    """A command that only reads must not create a server through a mistyped path."""
     scheme, is_url, _ = url.partition("://")
     if not is_url or scheme.lower() != SCHEME:
         return

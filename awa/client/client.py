@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from psycopg_pool import ConnectionPool
 
 PAYLOAD_BYTES: Final = range(2, 2**28)
-"""What PostgreSQL takes as one JSON document is not much more."""
+"""PostgreSQL's limit of one JSON document is not much higher."""
 
 
 class Client(Registrar, Copier, Jobs, Queues, DeadLetters):
@@ -129,7 +129,7 @@ class Client(Registrar, Copier, Jobs, Queues, DeadLetters):
         through a transaction pooler only a supervisor does so.
 
         It works over connections of its own: jobs of a transaction that is still open are not seen. A job whose time
-        is up gets `JobTimeout` if this is called in the main thread; nobody is killed.
+        is up gets `JobTimeout` if this is called in the main thread; no process is killed.
         """
         self._refuse_closed()
         chosen = queue_names(queues)

@@ -239,5 +239,5 @@ def _check_reason(reason: Any) -> None:
 
 
 def _is_text(value: Any) -> bool:
-    """Whether the database can store it as text."""
+    """Return whether the database can store it as text."""
     return isinstance(value, str) and storable(value) == value

@@ -209,7 +209,7 @@ class Jobs(Connected):
 
 
 class _WaitClock:
-    """How long a wait has lasted: when to look again, to say something, to give up."""
+    """Times a wait: when to look again, to report, to give up."""
 
     def __init__(self, timeout: float | None) -> None:
         self._timeout = timeout

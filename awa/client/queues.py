@@ -34,7 +34,8 @@ class Queues(Connected):
             return control.known_names(connection)
 
     def pause_queue(self, queue: str, paused_by: str | None = None) -> None:
-        """Let nobody take jobs from a queue; inserting goes on, running jobs finish. `paused_by` says who did it."""
+        """Stop workers from taking jobs from a queue; inserting goes on, running jobs finish. `paused_by` records who
+        did it."""
         check_name("queue", queue)
         with self._using(f"pause queue {queue!r}") as connection:
             control.pause(connection, queue, paused_by)
@@ -56,7 +57,7 @@ class Queues(Connected):
             return control.drain(connection, queue)
 
     def queue_policy(self, queue: str) -> QueuePolicy:
-        """Return how the jobs of a queue are treated; of one that nobody has configured, the defaults."""
+        """Return how the jobs of a queue are treated; of one that has not been configured, the defaults."""
         check_name("queue", queue)
         with self._using(f"read the policy of queue {queue!r}") as connection:
             return queues.policy(connection, queue)
@@ -72,7 +73,7 @@ class Queues(Connected):
         retention_failed_h: float | Default | None = None,
         retention_dlq_h: float | Default | None = None,
         serial: bool | Default | None = None,
-        retry_holds_line: bool | Default | None = None,
+        block_on_retry: bool | Default | None = None,
     ) -> QueuePolicy:
         """Change how the jobs of a queue are treated, everywhere and within about a second; return its whole policy.
 
@@ -87,7 +88,7 @@ class Queues(Connected):
             retention_failed_h: hours that failed jobs stay readable.
             retention_dlq_h: hours that dead letters are kept.
             serial: whether of the jobs with one ordering key never two run at a time.
-            retry_holds_line: whether jobs behind one that waits for another try, with the same ordering key, wait until
+            block_on_retry: whether jobs behind one that waits for another try, with the same ordering key, wait until
                 it has ended.
 
         Raises:
@@ -102,7 +103,7 @@ class Queues(Connected):
             retention_failed_h=retention_failed_h,
             retention_dlq_h=retention_dlq_h,
             serial=serial,
-            retry_holds_line=retry_holds_line,
+            block_on_retry=block_on_retry,
         )
         with self._using(f"configure queue {queue!r}") as connection:
             queues.configure(connection, queue, changes)

@@ -19,7 +19,7 @@ class Registrar:
     """Registers handlers and hooks."""
 
     registry: Registry
-    """What has been registered."""
+    """The registered tasks."""
 
     def task(
         self,
@@ -44,7 +44,7 @@ class Registrar:
         Args:
             args_type: what `job.args` will be: a dataclass, an attrs, msgspec or pydantic class, a TypedDict; left
                 out, a dict.
-            kind: by default derived from the name of `args_type`, or of the function where there is none.
+            kind: by default derived from the name of `args_type`, or of the function without one.
             queue: where jobs of this kind go unless told otherwise.
             timeout: seconds an attempt may take before `JobTimeout` is raised in the handler; 0: as long as it likes.
                 By default its queue's deadline. A job can be inserted with one of its own.

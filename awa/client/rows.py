@@ -1,4 +1,4 @@
-"""From rows to what callers get: a row of `awa.jobs` to a `Job`."""
+"""Turns rows of `awa.jobs` into `Job` objects."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def dlq_entry_of(row: Mapping[str, Any]) -> DlqEntry:
 
 
 def _decoded(value: Any) -> Any:
-    """JSON comes as bytes where nobody has decoded it; no JSON value decodes to bytes."""
+    """JSON comes as bytes where it has not been decoded; no JSON value decodes to bytes."""
     return codec.decode(value) if isinstance(value, bytes) else value
 
 
@@ -52,5 +52,5 @@ def _bytes(value: bytes | memoryview | None) -> bytes | None:
 
 
 def _utc(value: datetime | None) -> datetime | None:
-    """The driver gives times in the session's zone, which is nobody's choice."""
+    """The driver gives times in the session's zone, which was not chosen for them."""
     return None if value is None else value.astimezone(timezone.utc)

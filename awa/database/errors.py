@@ -12,7 +12,7 @@ import psycopg
 from awa.errors import AwaError, DatabaseError, SchemaNotMigrated, UniqueConflict
 
 TROUBLE: Final = (psycopg.OperationalError, psycopg.InternalError, DatabaseError)
-"""What comes of a database that is away, busy, read-only or restarting, and may work again later. Whatever else the
+"""Errors of a database that is away, busy, read-only or restarting, and may work again later. Whatever else the
 driver raises is a defect, or a missing right."""
 
 _REFUSALS: Final = frozenset({"22", "23", "54", "0A", "P0", "XX"})
@@ -22,10 +22,10 @@ broken row, or a size that cannot be allocated)."""
 _LINE_MAX: Final = 500
 """Characters of a server's message in `one_line`."""
 
-# What a server says when something of ours is not there, in whatever language: `relation "awa.batch" does not exist`,
-# `function awa.seal(integer) does not exist`, `schema "awa" does not exist`. Ours may also occur in what is said of
-# somebody else's things, as the type of an operand for example.
-_OURS: Final[dict[str, re.Pattern[str]]] = {
+# What a server says when one of Awa's objects is missing, in whatever language: `relation "awa.batch" does not exist`,
+# `function awa.seal(integer) does not exist`, `schema "awa" does not exist`. Such a name may also occur in a message
+# about another object, as the type of an operand for example.
+_OWN_OBJECTS: Final[dict[str, re.Pattern[str]]] = {
     "42P01": re.compile(r"(?<![\w.-])awa\.\w"),
     "42883": re.compile(r"(?<![\w.-])awa\.\w+\("),
     "3F000": re.compile(r"(?<![\w.-])awa(?![\w.-])"),
@@ -36,7 +36,7 @@ _ENDED: Final = "57P0"
 """The server ends connections: it is shut down, or has crashed, or an administrator ends them."""
 _LIBRARIES: Final = frozenset({"psycopg", "psycopg2", "sqlalchemy", "django", "asyncpg"})
 _BROKEN: Final = frozenset({"PendingRollbackError", "TransactionManagementError"})
-"""What SQLAlchemy and Django say by themselves of a transaction in which a statement has failed."""
+"""Messages of SQLAlchemy and Django about a transaction in which a statement has failed."""
 
 
 def is_refusal(error: BaseException) -> bool:
@@ -109,6 +109,6 @@ def _drivers(error: Exception) -> Exception:
 
 
 def _lacks_schema(state: str, error: Exception, text: str) -> bool:
-    ours = _OURS.get(state)
+    named = _OWN_OBJECTS.get(state)
     said = getattr(getattr(error, "diag", None), "message_primary", None)
-    return ours is not None and ours.search(said or text) is not None
+    return named is not None and named.search(said or text) is not None

@@ -1,4 +1,5 @@
-"""A connection over which each of Awa's statements finds the settings it relies on, and other statements find theirs.
+"""A connection over which each of Awa's statements finds the settings it relies on, and other statements find the
+application's.
 
 A session that is Awa's alone is set up once. Others are not: that of a client is lent to the application for its own
 transactions, that of a pooler serves other programs in between, and that of the caller is the caller's. There the
@@ -34,9 +35,9 @@ class Guarded:
         """`connection`: of psycopg, or what stands in for one."""
         self._connection = connection
         self._is_set = False
-        """Whether the transaction that is open is Awa's own, and has the settings."""
+        """True if the transaction that is open is Awa's own, and has the settings."""
         self._before: dict[str, str] | None = None
-        """What was set in the application's transaction before."""
+        """The settings of the application's transaction before Awa's."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
@@ -65,7 +66,7 @@ class Guarded:
         """Run a statement; return the cursor with its rows."""
         if not self._is_set:
             if self._connection.autocommit and self._is_idle():
-                with self.trip() if self._is_understood() else self.transaction():
+                with self.pipe() if self._is_understood() else self.transaction():
                     return self._connection.execute(query, params, prepare=prepare, binary=binary)
             self._enter()
         return self._connection.execute(query, params, prepare=prepare, binary=binary)
@@ -85,7 +86,7 @@ class Guarded:
                 yield block
 
     @contextmanager
-    def trip(self) -> Iterator[Guarded]:
+    def pipe(self) -> Iterator[Guarded]:
         """Run the block's statements as one READ COMMITTED transaction, sent together where that is possible."""
         connection = self._connection
         connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED  # refused in the middle of a transaction

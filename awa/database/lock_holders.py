@@ -1,6 +1,6 @@
 """Names the sessions that hold the locks for which Awa waits.
 
-A session that waits cannot ask, and once it has given up nobody blocks it any more: so another session asks meanwhile.
+A session that waits cannot ask, and once it has given up it is no longer blocked: so another session asks meanwhile.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Holder(NamedTuple):
     role: str | None
     state: str | None
     open_s: float | None
-    """How long its transaction has been open."""
+    """Age of its transaction."""
     query: str | None
     """Its present or last statement."""
     transaction: str | None = None
@@ -89,7 +89,7 @@ def named(those: Iterable[Holder]) -> str:
 
 
 class Watched:
-    """What is known of the waits of a connection."""
+    """The observed waits of a connection."""
 
     last: Wait | None = None
     """The last wait that was seen."""
@@ -119,7 +119,7 @@ def watched(connection: object) -> Iterator[Watched]:
                         report(wait, seen.last)
                         seen.last = wait
         except psycopg.Error:
-            return  # no connection to spare: the wait goes on as if nobody looked
+            return  # no connection to spare: the wait goes on unobserved
 
     thread = threading.Thread(target=look, name="awa-lookout", daemon=True)
     thread.start()

@@ -35,7 +35,7 @@ _NOT_FOR_EVER = b"""
     join pg_settings using (name)
     where not setting::int between 1 and wanted.ms"""
 
-# Left to itself the server plans a prepared statement anew for the first five times, and goes on so where it takes the
+# Left to itself the server plans a prepared statement again for the first five times, and goes on so where it takes the
 # result for cheaper than it is to plan: 1.5 ms for a settle, 4 ms for a seal, several times that after a job that has
 # emptied the processor's caches. A plan that is made once must suit tables that were empty then and have filled since:
 # it is kept on indexes.
@@ -49,18 +49,18 @@ def connect(
     *,
     role: str,
     autocommit: bool = True,
-    answer_s: float | None = None,
+    response_timeout_s: float | None = None,
     patience_max: float = 1.0,
     plan_once: bool = False,
     is_shared: bool = False,
 ) -> psycopg.Connection[Any]:
     """Open a connection for the process or thread called `role` (shown in pg_stat_activity).
 
-    `answer_s`: the longest anybody waits for an answer on it, in seconds (see `BoundedConnection`), and the longest its
-    server waits in the middle of a transaction; None: for ever. `patience_max`: how many times longer a transaction may
-    take, and with `patience` an answer. `plan_once`: whoever uses it prepares few statements and repeats them for ever,
-    so the server is to plan each once, for whatever parameters, and on indexes. `is_shared`: the application gets it
-    lent for statements of its own, so it keeps the settings that role and database give it, and what is Awa's goes by
+    `response_timeout_s`: the longest wait for an answer on it, in seconds (see `BoundedConnection`), and the longest
+    its server waits in the middle of a transaction; None: for ever. `patience_max`: how many times longer a transaction
+    may take, and with `longer_timeout` an answer. `plan_once`: its user prepares few statements and repeats them for
+    ever, so the server is to plan each once, for whatever parameters, and on indexes. `is_shared`: the application gets
+    it lent for statements of its own, so it keeps the settings that role and database give it, and what is Awa's goes by
     way of `guarded`; left out, it has Awa's settings (see `session`), with each transaction if a pooler is between.
     JSON columns come back as raw bytes: the codec decodes them straight into the handler's type.
     Raises `DatabaseError` that names the server (never the password) and says what to check.
@@ -68,9 +68,9 @@ def connect(
     target = target_of(dsn)
     connection = prepared(
         target,
-        lambda: _opened(target, role, answer_s),
+        lambda: _opened(target, role, response_timeout_s),
         autocommit=autocommit,
-        answer_s=answer_s,
+        response_timeout_s=response_timeout_s,
         patience_max=patience_max,
         plan_once=plan_once,
         is_shared=is_shared,
@@ -90,7 +90,7 @@ def prepared(
     open_one: Callable[[], psycopg.Connection[Any]],
     *,
     autocommit: bool = True,
-    answer_s: float | None = None,
+    response_timeout_s: float | None = None,
     patience_max: float = 1.0,
     plan_once: bool = False,
     is_shared: bool = False,
@@ -115,36 +115,39 @@ def prepared(
             if introduced is None or not introduced[0]:
                 connection.prepare_threshold = None  # the next transaction may be another server's, which knows of none
             else:
-                _set_up(connection, plan_once, answer_s, patience_max)
+                _set_up(connection, plan_once, response_timeout_s, patience_max)
         except psycopg.Error as error:
             raise cannot_connect(target, error) from error
         failing.pop_all()
     return connection
 
 
-def _set_up(connection: psycopg.Connection[Any], plan_once: bool, answer_s: float | None, patience_max: float) -> None:
+def _set_up(
+    connection: psycopg.Connection[Any], plan_once: bool, response_timeout_s: float | None, patience_max: float
+) -> None:
     """Set what holds for the whole session."""
     if plan_once:
         connection.execute(_PLAN_ONCE)
-    if answer_s is not None:
-        idle_ms = round(answer_s * 1000)
+    if response_timeout_s is not None:
+        idle_ms = round(response_timeout_s * 1000)
         connection.execute(_NOT_FOR_EVER, {"idle": idle_ms, "all": round(idle_ms * patience_max)})
 
 
 def is_pooled(connection: psycopg.Connection[Any]) -> bool:
-    """Whether one of our connections goes through a pooler, as PgBouncer, which says it is a process that it is not.
+    """Return whether one of our connections goes through a pooler, as PgBouncer, which says it is a process that it is
+    not.
 
     It may lend us another of its connections for each transaction: nothing is prepared over it then, whatever `execute`
-    is told, and what is set for a session or listened to is somebody else's with the next transaction.
+    is told, and what is set for a session or listened to belongs to another session with the next transaction.
     """
     return connection.prepare_threshold is None
 
 
-def _opened(target: str, role: str, answer_s: float | None) -> psycopg.Connection[Any]:
-    if answer_s is None:
+def _opened(target: str, role: str, response_timeout_s: float | None) -> psycopg.Connection[Any]:
+    if response_timeout_s is None:
         return OwnConnection.connect(target, **options(target, role), autocommit=True)
     connection = BoundedConnection.connect(target, **options(target, role), autocommit=True)
-    connection.answer_s = answer_s
+    connection.response_timeout_s = response_timeout_s
     return connection
 
 
@@ -204,7 +207,7 @@ def describe(dsn: str) -> str:
 
 
 def _is_misread(dsn: str, given: dict[str, Any]) -> bool:
-    """Whether a part of the password was taken for a host, port or database: it has an unescaped @, / or ?."""
+    """Return whether a part of the password was taken for a host, port or database: it has an unescaped @, / or ?."""
     _, is_url, rest = dsn.partition("://")
     authority, _, name = rest.partition("?")[0].partition("/")
     ports = str(given.get("port") or "").replace(",", "")

@@ -1,9 +1,9 @@
 """A client's own connections: opened when wanted, kept for the next use, never shared with a forked child.
 
 No thread looks after them. A web server that preloads the application may have used the client before it forks, and
-forking a process that has threads risks a child which hangs on a lock nobody will release. What a pool's threads would
-do happens at the next use instead: a connection is looked at before it is handed out, unless it was in use a moment
-ago, and one that has been idle for long is closed by whoever returns the next.
+forking a process that has threads risks a child which hangs on a lock that is never released. What a pool's threads
+would do happens at the next use instead: a connection is looked at before it is handed out, unless it was in use a
+moment ago, and one that has been idle for long is closed when the next one is returned.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ import psycopg
 from awa.errors import DatabaseError
 
 WAIT_S: Final = 30.0
-"""How long to wait for a connection when all are in use."""
+"""Seconds to wait for a connection when all are in use."""
 IDLE_S: Final = 600.0
 """After this long without use a connection is closed."""
-FRESH_S: Final = 0.01
+UNCHECKED_S: Final = 0.01
 """A connection that was in use so short a time ago is not looked at before it is lent. The look is a system call, in
 which this thread lets go of the interpreter: where many threads insert, it then waits for all the others."""
 
@@ -56,7 +56,7 @@ class Pool:
 
     def connection(self, wrap: Wrap | None = None) -> AbstractContextManager[psycopg.Connection[Any]]:
         """Lend a connection for a block, in autocommit mode and in no transaction, as `wrap` makes it. Raises
-        DatabaseError, as the block begins, when there is none."""
+        DatabaseError, as the block begins, without one."""
         return _Loan(self._of_this_process(), self._open_one, wrap)
 
     def close(self) -> None:
@@ -88,13 +88,13 @@ class _Loan:
 
 
 def _close_own(by_process: dict[int, _Connections]) -> None:
-    ours = by_process.get(os.getpid())
-    if ours is not None:
-        ours.close()
+    here = by_process.get(os.getpid())
+    if here is not None:
+        here.close()
 
 
 class _Idle(NamedTuple):
-    """A connection nobody uses at the moment."""
+    """A connection that is idle."""
 
     connection: psycopg.Connection[Any]
     since: float
@@ -115,7 +115,7 @@ class _Connections:
         """Return the connection last returned, if it lives, or a new one."""
         kept = self._take_idle()
         if kept is not None:
-            if monotonic() - kept.since < FRESH_S or is_alive(kept.connection):
+            if monotonic() - kept.since < UNCHECKED_S or is_alive(kept.connection):
                 return kept.connection
             kept.connection.close()
         try:
@@ -172,7 +172,7 @@ class _Connections:
 
 
 def _is_fit(connection: psycopg.Connection[Any]) -> bool:
-    """Whether nothing is under way on a connection; an interruption may leave it in the middle of anything."""
+    """Return whether nothing is under way on a connection; an interruption may leave it in the middle of anything."""
     pgconn = connection.pgconn
     return (
         pgconn.transaction_status == psycopg.pq.TransactionStatus.IDLE
@@ -189,7 +189,8 @@ def none_free(connections_max: int) -> DatabaseError:
 
 
 def is_alive(connection: HasSocket) -> bool:
-    """Whether a connection that was idle can be used. A server that has gone, or said goodbye, makes it readable."""
+    """Return whether a connection that was idle can be used. A server that has gone, or said goodbye, makes it
+    readable."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     return not poll.poll(0)

@@ -1,4 +1,4 @@
-"""A connection of ours: it remembers which statements it has prepared, and sends several in one go.
+"""Awa's own connection: it remembers which statements it has prepared, and sends several in one go.
 
 The driver's cursors serve any statement with any parameters. The engine repeats two dozen statements, whose parameters
 are numbers and texts. Sent by name, with bytes, by the driver's own libpq, they take a third of the client's processor
@@ -32,19 +32,19 @@ class Message(NamedTuple):
     sql: bytes
     parameters: Mapping[str, Any] | None = None
     is_prepared: bool = True
-    """Whether the server is to keep it, and its plan, for the next time."""
+    """True if the server is to keep it, and its plan, for the next time."""
     is_binary: bool = False
-    """How the answer is wanted."""
+    """True if the answer is requested in binary format."""
 
 
 class Answer:
-    """What the server says to a statement: the part of `psycopg.Cursor` that the engine uses. Empty until it has."""
+    """The result of a statement: the part of `psycopg.Cursor` that the engine uses. Empty until it arrives."""
 
     __slots__ = ("_rows", "rowcount")
 
     _rows: Iterator[tuple[Any, ...]]
     rowcount: int
-    """How many rows it returned or affected."""
+    """Number of rows returned or affected."""
 
     def read(self, result: PGresult, transformer: Reader) -> None:
         """Take in a result; `transformer` knows the connection's types."""
@@ -57,7 +57,7 @@ class Answer:
         self._rows = iter(rows)
 
     def fetchone(self) -> Any:
-        """Return the next row, None where there is none."""
+        """Return the next row; None after the last."""
         return next(self._rows, None)
 
     def fetchall(self) -> list[Any]:
@@ -69,19 +69,19 @@ class Answer:
 
 
 class OwnConnection(psycopg.Connection[Any]):
-    """A connection that nobody uses but us, and those whom we have lent it to for the time being."""
+    """A connection that only Awa uses, and code that it has been lent to for the time being."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         """As the driver makes it."""
         super().__init__(*args, **options)
         self._names: dict[bytes, bytes] = {}
-        """What has been prepared, and how it is called."""
+        """The prepared statements by their text, with their names."""
         self._named = 0
 
     @property
     def is_at_rest(self) -> bool:
-        """Whether nothing is under way, each statement commits itself, texts can be sent as they are, in UTF-8, and
-        what is prepared or set for the session stays so, as it does not behind a pooler."""
+        """Return whether nothing is under way, each statement commits itself, texts can be sent as they are, in UTF-8,
+        and what is prepared or set for the session stays so, as it does not behind a pooler."""
         pgconn = self.pgconn
         return (
             self.prepare_threshold is not None
@@ -91,7 +91,7 @@ class OwnConnection(psycopg.Connection[Any]):
             and pgconn.parameter_status(b"client_encoding") == b"UTF8"
         )
 
-    def tell(self, asked: Sequence[tuple[Message, Answer]]) -> None:
+    def execute_together(self, asked: Sequence[tuple[Message, Answer]]) -> None:
         """Send statements together, as one transaction, and fill the answers. The connection must be at rest.
 
         Until it is told to say where it stands, which is once, at the end, the server takes all that comes for one
@@ -99,13 +99,13 @@ class OwnConnection(psycopg.Connection[Any]):
         undoes all of them.
         """
         try:
-            self._tell(asked)
+            self._execute_together(asked)
         except (InvalidSqlStatementName, FeatureNotSupported):
-            # Whoever it was lent to has had everything deallocated, or what a statement returns has got other columns.
+            # A borrower has deallocated everything, or what a statement returns has got other columns.
             self._names.clear()
-            self._tell(asked)
+            self._execute_together(asked)
 
-    def tell_and_do(self, message: Message, do: Callable[[], None]) -> Answer:
+    def execute_overlapped(self, message: Message, do: Callable[[], None]) -> Answer:
         """Send one statement, do something else while the server works on it, and return its answer.
 
         Also in a transaction. What is done must not use this connection.
@@ -133,7 +133,7 @@ class OwnConnection(psycopg.Connection[Any]):
         answer.read(next(results), Transformer(self))
         _refuse_more(results)
 
-    def _tell(self, asked: Sequence[tuple[Message, Answer]]) -> None:
+    def _execute_together(self, asked: Sequence[tuple[Message, Answer]]) -> None:
         message, answer = asked[0]
         if len(asked) == 1 and (known := self._names.get(message.sql)) is not None:
             self._ask(message, known, answer)

@@ -1,4 +1,4 @@
-"""Where a client's connections come from: its own pool, the caller's pool, or one connection of the caller's."""
+"""The source of a client's connections: its own pool, the caller's pool, or one connection of the caller's."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Source(ABC):
     """Lends connections to a client."""
 
     is_callers: bool = False
-    """Whether what is done becomes part of a transaction the caller has begun or will end."""
+    """True if what is done becomes part of a transaction the caller has begun or will end."""
 
     @property
     @abstractmethod
@@ -62,7 +62,7 @@ def source_of(given: str | psycopg.Connection[Any] | ConnectionPool[Any] | None,
         return OwnConnections(given, connections_max)
     if isinstance(given, psycopg.Connection):
         return CallersConnection(given)
-    # Only somebody who has imported psycopg_pool can hold a pool; nobody else pays for importing it.
+    # Only a caller that has imported psycopg_pool can hold a pool; no other pays for importing it.
     pools = sys.modules.get("psycopg_pool")
     if pools is not None and isinstance(given, pools.ConnectionPool):
         return CallersPool(given, connections_max)
@@ -182,7 +182,7 @@ def refuse_fork(pid: int) -> None:
 
 
 def required(dsn: str | None) -> str:
-    """Return `dsn`. Raises DatabaseError when there is none."""
+    """Return `dsn`. Raises DatabaseError without one."""
     if not dsn:
         raise DatabaseError(
             f"no database is named: pass its URL to Client(...), or set {DSN_VARIABLE} "

@@ -1,8 +1,8 @@
-"""A connection on which nobody waits for an answer for ever.
+"""A connection on which no wait for an answer lasts for ever.
 
 A server that is gone says so, or its system does; a pooler that hangs, a proxy that stalls or a network that swallows
-packets says nothing, and a connection over it stays open and silent for as long as somebody waits. The driver has no
-limit for that. Keepalives do not help either: whoever stands in between goes on answering them.
+packets says nothing, and a connection over it stays open and silent for as long as its client waits. The driver has no
+limit for that. Keepalives do not help either: a middlebox goes on answering them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from psycopg import capabilities
 from awa.database.guarded import unguarded
 from awa.database.prepared import OwnConnection
 
-ANSWER_S: Final = 60.0
+RESPONSE_TIMEOUT_S: Final = 60.0
 """So long supervisors and workers wait for an answer, in seconds. None of their statements takes nearly as long."""
 CANCEL_S_MAX: Final = 2.0
 CANCEL_SHARE: Final = 0.25
@@ -32,21 +32,21 @@ class NoAnswer(psycopg.OperationalError):
 
 
 class BoundedConnection(OwnConnection):
-    """Raises `NoAnswer`, and is closed then, when an answer takes more than `answer_s` seconds."""
+    """Raises `NoAnswer`, and is closed then, when an answer takes more than `response_timeout_s` seconds."""
 
-    answer_s = ANSWER_S
+    response_timeout_s = RESPONSE_TIMEOUT_S
     beat: Callable[[], None] | None = None
     """Called some ten times a second while an answer is waited for."""
 
     def wait(self, gen: Generator[Any, Any, RV], *args: Any, **options: Any) -> RV:
         """Do what the driver's does: everything that is said to the server goes through here."""
         try:
-            return super().wait(_within(gen, self.answer_s, self.beat), *args, **options)
+            return super().wait(_within(gen, self.response_timeout_s, self.beat), *args, **options)
         except _OutOfTime:
             self._give_up()
             raise NoAnswer(
-                f"no answer from the server within {self.answer_s:g} s, and the connection was given up: a network, "
-                "pooler or proxy that hangs, or a server that is far too busy"
+                f"no answer from the server within {self.response_timeout_s:g} s, and the connection was given up: "
+                "a network, pooler or proxy that hangs, or a server that is far too busy"
             ) from None
 
     def _give_up(self) -> None:
@@ -55,24 +55,24 @@ class BoundedConnection(OwnConnection):
         A statement that waits for a lock would go on waiting after we have left, and each new try would add another.
         """
         if capabilities.has_cancel_safe():  # older versions of libpq may wait for ever themselves
-            with suppress(psycopg.Error):  # whoever does not answer us may not answer this either
-                self.cancel_safe(timeout=min(CANCEL_S_MAX, self.answer_s * CANCEL_SHARE))
+            with suppress(psycopg.Error):  # a server that does not answer may not answer this either
+                self.cancel_safe(timeout=min(CANCEL_S_MAX, self.response_timeout_s * CANCEL_SHARE))
         self.pgconn.finish()
 
 
 @contextmanager
-def patience(connection: psycopg.Connection[Any], times: float) -> Iterator[None]:
+def longer_timeout(connection: psycopg.Connection[Any], times: float) -> Iterator[None]:
     """Wait so many times longer for answers in this block, if the connection is bounded at all."""
     bounded = unguarded(connection)
     if not isinstance(bounded, BoundedConnection):
         yield
         return
-    usual = bounded.answer_s
-    bounded.answer_s = usual * times
+    usual = bounded.response_timeout_s
+    bounded.response_timeout_s = usual * times
     try:
         yield
     finally:
-        bounded.answer_s = usual
+        bounded.response_timeout_s = usual
 
 
 class _OutOfTime(Exception):
@@ -82,7 +82,7 @@ class _OutOfTime(Exception):
 def _within(gen: Generator[Any, Any, RV], seconds: float, beat: Callable[[], None] | None) -> Generator[Any, Any, RV]:
     """Run a generator of the driver, and end it when it takes too long.
 
-    Whoever drives it comes back every 100 ms with nothing if nothing has happened: that is when we look.
+    The driver's loop comes back every 100 ms with nothing if nothing has happened: that is when we look.
     """
     deadline = monotonic() + seconds
     try:

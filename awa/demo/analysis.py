@@ -1,4 +1,4 @@
-"""What one job computes: a Python file's functions and how complex they are, its digest, its compressed size."""
+"""The work of one job: a Python file's functions and their complexity, its digest, its compressed size."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What is known of a file."""
+    """The analysis of a file."""
 
     size: int
     """Bytes."""

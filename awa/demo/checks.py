@@ -1,4 +1,4 @@
-"""Whether what the demo found is what Awa promises."""
+"""True if what the demo found is what Awa promises."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from awa.demo.kill import Kill
 
 SPENT: Final = """
 select attempt, outcome::text, coalesce(error ->> 'error', '')
-from awa.attempts where job_id = %s order by round, attempt
+from awa.attempts where job_id = %s order by retry_round, attempt
 """
 
 
@@ -21,7 +21,7 @@ class Check(NamedTuple):
     promise: str
     holds: bool
     found: str
-    """What was found, to be told when it does not hold."""
+    """The finding, reported when the check fails."""
 
 
 def of_the_work(facts: Facts) -> list[Check]:

@@ -1,4 +1,4 @@
-"""What can end a demo early."""
+"""Errors that end a demo early."""
 
 from awa.errors import AwaError
 

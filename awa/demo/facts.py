@@ -1,4 +1,4 @@
-"""What the database says when all is done."""
+"""Reads the facts from the database when all is done."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ class ComplexFunction:
 
 @dataclass(frozen=True)
 class Facts:
-    """What was done, read back."""
+    """The facts of a run, read back."""
 
     files: int
-    """How many were to be analysed."""
+    """Number of files to analyse."""
     rows: int
     paths: int
     """Different ones among the rows."""
@@ -73,7 +73,7 @@ class Facts:
     cpu_s: float
     """Spent in jobs."""
     elapsed_s: float
-    """From the start of the transaction that inserted the jobs to the end of the last one."""
+    """Time from the start of the inserting transaction to the end of the last job."""
     most_complex: list[ComplexFunction]
     wrong_digests: list[str]
     """Files whose row has another digest than the file."""

@@ -80,7 +80,7 @@ class Kill:
 
     @property
     def has_missed(self) -> bool:
-        """Whether the worker died between two jobs."""
+        """Return whether the worker died between two jobs."""
         return self.is_over and self.job is None
 
 
@@ -103,12 +103,12 @@ class Killer:
 
     @property
     def is_hunting(self) -> bool:
-        """Whether a worker has yet to be killed in a job."""
+        """Return whether a worker has yet to be killed in a job."""
         return self.last is None or self.last.has_missed
 
     @property
     def is_done(self) -> bool:
-        """Whether all there is to know is known."""
+        """Return whether all there is to know is known."""
         return self.last is not None and self.last.recovery_s is not None
 
     def step(self, connection: psycopg.Connection[Any]) -> Kill | None:

@@ -1,4 +1,4 @@
-"""What there is to analyse: the Python source files of the running interpreter's standard library."""
+"""The files to analyse: the Python sources of the running interpreter's standard library."""
 
 from __future__ import annotations
 

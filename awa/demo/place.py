@@ -1,4 +1,4 @@
-"""Where a demo lives: a private directory for its length, with an embedded database in it unless one is given."""
+"""The workspace of a demo: a private directory, with an embedded database in it unless one is given."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from awa import embedded
 from awa.database.dsn import resolve
 from awa.errors import EmbeddedError
 
-PREFIX: Final = "awa-demo-"
+DATABASE_PREFIX: Final = "awa-demo-"
 LOCK: Final = "demo.lock"
 SERVER: Final = "postgres"
 
 
 @dataclass(frozen=True)
-class Place:
+class Workspace:
     """A directory that lasts as long as the demo, and a database."""
 
     directory: Path
@@ -30,27 +30,27 @@ class Place:
 
     @property
     def log(self) -> Path:
-        """What the supervisor and its workers say."""
+        """The output of the supervisor and its workers."""
         return self.directory / "supervisor.log"
 
 
 @contextmanager
-def opened(database_url: str | None, say: Callable[[str], None]) -> Iterator[Place]:
+def opened(database_url: str | None, say: Callable[[str], None]) -> Iterator[Workspace]:
     """Make a directory, and an embedded database unless `database_url` names one; both are gone afterwards."""
     sweep(say)
     with ExitStack() as stack:
         directory = stack.enter_context(private_directory())
         if database_url is None:
             server = stack.enter_context(embedded.start(directory / SERVER))
-            yield Place(directory, server.dsn)
+            yield Workspace(directory, server.dsn)
         else:
-            yield Place(directory, resolve(database_url))
+            yield Workspace(directory, resolve(database_url))
 
 
 @contextmanager
 def private_directory() -> Iterator[Path]:
     """A directory under the system's temporary one. Its lock is held as long as it is in use."""
-    directory = Path(tempfile.mkdtemp(prefix=PREFIX))
+    directory = Path(tempfile.mkdtemp(prefix=DATABASE_PREFIX))
     try:
         directory.chmod(0o711)  # started by root, the database runs as another user, who has to pass through
         fd = os.open(directory / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
@@ -65,7 +65,7 @@ def private_directory() -> Iterator[Path]:
 
 def sweep(say: Callable[[str], None]) -> None:
     """Remove what demos of this user have left that were killed and could not do it themselves."""
-    for directory in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+    for directory in Path(tempfile.gettempdir()).glob(f"{DATABASE_PREFIX}*"):
         if directory.stat().st_uid == os.geteuid() and _is_abandoned(directory):
             try:
                 embedded.stop(directory / SERVER)

@@ -1,4 +1,4 @@
-"""What the demo shows while it runs: a bar on a terminal, plain lines elsewhere. All of it goes to standard error."""
+"""Shows the progress of the demo: a bar on a terminal, plain lines elsewhere, all on standard error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STEPS = 10
 
 
 class Progress:
-    """How far the work is."""
+    """The progress of the work."""
 
     def __init__(self, total: int) -> None:
         self._total = total

@@ -1,4 +1,4 @@
-"""What came of a demo, in words or as JSON."""
+"""The result of a demo, in words or as JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from awa.demo.kill import Kill
 
 
 @dataclass(frozen=True)
-class Report:
+class DemoReport:
     """Everything a demo has to say in the end."""
 
     facts: Facts
@@ -20,11 +20,11 @@ class Report:
     kills: int
     checks: list[Check]
     total_s: float
-    """From the command to the report, with starting and stopping everything."""
+    """Time from the command to the report, with starting and stopping everything."""
 
     @property
     def holds(self) -> bool:
-        """Whether every check does."""
+        """Return whether every check does."""
         return all(check.holds for check in self.checks)
 
     def text(self) -> str:
@@ -75,7 +75,7 @@ def _functions(facts: Facts) -> list[str]:
     return lines
 
 
-def _speed(report: Report) -> list[str]:
+def _speed(report: DemoReport) -> list[str]:
     facts = report.facts
     return [
         f"{facts.jobs_per_s:,.0f} jobs/s: {facts.completed:,} in {facts.elapsed_s:.1f} s by {report.processes} workers",
@@ -83,7 +83,7 @@ def _speed(report: Report) -> list[str]:
     ]
 
 
-def _kill(report: Report) -> list[str]:
+def _kill(report: DemoReport) -> list[str]:
     kill = report.kill
     if kill is None or kill.recovery_s is None:
         return ["no worker was killed in the middle of a job, or nothing took its place"]
@@ -97,7 +97,7 @@ def _kill(report: Report) -> list[str]:
     ]
 
 
-def _balance(report: Report) -> list[str]:
+def _balance(report: DemoReport) -> list[str]:
     facts = report.facts
     lines = [f"jobs lost: {facts.jobs_lost}", f"rows written twice: {facts.rows_twice}{_refused(facts)}"]
     lines += [f"FAILED: {check.promise}: {check.found}" for check in report.checks if not check.holds]

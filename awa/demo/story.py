@@ -16,17 +16,17 @@ from awa.demo import checks, facts, library, place, tables
 from awa.demo.checks import Check
 from awa.demo.errors import DemoError
 from awa.demo.kill import Killer
-from awa.demo.place import Place
+from awa.demo.place import Workspace
 from awa.demo.progress import progress, say
-from awa.demo.report import Report
+from awa.demo.report import DemoReport
 from awa.demo.submit import Run, submit
 from awa.demo.supervisor import Supervisor
 from awa.demo.watch import Watch
 
 
 @dataclass(frozen=True)
-class Options:
-    """What can be chosen."""
+class DemoOptions:
+    """The options of the demo."""
 
     processes: int
     files: int | None = None
@@ -37,14 +37,14 @@ class Options:
 
 @dataclass(frozen=True)
 class Told:
-    """What is known when everything has been stopped."""
+    """The facts after everything has been stopped."""
 
     facts: facts.Facts
     killer: Killer
     checks: list[Check]
 
 
-def tell(options: Options) -> Report:
+def tell(options: DemoOptions) -> DemoReport:
     """Run a demo and return what came of it. Raises AwaError when it cannot be carried through."""
     began = monotonic()
     files = choose(options.files)
@@ -55,7 +55,7 @@ def tell(options: Options) -> Report:
             tables.create(connection)
             told = work(here, connection, options.processes, files)
     ending = [Check("no file is left", not here.directory.exists(), f"still there: {here.directory}")]
-    return Report(
+    return DemoReport(
         told.facts,
         options.processes,
         told.killer.last,
@@ -74,7 +74,7 @@ def choose(limit: int | None) -> list[str]:
     return files if limit is None else library.largest(top, files, limit)
 
 
-def work(here: Place, connection: psycopg.Connection[Any], processes: int, files: list[str]) -> Told:
+def work(here: Workspace, connection: psycopg.Connection[Any], processes: int, files: list[str]) -> Told:
     """Start a supervisor, hand in the jobs, watch them, stop it, and look at what is there."""
     with Supervisor(here, processes) as supervisor, Client(here.dsn) as client:
         supervisor.wait_ready(connection, processes)
@@ -105,5 +105,5 @@ def sizes_of(run: Run) -> dict[int, int]:
     return {job: (top / path).stat().st_size for job, path in run.paths.items()}
 
 
-def _kind_of_database(options: Options) -> str:
+def _kind_of_database(options: DemoOptions) -> str:
     return "the given one" if options.database_url else "embedded PostgreSQL, for this run only"

@@ -16,7 +16,7 @@ from typing import Any, Final
 import psycopg
 
 from awa.demo.errors import DemoError
-from awa.demo.place import Place
+from awa.demo.place import Workspace
 from awa.processes.parent_death import die_with_parent
 
 COMMAND: Final = (sys.executable, "-c", "from awa.cli.supervise import main; main(prog_name='awa-supervisor')")
@@ -24,7 +24,7 @@ COMMAND: Final = (sys.executable, "-c", "from awa.cli.supervise import main; mai
 APP: Final = "awa.demo.app:client"
 READY_S: Final = 60.0
 STOP_S: Final = 40.0
-POLL_S: Final = 0.02
+OUTPUT_POLL_S: Final = 0.02
 TAIL_LINES: Final = 25
 FREE_BYTES_MIN: Final = 10_000_000
 
@@ -36,7 +36,7 @@ select w.pid from awa.worker w join awa.node n on n.id = w.node_id where n.pid =
 class Supervisor:
     """The child process. As a context manager it is gone at the end, with all its workers."""
 
-    def __init__(self, place: Place, processes: int, app: str = APP) -> None:
+    def __init__(self, place: Workspace, processes: int, app: str = APP) -> None:
         self._log = place.log
         with open(place.log, "wb") as log:
             # Ctrl-C in a terminal reaches a whole process group; in a session of its own the supervisor is left to us.
@@ -60,7 +60,7 @@ class Supervisor:
             self.check()
             if monotonic() > deadline:
                 raise DemoError(f"the supervisor's workers were not ready after {READY_S:.0f} s.{self.last_words()}")
-            sleep(POLL_S)
+            sleep(OUTPUT_POLL_S)
 
     def workers(self, connection: psycopg.Connection[Any]) -> list[int]:
         """Return the process ids of its workers."""
@@ -96,8 +96,8 @@ class Supervisor:
 
     def survivors(self, pids: set[int]) -> list[int]:
         """Return what still runs of its session: among all processes or, where they cannot be listed, among `pids`."""
-        everybody = {int(entry.name) for entry in Path("/proc").glob("[0-9]*")} or pids
-        return sorted(pid for pid in everybody if _session_of(pid) == self.pid)
+        running = {int(entry.name) for entry in Path("/proc").glob("[0-9]*")} or pids
+        return sorted(pid for pid in running if _session_of(pid) == self.pid)
 
     def __enter__(self) -> Supervisor:
         return self

@@ -49,7 +49,7 @@ on purpose there is no key that would keep such a second row out, for the report
 
 
 def create(connection: psycopg.Connection[Any]) -> None:
-    """Create what is missing. Nothing is ever dropped: the database may be somebody's own."""
+    """Create what is missing. Nothing is ever dropped: the database may be the user's own."""
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", [LOCK])
         connection.execute(SCHEMA.encode())

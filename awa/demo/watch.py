@@ -15,7 +15,7 @@ from awa.demo.supervisor import Supervisor
 
 CALM_S: Final = 0.1
 BUSY_S: Final = 0.01
-"""How often to look: seldom, as it costs the workers time; often while there is something to be measured."""
+"""Intervals of the looks: long, as each costs the workers time; short while something is measured."""
 ENDED_EVERY_S: Final = 1.0
 STALLED_S: Final = 30.0
 
@@ -72,7 +72,7 @@ class Watch:
             self._shown.note(f"  SIGKILL to worker {kill.victim.pid}, in {self._run.paths[kill.victim.job]}")
 
     def _is_exciting(self) -> bool:
-        """Whether the kill is near, or its recovery going on."""
+        """Return whether the kill is near, or its recovery going on."""
         return self._done * 2.2 >= len(self._run.paths) and not self._killer.is_done
 
     def _is_over(self) -> bool:
@@ -87,6 +87,7 @@ class Watch:
         return bool(completed == len(self._run.paths)) and not self._is_kill_open()
 
     def _is_kill_open(self) -> bool:
-        """Whether something about a kill is still to be seen: a new worker may sign in after the last job has ended."""
+        """Return whether something about a kill is still to be seen: a new worker may sign in after the last job has
+        ended."""
         last = self._killer.last
         return last is not None and not last.has_missed and not self._killer.is_done

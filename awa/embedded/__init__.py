@@ -1,11 +1,11 @@
 """PostgreSQL without a server to install: for a first try, for tests, for a small machine.
 
-`start()` makes a private cluster in a directory if there is none, starts it if it does not run, and counts this process
+`start()` makes a private cluster in a directory that has none, starts it if it does not run, and counts this process
 among its users. All users of a directory share one server; the last to leave stops it.
 
 What makes that safe:
 
-* Whoever starts or stops holds `start.lock` alone, so ten that start at once make one cluster and one server.
+* A process that starts or stops holds `start.lock` alone, so ten that start at once make one cluster and one server.
 * Every user holds `users.lock`, shared. The kernel releases both locks of a process that is killed. A server whose
   users were all killed runs on; the next `start()` adopts it, and stops it when leaving.
 * A cluster is made in `data.new` and renamed when complete: what a crash leaves is removed by the next `start()`.

@@ -35,11 +35,11 @@ class Account:
 
     @property
     def is_other(self) -> bool:
-        """Whether a child has to change its user to become this one."""
+        """Return whether a child has to change its user to become this one."""
         return self.uid != os.geteuid()
 
     def switch(self) -> Switch:
-        """What `subprocess.Popen` needs to start a child as this user."""
+        """Return the arguments with which `subprocess.Popen` starts a child as this user."""
         return Switch(user=self.uid, group=self.gid, extra_groups=[]) if self.is_other else Switch()
 
     def own(self, path: Path) -> None:
@@ -48,11 +48,12 @@ class Account:
             os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
     def reaches(self, directory: Path) -> bool:
-        """Whether this user may enter a directory. Tried by a child, since access lists count as well as mode bits."""
+        """Return whether this user may enter a directory. Tried by a child, since access lists count as well as mode
+        bits."""
         return self.succeeds('cd -- "$1"', str(directory)) if self.is_other else os.access(directory, os.X_OK)
 
     def succeeds(self, script: str, *arguments: str) -> bool:
-        """Whether a script of the shell succeeds as this user.
+        """Return whether a script of the shell succeeds as this user.
 
         Raises:
             EmbeddedError: this process cannot become that user.
@@ -77,10 +78,11 @@ class Account:
 
 
 def account_for(data: Path) -> Account:
-    """Who runs the server of a data directory: its owner where it exists, else this user, or for root another one.
+    """The account that runs the server of a data directory: its owner where it exists, else this user, or for root
+    another one.
 
     Raises:
-        EmbeddedError: the directory belongs to somebody else, or root finds no unprivileged user.
+        EmbeddedError: the directory belongs to another user, or root finds no unprivileged user.
     """
     owner = _owner(data)
     if os.geteuid() == 0:
@@ -94,7 +96,7 @@ def account_for(data: Path) -> Account:
 
 
 def _owner(data: Path) -> int | None:
-    """The owner of the data directory, or None when there is none yet."""
+    """The owner of the data directory; None before it exists."""
     try:
         found, named_by = data.stat(), data.lstat().st_uid
         above = data.parent.stat().st_uid

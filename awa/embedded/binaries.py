@@ -95,7 +95,7 @@ def _path_directories() -> Iterator[Path]:
 
 
 def _named(directory: Path, subject: str) -> Binaries:
-    """The programs of a directory somebody has named: they have to be there."""
+    """The programs of a named directory: they have to be there."""
     directory = directory.absolute()
     missing = [name for name in PROGRAMS if not os.access(directory / name, os.X_OK)]
     if missing:
@@ -115,7 +115,7 @@ def _complete(directory: Path) -> Binaries | None:
 
 @cache
 def _version(directory: Path) -> str:
-    """What `postgres --version` says."""
+    """The output of `postgres --version`."""
     command = [str(directory / "postgres"), "--version"]
     try:
         told = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -95,5 +95,6 @@ def _initdb(home: Home, new: Path, binaries: Binaries, account: Account, durable
 
 
 def is_durable(settings: Mapping[str, str]) -> bool:
-    """Whether files are flushed to the disk: unless somebody has said that a crash of the machine may lose them."""
+    """Return whether files are flushed to the disk: unless the settings say that a crash of the machine may lose
+    them."""
     return settings.get("fsync", "on") not in ("off", "false", "0")

@@ -1,8 +1,8 @@
-"""The settings of an embedded server, in one file which is written anew at every start: `data/awa.conf`.
+"""The settings of an embedded server, in one file which is written again at every start: `data/awa.conf`.
 
 PostgreSQL's own defaults hold for everything else: what is committed is on the disk (`fsync`, `synchronous_commit`).
 
-Authentication: on the socket everybody is trusted, because only the server's user and root can enter its directory
+Authentication: on the socket every client is trusted, because only the server's user and root can enter its directory
 (0700). Over TCP, which has to be asked for, every user of the machine could connect: there a password is needed.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from awa.embedded import files
 from awa.embedded.account import Account
 from awa.embedded.home import Home
-from awa.embedded.postmaster import Running
+from awa.embedded.postmaster import RunningServer
 from awa.errors import EmbeddedError
 
 FILE = "awa.conf"
@@ -30,12 +30,19 @@ BASE = {
     "unix_socket_permissions": "0700",
     "password_encryption": "scram-sha-256",
 }
-OURS = ("port", "listen_addresses", "unix_socket_directories", "data_directory", "hba_file", "unix_socket_permissions")
+RESERVED = (
+    "port",
+    "listen_addresses",
+    "unix_socket_directories",
+    "data_directory",
+    "hba_file",
+    "unix_socket_permissions",
+)
 
 
 def check(settings: Mapping[str, str]) -> None:
     """Refuse settings on which the life cycle itself depends."""
-    if refused := sorted(set(OURS) & set(settings)):
+    if refused := sorted(set(RESERVED) & set(settings)):
         raise EmbeddedError(f"The setting {refused[0]} of an embedded server is not free. For a TCP port, use port=.")
 
 
@@ -59,8 +66,8 @@ def write(home: Home, account: Account, sockets: Path, port: int, tcp: bool, set
     files.replace(home.data / FILE, "\n".join(lines) + "\n", account.uid, account.gid)
 
 
-def mismatch(home: Home, running: Running, port: int | None, settings: Mapping[str, str] | None) -> str | None:
-    """What a running server lacks of what is asked for, in words; None when it will do. A port of 0 is any port."""
+def mismatch(home: Home, running: RunningServer, port: int | None, settings: Mapping[str, str] | None) -> str | None:
+    """Return how a running server differs from the request, in words; None when it will do. A port of 0 is any port."""
     if port is not None and not running.tcp:
         return "has no TCP port"
     if port and port != running.port:

@@ -1,4 +1,4 @@
-"""What PostgreSQL's programs say when they fail, as an error a reader can act on."""
+"""Turns the output of failing PostgreSQL programs into an error a reader can act on."""
 
 import os
 import re
@@ -28,12 +28,12 @@ def explain(doing: str, place: Path, said: str) -> EmbeddedError:
 
 
 def address_in_use(said: str) -> bool:
-    """Whether the server found its port or socket taken."""
+    """Return whether the server found its port or socket taken."""
     return "Address already in use" in said
 
 
 def memory_still_in_use(said: str) -> bool:
-    """Whether backends of a killed server have not yet noticed that it is gone."""
+    """Return whether backends of a killed server have not yet noticed that it is gone."""
     return "pre-existing shared memory block" in said
 
 
@@ -55,7 +55,7 @@ def _cause(place: Path, said: str) -> str:
 
 
 def _no_space(place: Path, said: str) -> str:
-    """Which file system is full: that of the directory, or the one for shared memory."""
+    """Return the full file system: that of the directory, or the one for shared memory."""
     if re.search("shared memory segment.*No space left", said):
         return "the file system for shared memory (/dev/shm) is full. Make it larger, or free some of it."
     there = next(directory for directory in (place, *place.parents) if directory.exists())

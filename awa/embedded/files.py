@@ -132,7 +132,7 @@ def _open(place: int, path: Path, flags: int, uid: int | None = None) -> int:
 
 
 def _is_special(place: int, name: str) -> bool:
-    """Whether a name that could not be opened stands for a link, pipe or socket."""
+    """Return whether a name that could not be opened stands for a link, pipe or socket."""
     try:
         return not stat.S_ISREG(os.stat(name, dir_fd=place, follow_symlinks=False).st_mode)
     except OSError:

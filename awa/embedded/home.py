@@ -1,6 +1,6 @@
 """The directory of an embedded server, and what stands in it.
 
-    start.lock   held while somebody starts or stops the server
+    start.lock   held while a process starts or stops the server
     users.lock   held, shared, by every process which uses the server
     server.log   what PostgreSQL says
     password     for TCP connections, when a port was asked for
@@ -8,7 +8,7 @@
     data.new.*   the same while initdb fills it: complete or not there
 
 The directory is private (0700). A root process runs the server as another user, who must be able to pass through: then
-it is 0711, and `data/`, mode 0700, belongs to that user. Only directories made here are given to anybody.
+it is 0711, and `data/`, mode 0700, belongs to that user. Only directories made here change their owner.
 """
 
 import os
@@ -45,12 +45,12 @@ class Home:
         return list(self.path.glob("data.new.*"))
 
     def new_data(self) -> Path:
-        """Where to make data. Never the same place twice: the initdb of a killed process may still write."""
+        """A new directory for data, never used before: the initdb of a killed process may still write."""
         return self.path / f"data.new.{secrets.token_hex(4)}"
 
     @property
     def start_lock(self) -> Path:
-        """Held alone by whoever starts or stops the server."""
+        """Held alone by the process that starts or stops the server."""
         return self.path / "start.lock"
 
     @property
@@ -60,7 +60,7 @@ class Home:
 
     @property
     def log(self) -> Path:
-        """What the server and initdb write."""
+        """The output of the server and initdb."""
         return self.path / "server.log"
 
     @property
@@ -106,7 +106,7 @@ def opened(home: Home, account: Account) -> Iterator[None]:
             _remove_directories(made)
             raise
         try:
-            for leftover in home.unfinished():  # somebody was killed while initdb ran
+            for leftover in home.unfinished():  # a process was killed while initdb ran
                 shutil.rmtree(leftover, ignore_errors=True)  # it may be writing still; the next start tries again
             yield
         except BaseException:
@@ -149,7 +149,7 @@ def _make_directories(home: Home, account: Account, made: list[Path]) -> None:
 
 
 def _make_files(home: Home) -> None:
-    """Make the lock files in a directory which is new, empty or ours."""
+    """Make the lock files in a directory which is new, empty or Awa's own."""
     if not home.start_lock.exists():
         _check_free(home)
     owner = home.path.stat()
@@ -159,7 +159,7 @@ def _make_files(home: Home) -> None:
         except FileExistsError:
             continue
         try:
-            if os.geteuid() == 0:  # whoever owns the directory can use it without being root
+            if os.geteuid() == 0:  # the owner of the directory can use it without being root
                 os.fchown(fd, owner.st_uid, owner.st_gid)
         finally:
             os.close(fd)
@@ -168,8 +168,8 @@ def _make_files(home: Home) -> None:
 def _check_free(home: Home) -> None:
     """Refuse a directory which holds something else."""
     found = {entry.name for entry in os.scandir(home.path)} - HARMLESS
-    ours = {"start.lock", "users.lock", "server.log"}
-    if found <= ours:  # empty, or another process is making its files this very moment
+    own = {"start.lock", "users.lock", "server.log"}
+    if found <= own:  # empty, or another process is making its files this very moment
         return
     version = home.path / "PG_VERSION"
     if version.is_file():
@@ -185,7 +185,7 @@ def _check_free(home: Home) -> None:
 
 
 def _check_way(home: Home, account: Account) -> None:
-    """Refuse a place which the user of the server cannot reach; its permissions are not ours to change."""
+    """Refuse a place which the user of the server cannot reach; its permissions are the user's to change."""
     closed = account.first_closed(home.path)
     if closed is not None:
         raise EmbeddedError(
@@ -198,7 +198,7 @@ def _unmake(home: Home, made: list[Path]) -> None:
     """Take away what was made here, unless a cluster is complete."""
     if home.data.exists():
         return
-    # The start lock goes last: whoever finds it gone finds everything gone, and begins again.
+    # The start lock goes last: a process that finds it gone finds everything gone, and begins again.
     for path in (home.password, home.log, home.users_lock, home.start_lock):
         path.unlink(missing_ok=True)
     _remove_directories(made)
@@ -210,11 +210,11 @@ def _remove_directories(made: list[Path]) -> None:
         try:
             directory.rmdir()
         except OSError:
-            return  # another process has begun again in it: it is theirs now
+            return  # another process has begun again in it: it belongs to that one now
 
 
 def trim_log(home: Home) -> None:
-    """Keep one old log and begin another when it has grown large. Nobody writes to it: the server is not running."""
+    """Keep one old log and begin another when it has grown large. It has no writer: the server is not running."""
     if home.log.exists() and home.log.stat().st_size > LOG_BYTES_MAX:
         os.replace(home.log, home.log.with_suffix(".log.old"))
         _make_files(home)

@@ -1,4 +1,4 @@
-"""Who starts the server, and who still uses it: two files, locked with flock.
+"""Locks for starting and for using the server: two files, locked with flock.
 
 A lock of this kind belongs to an open file: the kernel lets go of it when the process ends, however it ends. So nothing
 has to be cleaned up after a crash, and no process number is ever compared.
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from awa.errors import EmbeddedError
 
-POLL_SECONDS = 0.02
+LOCK_POLL_S = 0.02
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def exclusive(path: Path, timeout_seconds: float) -> Iterator[None]:
                 f"Another process has been starting or stopping the server in {path.parent} for "
                 f"{timeout_seconds:.0f} s (it holds {path}). Wait for it, or end it."
             )
-        time.sleep(POLL_SECONDS)
+        time.sleep(LOCK_POLL_S)
     try:
         yield
     finally:
@@ -39,7 +39,7 @@ def exclusive(path: Path, timeout_seconds: float) -> Iterator[None]:
 
 
 def _attempt(path: Path) -> int | None:
-    """The locked file, or None when somebody else holds it, or it was replaced while we took it."""
+    """The locked file, or None when another process holds it, or it was replaced while we took it."""
     fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -63,7 +63,7 @@ class Users:
         self._pid = os.getpid()
 
     def alone(self) -> bool:
-        """Whether nobody else uses the server. Afterwards this object is no user until it joins."""
+        """Return whether no other process uses the server. Afterwards this object is no user until it joins."""
         fcntl.flock(self._fd, fcntl.LOCK_UN)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

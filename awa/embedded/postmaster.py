@@ -18,15 +18,15 @@ from awa.errors import EmbeddedError
 START_SECONDS_MAX = 300  # after a crash the server first replays its log
 STOP_SECONDS_MAX = 60
 ORPHANS_SECONDS_MAX = 15
-POLL_SECONDS = 0.01
+START_POLL_S = 0.01
 NOTE = "postmaster.pid"
 PID_DIGITS_MAX = 9  # Linux counts to 4,194,304 and macOS to 99,999
 HAS_PROC = Path("/proc/self/cwd").exists()
 
 
 @dataclass(frozen=True)
-class Running:
-    """What a server says of itself in `postmaster.pid`."""
+class RunningServer:
+    """The server's own note in `postmaster.pid`."""
 
     pid: int
     port: int
@@ -35,16 +35,16 @@ class Running:
     status: str
 
 
-def read(data: Path) -> Running | None:
-    """The server's own note, or None when there is none or it is not complete yet."""
+def read(data: Path) -> RunningServer | None:
+    """The server's own note; None while it is missing or incomplete."""
     lines = _note(data).splitlines()
     pid = _pid(lines)
     if pid is None or len(lines) < 8 or not lines[3].isdecimal():
         return None
-    return Running(pid, int(lines[3]), Path(lines[4]), bool(lines[5].strip()), lines[7].strip())
+    return RunningServer(pid, int(lines[3]), Path(lines[4]), bool(lines[5].strip()), lines[7].strip())
 
 
-def settled(home: Home) -> Running | None:
+def settled(home: Home) -> RunningServer | None:
     """The server which runs now, once it is ready; None when none runs. One that is stopping is waited for.
 
     Raises:
@@ -57,7 +57,7 @@ def settled(home: Home) -> Running | None:
             return found
         if time.monotonic() > deadline:
             raise explain("Waiting for the running server", home.path, f"process {pid}\n{tail(home.log)}")
-        time.sleep(POLL_SECONDS)
+        time.sleep(START_POLL_S)
     found = read(home.data)
     if found and sockets.accepts(found.sockets, found.port):
         raise EmbeddedError(
@@ -67,7 +67,7 @@ def settled(home: Home) -> Running | None:
     return None
 
 
-def launch(home: Home, binaries: Binaries, account: Account) -> Running:
+def launch(home: Home, binaries: Binaries, account: Account) -> RunningServer:
     """Start the server and wait until it is ready. The caller has made sure that none runs.
 
     Raises:
@@ -86,10 +86,10 @@ def launch(home: Home, binaries: Binaries, account: Account) -> Running:
             return found
         if not memory_still_in_use(said) or time.monotonic() > deadline:
             raise explain("Starting the server", home.path, said)
-        time.sleep(POLL_SECONDS)
+        time.sleep(START_POLL_S)
 
 
-def stop(home: Home, running: Running) -> None:
+def stop(home: Home, running: RunningServer) -> None:
     """Stop the server: connections are ended, everything committed is on the disk.
 
     Raises:
@@ -101,22 +101,23 @@ def stop(home: Home, running: Running) -> None:
         os.kill(running.pid, request)
         deadline = time.monotonic() + STOP_SECONDS_MAX
         while _live_pid(home.data) == running.pid and time.monotonic() < deadline:
-            time.sleep(POLL_SECONDS)
+            time.sleep(START_POLL_S)
     if _live_pid(home.data) == running.pid:
         raise explain("Stopping the server", home.path, f"process {running.pid} does not end\n{tail(home.log)}")
     sockets.discard(running.sockets, home)
 
 
-def is_alive(home: Home, running: Running) -> bool:
-    """Whether this very server still runs."""
+def is_alive(home: Home, running: RunningServer) -> bool:
+    """Return whether this very server still runs."""
     return _live_pid(home.data) == running.pid
 
 
 def _clear_traces(home: Home, account: Account) -> None:
     """Remove the note and the sockets of a killed server where PostgreSQL would not.
 
-    It does so itself, unless the process number is in use: by a stranger, or by the dead server, as long as nobody has
-    asked for its exit status (in a container without an init process that is for ever). Nor does it like half a note.
+    It does so itself, unless the process number is in use: by a stranger, or by the dead server, as long as no process
+    has asked for its exit status (in a container without an init process that is for ever). Nor does it like half a
+    note.
     """
     if not (home.data / NOTE).exists():
         return
@@ -139,7 +140,7 @@ def _live_pid(data: Path) -> int | None:
 
 
 def _note(data: Path) -> str:
-    """What the server has noted; nothing where there is no note."""
+    """Return the server's note; None without one."""
     try:
         return files.read(data / NOTE)
     except FileNotFoundError:
@@ -153,16 +154,16 @@ def _pid(lines: list[str]) -> int | None:
 
 
 def _works_in(pid: int, data: Path) -> bool:
-    """Whether a process of the directory's owner works in it, as the server does from its first moment."""
+    """Return whether a process of the directory's owner works in it, as the server does from its first moment."""
     try:
         is_owner = os.stat(f"/proc/{pid}").st_uid == data.stat().st_uid
         return is_owner and os.readlink(f"/proc/{pid}/cwd") == os.path.realpath(data)
     except OSError:
-        return False  # no such process, a zombie, or not ours to look at: not our server
+        return False  # no such process, a zombie, or not readable: not our server
 
 
 def _is_postgres(pid: int) -> bool:
-    """Where there is no /proc: whether a process is a PostgreSQL, and no zombie."""
+    """Return whether a process is a PostgreSQL and no zombie, on systems without /proc."""
     command = ["ps", "-o", "stat=,command=", "-p", str(pid)]
     told = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     return "postgres" in told and not told.lstrip().startswith("Z")

@@ -15,7 +15,7 @@ def run(command: list[str], account: Account, log: Path, **environment: str) -> 
     It gets a session of its own, so that Ctrl-C in a terminal reaches Python and not the server.
 
     Args:
-        environment: variables it gets beside ours.
+        environment: variables it gets beside those of this process.
 
     Returns:
         Its exit status, and what it (and a server it has started) wrote.
@@ -27,7 +27,7 @@ def run(command: list[str], account: Account, log: Path, **environment: str) -> 
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            cwd="/",  # ours may be closed to the server's user
+            cwd="/",  # the present one may be closed to the server's user
             env=_environment() | environment,
             start_new_session=True,
             check=False,

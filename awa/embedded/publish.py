@@ -1,8 +1,9 @@
 """Binaries which the server's user can reach.
 
-A virtual environment of root often lies below /root, where nobody else may enter, or is made of links that lead there.
-Its PostgreSQL is then copied, once, to a directory that all can read. The copy is found again by its name: the version,
-and where it came from. What cleaners of old files, full disks and killed processes leave of a copy is replaced.
+A virtual environment of root often lies below /root, where no other user may enter, or is made of links that lead
+there. Its PostgreSQL is then copied, once, to a directory that all can read. The copy is found again by its name: the
+version, and where it came from. What cleaners of old files, full disks and killed processes leave of a copy is
+replaced.
 """
 
 import fcntl
@@ -116,7 +117,7 @@ def _copy(tree: Path, target: Path, account: Account) -> None:
 
 
 def _parts(tree: Path) -> Iterator[tuple[Path, Path]]:
-    """What belongs to a server and its tools: each directory, and where it stands in a copy."""
+    """The directories of a server and its tools, with their places in a copy."""
     for name in ("bin", "lib", "share"):
         yield tree / name, _below(tree) / name
     # Wheels keep the libraries they bring beside the package (Linux) or in it (macOS); programs look there.
@@ -127,12 +128,12 @@ def _parts(tree: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _below(tree: Path) -> Path:
-    """Where the tree stands in a copy: in a directory of its package's name, for the sake of the libraries beside."""
+    """The tree's place in a copy: a directory of its package's name, for the sake of the libraries beside."""
     return Path(tree.parent.name, tree.name)
 
 
 def _is_whole(tree: Path, copy: Path, account: Account) -> bool:
-    """Whether a copy has every file with its size and time, and the account can run its programs."""
+    """Return whether a copy has every file with its size and time, and the account can run its programs."""
     for source, below in _parts(tree):
         for directory, directories, names in os.walk(source, followlinks=True):
             skipped = shutil.ignore_patterns(*UNNEEDED)(directory, [*directories, *names])
@@ -156,12 +157,12 @@ def _is_same(source: Path, copy: Path) -> bool:
 
 
 def _runs(directory: Path, account: Account) -> bool:
-    """Whether the account can run the programs of a directory, and read what they load."""
+    """Return whether the account can run the programs of a directory, and read what they load."""
     return account.succeeds(RUNS.format(programs=" ".join(PROGRAMS)), str(directory))
 
 
 def _open_to_all(root: Path) -> None:
-    """Let everybody read and run the copy, whatever the umask was."""
+    """Let every user read and run the copy, whatever the umask was."""
     for directory, _, names in os.walk(root):
         os.chmod(directory, 0o755)
         for name in names:

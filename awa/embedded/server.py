@@ -1,4 +1,4 @@
-"""Joining a server, starting it if nobody has, and leaving it, stopping it if nobody stays."""
+"""Joining a server, starting it if it does not run, and leaving it, stopping it after its last user."""
 
 import atexit
 import os
@@ -12,7 +12,7 @@ from awa.embedded import cluster, config, failures, locks, postmaster, sockets
 from awa.embedded.account import Account, account_for
 from awa.embedded.binaries import Binaries
 from awa.embedded.home import START_TIMEOUT_SECONDS, Home, default_path, opened, trim_log
-from awa.embedded.postmaster import Running
+from awa.embedded.postmaster import RunningServer
 from awa.embedded.publish import reachable
 from awa.errors import EmbeddedError
 
@@ -22,7 +22,9 @@ PORT_ATTEMPTS = 5
 class Server:
     """An embedded server which this process uses. A context manager: leaving it is `stop()`."""
 
-    def __init__(self, home: Home, running: Running, users: locks.Users, version: str, tcp: bool, keep: bool) -> None:
+    def __init__(
+        self, home: Home, running: RunningServer, users: locks.Users, version: str, tcp: bool, keep: bool
+    ) -> None:
         self.path = home.path
         self.data_dir = home.data
         self.version = version
@@ -64,7 +66,7 @@ class Server:
             users.close()
 
     def is_running(self) -> bool:
-        """Whether the server process is alive."""
+        """Return whether the server process is alive."""
         return postmaster.is_alive(self._home, self._running)
 
     def log_tail(self) -> str:
@@ -126,7 +128,7 @@ def start(
 
 
 def stop(path: str | os.PathLike[str] | None = None) -> bool:
-    """Stop the server of a directory which nobody uses: kept, or left by a process that was killed.
+    """Stop the unused server of a directory: kept, or left by a process that was killed.
 
     Returns:
         Whether it was stopped: False if none ran.
@@ -153,13 +155,13 @@ def stop(path: str | os.PathLike[str] | None = None) -> bool:
 
 def _ensure_running(
     home: Home, programs: Binaries, account: Account, alone: bool, port: int | None, settings: Mapping[str, str] | None
-) -> Running:
-    """The running server if it will do, else a started one; one which will not do is replaced if nobody uses it."""
+) -> RunningServer:
+    """The running server if it will do, else a started one; one which will not do is replaced if it has no user."""
     running = postmaster.settled(home)
     if running:
         lack = config.mismatch(home, running, port, settings)
         if lack is None:
-            if alone:  # whoever started it may have been killed before it was done
+            if alone:  # the process that started it may have been killed before it was done
                 _complete(home, running)
             return running
         if not alone:
@@ -177,13 +179,15 @@ def _ensure_running(
     return running
 
 
-def _complete(home: Home, running: Running) -> None:
+def _complete(home: Home, running: RunningServer) -> None:
     """See to it that the server has what its users connect to."""
     password = config.ensure_password(home) if running.tcp else None
     cluster.ensure_database(home, _socket_dsn(running, cluster.SUPERUSER, "postgres"), password)
 
 
-def _launch(home: Home, programs: Binaries, account: Account, port: int | None, settings: Mapping[str, str]) -> Running:
+def _launch(
+    home: Home, programs: Binaries, account: Account, port: int | None, settings: Mapping[str, str]
+) -> RunningServer:
     """Start the server. A free port may be taken between finding and using it: then another one is tried."""
     for attempt in range(PORT_ATTEMPTS):
         chosen = (port or sockets.free_port()) if port is not None else sockets.DEFAULT_PORT
@@ -196,14 +200,14 @@ def _launch(home: Home, programs: Binaries, account: Account, port: int | None, 
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def _dsn(home: Home, running: Running, tcp: bool) -> str:
-    """Where the application connects: over TCP if this user of the server asked for a port, else through the socket."""
+def _dsn(home: Home, running: RunningServer, tcp: bool) -> str:
+    """The application's address: TCP if this user of the server asked for a port, else the socket."""
     if not tcp:
         return _socket_dsn(running, cluster.OWNER, cluster.DATABASE)
     password = quote(config.ensure_password(home), safe="")
     return f"postgresql://{cluster.OWNER}:{password}@127.0.0.1:{running.port}/{cluster.DATABASE}"
 
 
-def _socket_dsn(running: Running, role: str, database: str) -> str:
+def _socket_dsn(running: RunningServer, role: str, database: str) -> str:
     """A URL which leads through the socket."""
     return f"postgresql://{role}@/{database}?host={quote(str(running.sockets), safe='')}&port={running.port}"

@@ -1,4 +1,4 @@
-"""Where the server listens."""
+"""The socket that the server listens on."""
 
 import hashlib
 import os
@@ -41,7 +41,7 @@ def discard(directory: Path, home: Home) -> None:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody uses now."""
+    """A TCP port of 127.0.0.1 that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -49,7 +49,7 @@ def free_port() -> int:
 
 
 def accepts(directory: Path, port: int) -> bool:
-    """Whether a server listens on the socket."""
+    """Return whether a server listens on the socket."""
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(str(directory / f".s.PGSQL.{port}"))
@@ -59,7 +59,8 @@ def accepts(directory: Path, port: int) -> bool:
 
 
 def _is_usable(directory: Path) -> bool:
-    """Whether clients can name a socket there: not too long, and without a comma, for libpq the end of a host."""
+    """Return whether clients can name a socket there: not too long, and without a comma, for libpq the end of a
+    host."""
     return len(os.fsencode(directory / ".s.PGSQL.65535")) <= SOCKET_PATH_BYTES_MAX and "," not in str(directory)
 
 
@@ -81,7 +82,7 @@ def _short_directory(home: Home, account: Account) -> Path:
 
 
 def _short_path(home: Home) -> Path:
-    """Where that directory is."""
+    """The path of that directory."""
     name = "awa-" + hashlib.sha256(os.fsencode(home.path)).hexdigest()[:16]
     base = Path(tempfile.gettempdir())
     return base / name if _is_usable(base / name) else Path("/tmp") / name

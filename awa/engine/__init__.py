@@ -4,7 +4,7 @@ A job's row in `job_log` is written once and never touched again. What moves is 
 
     producer ──insert──▶ job_log           in the producer's own transaction
                            │ seal           when it has committed (plain jobs that come many at once are
-             run_at later  ▼  due           filed: put into ready batches in that same transaction)
+             run_at later  ▼  due           batched at once: in that same transaction)
           deferred ◀───────┴───────▶ batch, ready        up to 128 ids of one queue, kind and priority
               │                         ▲ │
               └──────promote────────────┘ │ claim        FOR UPDATE SKIP LOCKED, whole or split
@@ -23,10 +23,10 @@ Invariants, and what keeps each:
 * A committed job is in exactly one place: not yet sealed, in one batch, deferred, waiting in the line of its ordering
   key, or ended. Every step moves ids within one transaction.
 * Nothing is sealed twice, nothing is missed: the cursor is a snapshot, not an id, and one sealer runs at a time. What
-  was filed has no xid, and no seal meets it.
+  was batched so has no xid, and no seal meets it.
 * Nothing is settled twice: a settle accepts only ids in a lease of that worker, under the lease's row lock, and the
   attempt's primary key is a second guard.
-* Producers wait for nobody, but for who is just taking the same unique key; and sealing waits for nobody at all.
+* Producers wait only for a transaction that is just taking the same unique key; and sealing never waits.
 * A segment goes only when every id it could ever hold is accounted for: the transactions that held the id sequence when
   it left the range have ended, a seal begun after that is done, and each job has ended or is moved.
 

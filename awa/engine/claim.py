@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import psycopg
 from psycopg.errors import LockNotAvailable
 
-from awa.database.pipeline import Said, Trip, one_trip, repeat
+from awa.database.pipeline import Pipeline, QueryResult, execute_prepared, pipeline
 from awa.database.statements import statement
 from awa.engine.arrays import numbers, texts
 from awa.job import codec
@@ -23,10 +23,10 @@ DEEPER: Final = 16
 DEEP_MAX: Final = 16_384
 """… but at no more than this over all lanes."""
 
-SLICE_BYTES: Final = 32 * 2**20
+READ_BYTES_MAX: Final = 32 * 2**20
 """Arguments and metadata that are read at a time."""
 COMPRESSION: Final = 32
-"""How many times as long a stored value may be when it is read, as far as slices are concerned."""
+"""Assumed ratio of a value's length when read to its stored size, for slices."""
 NOT_READ: Final = b"null"
 """In the place of arguments that are too large to be read with those of the whole lease; see `contents`."""
 
@@ -46,22 +46,22 @@ _LEASED = statement("claim/leased")
 
 
 class Lane(NamedTuple):
-    """What the batches of a lane have in common."""
+    """The properties that all batches of a lane share."""
 
     id: int
     queue: str
     kind: str
     priority: int
     deadline_s: int
-    """What a job of the queue may take, in seconds; 0: as long as it likes."""
+    """Time limit of the queue's jobs, in seconds; 0: none."""
     is_unique: bool = False
-    """There may be jobs with a unique key, which somebody may be replacing."""
+    """There may be jobs with a unique key, which a producer may be replacing."""
     passes_on: bool = False
     """There may be jobs with an ordering key, and the next one of a line may start when one has."""
 
 
-class Want(NamedTuple):
-    """How a worker would claim from one lane."""
+class LaneRequest(NamedTuple):
+    """A request to claim from one lane."""
 
     lane: int
     start: str
@@ -74,42 +74,43 @@ class Lease(NamedTuple):
     """Jobs of one batch that a worker owns from now on, in the order they are to run."""
 
     lane: int
-    order_key: str
-    round: int
+    sort_at: str
+    retry_round: int
     ids: list[int]
     attempts: list[int] | None
     """Attempts each job has behind it; None: none has any."""
     left: int
-    """How many jobs of its batch were left where they are."""
+    """Number of jobs of its batch that were left unclaimed."""
 
 
 class Claimed(NamedTuple):
-    """What a claim brought."""
+    """The result of a claim."""
 
     leases: list[Lease]
     seen: list[int]
     """Ready batches at the front, in order: with no leases, all of them were locked by others."""
     registered: bool
-    """False: this worker has been declared dead and must sign in anew."""
+    """False: this worker has been declared dead and must sign in again."""
     ahead: list[int]
     """The lanes of the next ready batches in order, those claimed included, as far as was asked for."""
     workers: int
-    """How many workers there are, on all nodes."""
+    """Number of workers on all nodes."""
     since: str
-    """When the leases were made, as the server wrote it."""
+    """Time of the leases, as the server wrote it."""
     clock_us: int
     """The server's time as it answered, microseconds since the epoch."""
     passed: Mapping[int, str] = MappingProxyType({})
-    """Where to claim from in these lanes, for some time: what stands before is locked by other transactions."""
+    """Start positions for claims in these lanes, for some time: batches before them are locked by other
+    transactions."""
 
     @property
     def jobs(self) -> int:
-        """How many jobs the leases hold."""
+        """Return the number of jobs in the leases."""
         return sum(len(lease.ids) for lease in self.leases)
 
 
-class Body(NamedTuple):
-    """What a job is, as it was inserted. JSON columns are raw bytes."""
+class StoredJob(NamedTuple):
+    """A job as it was inserted. JSON columns are raw bytes."""
 
     id: int
     created_at: datetime
@@ -134,35 +135,35 @@ class Body(NamedTuple):
 def lanes(connection: psycopg.Connection[Any], kinds: Sequence[str], queues: Sequence[str] | None = None) -> list[Lane]:
     """Return the lanes that hold (or have held) jobs of these kinds, in these queues (None: in any)."""
     wanted = {"queues": None if queues is None else texts(queues), "kinds": texts(kinds)}
-    return [Lane(*row) for row in repeat(connection, _LANES, wanted)]
+    return [Lane(*row) for row in execute_prepared(connection, _LANES, wanted)]
 
 
 def ready(connection: psycopg.Connection[Any], lane_ids: Sequence[int], jobs_max: int) -> int:
     """Return how many jobs of these lanes could be claimed now; stops counting soon after `jobs_max`."""
-    row = repeat(connection, _READY, {"lanes": numbers(lane_ids), "jobs_max": jobs_max}).fetchone()
+    row = execute_prepared(connection, _READY, {"lanes": numbers(lane_ids), "jobs_max": jobs_max}).fetchone()
     return row[0] if row else 0
 
 
 def send_claim(
-    trip: Trip,
+    pipe: Pipeline,
     worker: int,
-    wants: Sequence[Want],
+    requests: Sequence[LaneRequest],
     *,
     budget_us: float,
     batches_max: int = 4,
     depth: int | None = None,
     ahead: int = 0,
-) -> Said:
+) -> QueryResult:
     """Send a claim; `read_claim` reads the answer (apart, so that other statements can go with it).
 
     Takes batches in key order until they hold `budget_us` of expected work, at least one job, at most `batches_max`
     batches. `depth` is how many batches to look at; the surplus is for those that other claimers hold. `ahead`: of how
     many of the next batches to tell the lanes.
     """
-    return trip.execute(_CLAIM, _parameters(worker, wants, budget_us, batches_max, depth, ahead), prepare=True)
+    return pipe.execute(_CLAIM, _parameters(worker, requests, budget_us, batches_max, depth, ahead), prepare=True)
 
 
-def read_claim(answer: Said) -> Claimed:
+def read_claim(answer: QueryResult) -> Claimed:
     """Read the answer to `send_claim`."""
     rows = answer.fetchall()
     seen, ahead, registered, workers, since, clock_us = rows[0][:6]
@@ -173,7 +174,7 @@ def read_claim(answer: Said) -> Claimed:
 def claim(
     connection: psycopg.Connection[Any],
     worker: int,
-    wants: Sequence[Want],
+    requests: Sequence[LaneRequest],
     *,
     budget_us: float,
     batches_max: int = 4,
@@ -184,19 +185,19 @@ def claim(
 
     Where every batch at the front is locked, claims from behind them; see `claim_past`.
     """
-    wanted = _parameters(worker, wants, budget_us, batches_max, depth, ahead)
-    claimed = read_claim(repeat(connection, _CLAIM, wanted))
+    wanted = _parameters(worker, requests, budget_us, batches_max, depth, ahead)
+    claimed = read_claim(execute_prepared(connection, _CLAIM, wanted))
     if claimed.leases or not claimed.seen:
         return claimed
     return claim_past(
-        connection, worker, wants, claimed, budget_us=budget_us, batches_max=batches_max, depth=depth, ahead=ahead
+        connection, worker, requests, claimed, budget_us=budget_us, batches_max=batches_max, depth=depth, ahead=ahead
     )
 
 
 def claim_past(
     connection: psycopg.Connection[Any],
     worker: int,
-    wants: Sequence[Want],
+    requests: Sequence[LaneRequest],
     locked: Claimed,
     *,
     budget_us: float,
@@ -212,35 +213,35 @@ def claim_past(
     time, instead of calling the queue empty. If that is in vain, too, the answer has no leases, and says in `seen` what
     it saw.
     """
-    wanted = _parameters(worker, wants, budget_us, batches_max, depth, ahead)
+    wanted = _parameters(worker, requests, budget_us, batches_max, depth, ahead)
     usual: int = wanted["depth"]
-    deeper = max(usual, min(DEEPER * usual, DEEP_MAX // max(1, len(wants))))
+    deeper = max(usual, min(DEEPER * usual, DEEP_MAX // max(1, len(requests))))
     if len(locked.seen) >= usual and deeper > usual:  # else it has seen all there are
-        locked = read_claim(repeat(connection, _CLAIM, {**wanted, "depth": deeper}))
+        locked = read_claim(execute_prepared(connection, _CLAIM, {**wanted, "depth": deeper}))
         if locked.leases or not locked.seen:
             return locked
     if len(locked.seen) >= usual:
-        free = {lane: (start, ties) for lane, start, ties in repeat(connection, _FREE, _where(wants))}
+        free = {lane: (start, ties) for lane, start, ties in execute_prepared(connection, _FREE, _where(requests))}
         starts = {lane: start for lane, (start, _) in free.items()}
-        behind = [want._replace(start=starts.get(want.lane, want.start)) for want in wants]
+        behind = [want._replace(start=starts.get(want.lane, want.start)) for want in requests]
         deep = usual + max((ties for _, ties in free.values()), default=0)
         claimed = read_claim(
-            repeat(connection, _CLAIM, _parameters(worker, behind, budget_us, batches_max, deep, ahead))
+            execute_prepared(connection, _CLAIM, _parameters(worker, behind, budget_us, batches_max, deep, ahead))
         )
         if claimed.leases:
             return claimed._replace(passed=starts)
     if not _await(connection, locked.seen[0]):
         return locked
-    return read_claim(repeat(connection, _CLAIM, wanted))
+    return read_claim(execute_prepared(connection, _CLAIM, wanted))
 
 
 def _parameters(
-    worker: int, wants: Sequence[Want], budget_us: float, batches_max: int, depth: int | None, ahead: int
+    worker: int, requests: Sequence[LaneRequest], budget_us: float, batches_max: int, depth: int | None, ahead: int
 ) -> dict[str, Any]:
     return {
         "worker": worker,
-        **_where(wants),
-        "costs": numbers(max(want.cost_us, 1.0) for want in wants),
+        **_where(requests),
+        "costs": numbers(max(want.cost_us, 1.0) for want in requests),
         "budget": float(budget_us),
         "depth": depth or batches_max + 16,
         "batches_max": batches_max,
@@ -248,17 +249,17 @@ def _parameters(
     }
 
 
-def _where(wants: Sequence[Want]) -> dict[str, str]:
-    starts = ",".join(f'"{want.start}"' for want in wants)
-    return {"lanes": numbers(want.lane for want in wants), "starts": f"{{{starts}}}"}
+def _where(requests: Sequence[LaneRequest]) -> dict[str, str]:
+    starts = ",".join(f'"{want.start}"' for want in requests)
+    return {"lanes": numbers(want.lane for want in requests), "starts": f"{{{starts}}}"}
 
 
 def _await(connection: psycopg.Connection[Any], batch: int) -> bool:
     """Wait until a batch is not locked; False when that takes longer than a claim does."""
     try:
-        with one_trip(connection) as trip:
-            trip.execute(_AWAIT_MS)
-            trip.execute(_AWAIT, {"batch": batch}, prepare=True)
+        with pipeline(connection) as pipe:
+            pipe.execute(_AWAIT_MS)
+            pipe.execute(_AWAIT, {"batch": batch}, prepare=True)
     except LockNotAvailable:
         return False
     return True
@@ -266,7 +267,7 @@ def _await(connection: psycopg.Connection[Any], batch: int) -> bool:
 
 def untouched(connection: psycopg.Connection[Any], ids: Sequence[int]) -> set[int]:
     """Return those of these leased jobs that no transaction is replacing at this moment. Ask before their bodies."""
-    return {row[0] for row in repeat(connection, _UNTOUCHED, {"ids": numbers(ids)})}
+    return {row[0] for row in execute_prepared(connection, _UNTOUCHED, {"ids": numbers(ids)})}
 
 
 def errors(connection: psycopg.Connection[Any], job_id: int) -> list[dict[str, Any]]:
@@ -276,31 +277,37 @@ def errors(connection: psycopg.Connection[Any], job_id: int) -> list[dict[str, A
 
 def unstarted(connection: psycopg.Connection[Any], ids: Sequence[int]) -> set[int]:
     """Return those of these leased jobs that have an `expires_at` and have never been started."""
-    return {row[0] for row in repeat(connection, _UNSTARTED, {"ids": numbers(ids)})}
+    return {row[0] for row in execute_prepared(connection, _UNSTARTED, {"ids": numbers(ids)})}
 
 
 def leased(connection: psycopg.Connection[Any], worker: int) -> set[int]:
     """Return the jobs that a worker still has in lease."""
-    return {row[0] for row in repeat(connection, _LEASED, {"worker": worker})}
+    return {row[0] for row in execute_prepared(connection, _LEASED, {"worker": worker})}
 
 
 def begin(connection: psycopg.Connection[Any], worker: int, job: int) -> None:
     """Let the next one of its line go, and a unique key that is held until the start, since a job is about to start."""
-    repeat(connection, _BEGIN, {"worker": worker, "id": job})
+    execute_prepared(connection, _BEGIN, {"worker": worker, "id": job})
 
 
-def bodies(connection: psycopg.Connection[Any], ids: Sequence[int]) -> dict[int, Body]:
+def bodies(connection: psycopg.Connection[Any], ids: Sequence[int]) -> dict[int, StoredJob]:
     """Return the bodies of claimed jobs by id, in one statement and never more than a slice of bytes together.
 
     Those with more than their share of it come without metadata, and with `NOT_READ` for their arguments.
     """
-    light = SLICE_BYTES // len(ids)
-    wanted = {"ids": numbers(ids), "lo": min(ids), "hi": max(ids), "light": light, "sure": light // COMPRESSION}
-    return {row[0]: Body._make(row) for row in repeat(connection, _BODIES, wanted).fetchall()}
+    light = READ_BYTES_MAX // len(ids)
+    wanted = {
+        "ids": numbers(ids),
+        "first_id": min(ids),
+        "end_id": max(ids),
+        "light": light,
+        "sure": light // COMPRESSION,
+    }
+    return {row[0]: StoredJob._make(row) for row in execute_prepared(connection, _BODIES, wanted).fetchall()}
 
 
 def contents(connection: psycopg.Connection[Any], ids: Sequence[int]) -> dict[int, tuple[bytes, bytes | None]]:
     """Return arguments and metadata of the first of these jobs, and of as many behind it as fit into a slice."""
-    bounds = {"lo": min(ids), "hi": max(ids), "slice": SLICE_BYTES, "compression": COMPRESSION}
-    rows = repeat(connection, _CONTENTS, {"ids": numbers(ids), **bounds}).fetchall()
+    bounds = {"first_id": min(ids), "end_id": max(ids), "slice": READ_BYTES_MAX, "compression": COMPRESSION}
+    rows = execute_prepared(connection, _CONTENTS, {"ids": numbers(ids), **bounds}).fetchall()
     return {job: (args, metadata) for job, args, metadata in rows}

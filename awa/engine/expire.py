@@ -6,21 +6,22 @@ from typing import Any, Final
 
 import psycopg
 
-from awa.database.pipeline import repeat
+from awa.database.pipeline import execute_prepared
 from awa.database.statements import statement
 from awa.task.error_entry import error_entry
 from awa.telemetry import events
 
-STEP_JOBS_MAX: Final = 1_000
+EXPIRE_JOBS_MAX: Final = 1_000
 ERROR: Final = "expired: not started by its expires_at"
 
 _ANY = statement("expire/any")
 _EXPIRE = statement("expire/expire")
 
 
-def expire(connection: psycopg.Connection[Any], *, jobs_max: int = STEP_JOBS_MAX) -> list[int]:
-    """Cancel the jobs whose `expires_at` has passed and that nobody has taken, `jobs_max` in one step; return them."""
-    found = repeat(connection, _ANY, {}).fetchone()
+def expire(connection: psycopg.Connection[Any], *, jobs_max: int = EXPIRE_JOBS_MAX) -> list[int]:
+    """Cancel the jobs whose `expires_at` has passed and that no worker has taken, `jobs_max` in one step; return
+    them."""
+    found = execute_prepared(connection, _ANY, {}).fetchone()
     if found is None or not found[0]:
         return []
     error = error_entry(ERROR, "Expired", 0).decode()

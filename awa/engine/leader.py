@@ -20,7 +20,7 @@ class Unclaimed(NamedTuple):
     queue: str
     jobs: int
     kind_known: bool
-    """A live node has a handler for the kind; it is the queue that nobody works on."""
+    """A live node has a handler for the kind; it is the queue that no node serves."""
 
 
 def unclaimed(connection: psycopg.Connection[Any]) -> list[Unclaimed]:
@@ -34,7 +34,7 @@ class Election(NamedTuple):
     term: int | None
     """The term, when this node leads."""
     confirmed: int
-    """How often the leadership has been confirmed, by whichever node leads."""
+    """Number of confirmations of the leadership, by any node."""
 
 
 def elect(

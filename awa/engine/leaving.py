@@ -1,6 +1,6 @@
 """Leaving: how one segment goes. Jobs that must live on are moved out in slices; then it is dropped, in an instant.
 
-Each step is a transaction of its own and can be the last one that this process makes: whoever leads next goes on. Moved
+Each step is a transaction of its own and can be the last one that this process makes: the next leader goes on. Moved
 jobs stay moved, and what changes in a leaving segment stays noted.
 """
 
@@ -22,14 +22,14 @@ LOOK_JOBS: Final = 20_000
 """Jobs that one step of looking at a segment reads."""
 SLICE_JOBS: Final = 200
 """Jobs moved in one transaction, whose rows are locked meanwhile …"""
-SLICE_BYTES: Final = 4_000_000
+MOVE_BYTES_MAX: Final = 4_000_000
 """… and bytes of their bodies."""
 KEYS_MAX: Final = 2_000
 """Unique keys looked at in one step."""
 TRIES: Final = 5
 """Times that the drop is tried, each behind moving what changed, before the segment is left to the next round."""
-PAUSE_S: Final = 0.05
-"""The pause behind the first try, doubled behind each: whoever queued behind it has to get on."""
+DROP_PAUSE_S: Final = 0.05
+"""The pause behind the first try, doubled behind each: the sessions queued behind it have to get on."""
 
 _LEAVE = statement("retire/leave")
 _STRAY = statement("retire/stray")
@@ -43,7 +43,7 @@ _PRUNE_KEYS = statement("retire/prune_keys")
 
 
 class Retention(NamedTuple):
-    """How long ended jobs are kept, in seconds, where their queue says nothing else."""
+    """Seconds that ended jobs are kept, unless their queue says otherwise."""
 
     completed_s: float = 24 * 3600.0
     """Completed and cancelled jobs."""
@@ -55,9 +55,9 @@ class Retention(NamedTuple):
 class Segment(NamedTuple):
     """A segment that is old enough to be looked at."""
 
-    no: int
-    lo: int
-    hi: int
+    id: int
+    first_id: int
+    end_id: int
     early: bool
     """Only queues with a short retention have jobs in it that may go: most of it will stay."""
     leaving: bool = False
@@ -65,7 +65,7 @@ class Segment(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """What a segment holds."""
+    """The contents of a segment."""
 
     jobs: int
     fresh: int
@@ -106,13 +106,13 @@ def take_leave(
 
 def clear_out(connection: psycopg.Connection[Any], segment: Segment, goes_on: Callable[[], bool]) -> bool:
     """Move all jobs of a segment that is in the default partitions to held; return whether that is done."""
-    connection.execute(_LEAVE, {"no": segment.no})
-    above = segment.lo - 1
+    connection.execute(_LEAVE, {"id": segment.id})
+    above = segment.first_id - 1
     while goes_on():
-        wanted = {"lo": segment.lo, "hi": segment.hi, "above": above, "jobs_max": LOOK_JOBS}
+        wanted = {"first_id": segment.first_id, "end_id": segment.end_id, "above": above, "jobs_max": LOOK_JOBS}
         ids = [row[0] for row in connection.execute(_STRAY, wanted)]
         if not ids:
-            row = run_short(connection, _DROP, {"no": segment.no, "left_over": numbers([])})
+            row = run_short(connection, _DROP, {"id": segment.id, "left_over": numbers([])})
             return row is not None and row[0] is not None
         _move(connection, segment, ids, goes_on)
         above = ids[-1]
@@ -124,10 +124,10 @@ def _look(
 ) -> _Found | None:
     """Look at every job of a segment, slice by slice; None: it stays, or this is to end."""
     all_ = _Found(0, 0, [], [])
-    for lo in range(segment.lo, segment.hi, LOOK_JOBS):
+    for first_id in range(segment.first_id, segment.end_id, LOOK_JOBS):
         if not goes_on():
             return None
-        wanted = {"lo": lo, "hi": min(lo + LOOK_JOBS, segment.hi), **_kept(retention)}
+        wanted = {"first_id": first_id, "end_id": min(first_id + LOOK_JOBS, segment.end_id), **_kept(retention)}
         row = connection.execute(_VERIFY, wanted).fetchone()
         assert row is not None
         slice_ = _Found(*row)
@@ -137,22 +137,24 @@ def _look(
         if all_.fresh and segment.early:
             return None
     if all_.open and (lost := _lost(connection, segment, all_.open)):
-        events.emit(events.RETIRE_REFUSED, segment=segment.no, lost=lost, jobs=all_.jobs)
+        events.emit(events.RETIRE_REFUSED, segment=segment.id, lost=lost, jobs=all_.jobs)
         doubt(connection)
         return None
     return all_
 
 
 def _lost(connection: psycopg.Connection[Any], segment: Segment, ids: Sequence[int]) -> int:
-    row = connection.execute(_LOST, {"lo": segment.lo, "hi": segment.hi, "ids": numbers(ids)}).fetchone()
+    row = connection.execute(
+        _LOST, {"first_id": segment.first_id, "end_id": segment.end_id, "ids": numbers(ids)}
+    ).fetchone()
     return row[0] if row else 0
 
 
 def _begin(connection: psycopg.Connection[Any], segment: Segment) -> bool:
-    """Have changes noted; False: somebody has been writing attempts of this segment for too long."""
-    if run_short(connection, _LEAVE, {"no": segment.no}) is not None:
+    """Have changes noted; False: a session has been writing attempts of this segment for too long."""
+    if run_short(connection, _LEAVE, {"id": segment.id}) is not None:
         return True
-    connection.execute(_POSTPONE, {"no": segment.no})
+    connection.execute(_POSTPONE, {"id": segment.id})
     return False
 
 
@@ -164,7 +166,7 @@ def _move(
     todo = list(reversed(ids))
     while todo and goes_on():
         ask = todo[-SLICE_JOBS:][::-1]
-        wanted = {"no": segment.no, "ids": numbers(ask), "bytes": SLICE_BYTES}
+        wanted = {"id": segment.id, "ids": numbers(ask), "bytes": MOVE_BYTES_MAX}
         moved = {row[0] for row in connection.execute(_HOLD, wanted)}
         passed = ask if not moved else ask[: max(at for at, job in enumerate(ask) if job in moved) + 1]
         left += [job for job in passed if job not in moved]
@@ -183,7 +185,7 @@ def _move_changed(connection: psycopg.Connection[Any], segment: Segment, goes_on
 def _changed(connection: psycopg.Connection[Any], segment: Segment) -> Iterator[list[int]]:
     above = 0
     while True:
-        wanted = {"lo": segment.lo, "hi": segment.hi, "above": above, "jobs_max": LOOK_JOBS}
+        wanted = {"first_id": segment.first_id, "end_id": segment.end_id, "above": above, "jobs_max": LOOK_JOBS}
         ids = [row[0] for row in connection.execute(_NOTED, wanted)]
         if not ids:
             return
@@ -195,9 +197,9 @@ def _let_go_of_keys(
     connection: psycopg.Connection[Any], retention: Retention, segment: Segment, goes_on: Callable[[], bool]
 ) -> None:
     """Let go of unique keys of jobs that go with the segment."""
-    above: int | None = segment.lo - 1
+    above: int | None = segment.first_id - 1
     while above is not None and goes_on():
-        wanted = {"above": above, "upto": segment.hi, "jobs_max": KEYS_MAX, **_kept(retention)}
+        wanted = {"above": above, "upto": segment.end_id, "jobs_max": KEYS_MAX, **_kept(retention)}
         row = connection.execute(_PRUNE_KEYS, wanted).fetchone()
         above = row and row[0]
 
@@ -207,16 +209,16 @@ def _drop(
 ) -> bool:
     for attempt in range(TRIES):
         if attempt:
-            time.sleep(PAUSE_S * 2 ** (attempt - 1))
+            time.sleep(DROP_PAUSE_S * 2 ** (attempt - 1))
         if not goes_on():
             return False
         _move_changed(connection, segment, goes_on)
-        row = run_short(connection, _DROP, {"no": segment.no, "left_over": numbers(left)})
+        row = run_short(connection, _DROP, {"id": segment.id, "left_over": numbers(left)})
         if row is not None and row[0] is not None:
             held = len(found.survivors) - len(left) + row[0]
-            events.emit(events.RETIRE_SEGMENT, segment=segment.no, jobs=found.jobs, held=held)
+            events.emit(events.RETIRE_SEGMENT, segment=segment.id, jobs=found.jobs, held=held)
             return True
-    connection.execute(_POSTPONE, {"no": segment.no})
+    connection.execute(_POSTPONE, {"id": segment.id})
     return False
 
 

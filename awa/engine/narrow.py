@@ -34,7 +34,7 @@ from awa.task.outcome import RESULT_NOT_STORED
 from awa.telemetry import events
 
 AGAIN_US: Final = 300_000_000
-"""How long a job waits for another run whose outcome cannot be stored in any form, microseconds."""
+"""Delay of a job whose outcome cannot be stored in any form, microseconds."""
 
 _LOCK = statement("settle/lock")
 _RECONCILE = statement("settle/reconcile")

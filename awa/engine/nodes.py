@@ -102,11 +102,11 @@ class Heard(NamedTuple):
     clock_us: int
     """The server's time, microseconds since the epoch."""
     beats: dict[int, int]
-    """How many heartbeats there were of each node."""
+    """Number of heartbeats by node."""
 
 
 def heartbeat(connection: psycopg.Connection[Any], node: int) -> Heard | None:
-    """Say that `node` lives. None: it has been declared dead and must sign in anew."""
+    """Say that `node` lives. None: it has been declared dead and must sign in again."""
     row = connection.execute(_HEARTBEAT, {"node": node}).fetchone()
     return None if row is None else Heard(row[0], dict(zip(row[1], row[2], strict=True)))
 

@@ -10,7 +10,7 @@ import psycopg
 from psycopg import errors as pg
 
 from awa.database.errors import is_refusal, one_line
-from awa.database.pipeline import Said, Trip, one_trip
+from awa.database.pipeline import Pipeline, QueryResult, pipeline
 from awa.database.statements import statement
 from awa.engine import narrow
 from awa.engine.arrays import numbers
@@ -35,28 +35,28 @@ _LEAVE_WORKER = statement("nodes/leave_worker")
 _LEAVE_NODE = statement("nodes/leave_node")
 
 
-class Death(NamedTuple):
-    """How a worker ended, as far as anybody saw."""
+class WorkerExit(NamedTuple):
+    """The end of a worker, as far as it was observed."""
 
     reason: str
     """Stored as the error of the job that was running: "killed by SIGKILL"."""
     running: int | None = None
     """The job it died in; 0: in none; None: unknown, so the first unsettled job of its lease is taken to be it."""
     started_us: int | None = None
-    """When that job had started, microseconds since the epoch."""
+    """Start of that job, microseconds since the epoch."""
     cpu_us: int | None = None
     peak_kb: int | None = None
     details: Mapping[str, Any] = {}
-    """What else to store with the error, e.g. `{"type": "WorkerDied", "signal": 9}`."""
+    """Further fields to store with the error, e.g. `{"type": "WorkerDied", "signal": 9}`."""
     attempts_at_once: int = RETRIED_AT_ONCE
     """In its first so many attempts the job is retried without delay."""
     may_retry: bool = True
     """False: it fails, whatever attempts are left."""
     is_of_the_job: bool = False
-    """Whether the job is what the worker died of, as far as anybody can tell: nobody else has killed it."""
+    """Return whether the job is the likely cause of the worker's death: no one else has killed it."""
 
 
-NODE_LOST: Final = Death(HEARTBEAT_STALE, details={"type": "NodeLost"}, attempts_at_once=1_000)
+NODE_LOST: Final = WorkerExit(HEARTBEAT_STALE, details={"type": "NodeLost"}, attempts_at_once=1_000)
 """Retried without delay, whichever attempt it was: the silence has been delay enough."""
 
 
@@ -65,7 +65,7 @@ PROCESS_LOST: Final = NODE_LOST._replace(reason="the process that worked inline 
 
 
 class Rescued(NamedTuple):
-    """What became of a dead worker's lease."""
+    """The result of taking a dead worker's lease apart."""
 
     settled: int
     """Jobs that had finished; now settled."""
@@ -78,11 +78,11 @@ class Rescued(NamedTuple):
     kind: str | None = None
     """The kind of the suspect."""
     deaths: int | None = None
-    """How many workers jobs of this kind have killed in the last ten minutes; None: this one died of something else."""
+    """Number of workers killed by jobs of this kind in the last ten minutes; None: this one died of something else."""
 
 
 def rescue(
-    connection: psycopg.Connection[Any], worker: int, death: Death, finished: Sequence[Settlement] = ()
+    connection: psycopg.Connection[Any], worker: int, worker_exit: WorkerExit, finished: Sequence[Settlement] = ()
 ) -> Rescued:
     """Settle what a dead worker had finished, spend the attempt of the job it died in, return the rest.
 
@@ -91,40 +91,45 @@ def rescue(
     the same.
     """
     try:
-        settled, rescued = _rescue(connection, worker, death, finished)
+        settled, rescued = _rescue(connection, worker, worker_exit, finished)
     except Exception as error:
         if not is_refusal(error):
             raise
         settled = narrow.settle(connection, worker, finished)
-        rescued = _rescue_narrowly(connection, worker, death)._replace(settled=len(settled))
-    note_costs(connection, worker, [*finished, *_unsettled(death)], settled | {rescued.suspect or 0}, _ends(death))
+        rescued = _rescue_narrowly(connection, worker, worker_exit)._replace(settled=len(settled))
+    note_costs(
+        connection, worker, [*finished, *_unsettled(worker_exit)], settled | {rescued.suspect or 0}, _ends(worker_exit)
+    )
     return rescued
 
 
 def _rescue(
-    connection: psycopg.Connection[Any], worker: int, death: Death, finished: Sequence[Settlement]
+    connection: psycopg.Connection[Any], worker: int, worker_exit: WorkerExit, finished: Sequence[Settlement]
 ) -> tuple[set[int], Rescued]:
     """Return the finished jobs that were settled, and what became of the lease."""
-    with one_trip(connection) as trip:
-        settled = send_settle(trip, worker, finished) if finished else None
-        answer = _send(trip, worker, death)
-        stopped(trip, worker)
-        trip.execute(_LEAVE_WORKER, {"worker": worker})
+    with pipeline(connection) as pipe:
+        settled = send_settle(pipe, worker, finished) if finished else None
+        answer = _send(pipe, worker, worker_exit)
+        stopped(pipe, worker)
+        pipe.execute(_LEAVE_WORKER, {"worker": worker})
     accepted = read_settle(settled) if settled else set()
-    return accepted, _read(worker, death, answer, len(accepted))
+    return accepted, _read(worker, worker_exit, answer, len(accepted))
 
 
-def _rescue_narrowly(connection: psycopg.Connection[Any], worker: int, death: Death) -> Rescued:
+def _rescue_narrowly(connection: psycopg.Connection[Any], worker: int, worker_exit: WorkerExit) -> Rescued:
     """Take a lease apart in the best form that the server takes."""
-    return _narrowed(worker, death, lambda form: _rescue(connection, worker, form, ())[1], connection)
+    return _narrowed(worker, worker_exit, lambda form: _rescue(connection, worker, form, ())[1], connection)
 
 
 def _narrowed(
-    worker: int, death: Death, take_apart: Callable[[Death], Rescued], connection: psycopg.Connection[Any]
+    worker: int,
+    worker_exit: WorkerExit,
+    take_apart: Callable[[WorkerExit], Rescued],
+    connection: psycopg.Connection[Any],
 ) -> Rescued:
-    """Take a lease apart by `take_apart`, leaving out of `death` what the server refuses to store."""
+    """Take a lease apart by `take_apart`, leaving out of `worker_exit` what the server refuses to store."""
     refusal: Exception = AssertionError("nothing was refused")
-    for kept, form in _forms(death):
+    for kept, form in _forms(worker_exit):
         try:
             rescued = take_apart(form)
         except Exception as error:
@@ -134,11 +139,11 @@ def _narrowed(
             if isinstance(error, pg.IntegrityError):
                 narrow.reconcile(connection, worker)
             continue
-        if form is not death:
+        if form is not worker_exit:
             events.emit(
                 events.SETTLE_STAND_IN,
                 worker=worker,
-                job=rescued.suspect or death.running,
+                job=rescued.suspect or worker_exit.running,
                 kept=kept,
                 error=one_line(refusal),
             )
@@ -146,22 +151,22 @@ def _narrowed(
     raise refusal
 
 
-def _forms(death: Death) -> Iterator[tuple[str, Death]]:
+def _forms(worker_exit: WorkerExit) -> Iterator[tuple[str, WorkerExit]]:
     """Yield what may be stored of a death, and how that is called; the whole of it twice, because the lease may have
     been made to agree with the attempts on record in between."""
-    yield "", death
-    yield "the death, as a later attempt", death._replace()
+    yield "", worker_exit
+    yield "the death, as a later attempt", worker_exit._replace()
     yield (
         "a stand-in",
-        Death(
+        WorkerExit(
             "its worker died; the server refused to store how",
-            death.running,
-            details={"type": death.details.get("type", "WorkerDied")},
-            attempts_at_once=death.attempts_at_once,
-            may_retry=death.may_retry,
+            worker_exit.running,
+            details={"type": worker_exit.details.get("type", "WorkerDied")},
+            attempts_at_once=worker_exit.attempts_at_once,
+            may_retry=worker_exit.may_retry,
         ),
     )
-    yield "nothing: it runs again, with no attempt spent", Death("its worker died", running=0)
+    yield "nothing: it runs again, with no attempt spent", WorkerExit("its worker died", running=0)
 
 
 def rescue_stale(
@@ -169,7 +174,7 @@ def rescue_stale(
     silent: Mapping[int, int],
     *,
     still: Callable[[], bool] = lambda: True,
-    death: Death = NODE_LOST,
+    worker_exit: WorkerExit = NODE_LOST,
 ) -> list[str]:
     """Rescue nodes that have been silent for too long; return their names.
 
@@ -177,9 +182,9 @@ def rescue_stale(
     clock of its own: the server's may be set.
 
     Also leases whose owner is not registered at all: a claim that was under way when its worker was taken apart. No job
-    of such a lease was ever begun by anybody, so none has spent an attempt.
+    of such a lease was ever begun, so none has spent an attempt.
 
-    Each node is a transaction of its own. One whose lease somebody keeps locked for longer than the connection's
+    Each node is a transaction of its own. One whose lease is kept locked for longer than the connection's
     lock_timeout does not keep the others waiting; then `psycopg.errors.LockNotAvailable` is raised at the end.
 
     `still()` is asked when the answer that a node is still silent has come; if it says no, that node is left alone.
@@ -188,12 +193,12 @@ def rescue_stale(
     locked: pg.LockNotAvailable | None = None
     for node, beat in silent.items():
         try:
-            names += _rescue_node(connection, node, beat, still, death)
+            names += _rescue_node(connection, node, beat, still, worker_exit)
         except pg.LockNotAvailable as error:
             locked = error
     for (owner,) in connection.execute(_ORPHANS).fetchall():
         with connection.transaction():
-            _take_apart_narrowly(connection, owner, Death("claimed by a worker that was gone", running=0))
+            _take_apart_narrowly(connection, owner, WorkerExit("claimed by a worker that was gone", running=0))
     stopped(connection, None)
     if locked is not None:
         raise locked
@@ -217,75 +222,79 @@ def is_forged(connection: psycopg.Connection[Any], worker: int, job: int) -> boo
     return row is not None and bool(row[0])
 
 
-def _unsettled(death: Death) -> list[Settlement]:
+def _unsettled(worker_exit: WorkerExit) -> list[Settlement]:
     """Return the job that a worker died in as if it had ended, if what it cost is known."""
-    if not death.running or death.started_us is None or death.cpu_us is None:
+    if not worker_exit.running or worker_exit.started_us is None or worker_exit.cpu_us is None:
         return []
-    cost = (death.cpu_us, death.peak_kb or 0)
-    return [Settlement(death.running, JobState.Cancelled, death.started_us, death.started_us, *cost, -1, None)]
+    cost = (worker_exit.cpu_us, worker_exit.peak_kb or 0)
+    return [
+        Settlement(
+            worker_exit.running, JobState.Cancelled, worker_exit.started_us, worker_exit.started_us, *cost, -1, None
+        )
+    ]
 
 
-def _ends(death: Death) -> dict[int, dict[str, Any]]:
+def _ends(worker_exit: WorkerExit) -> dict[int, dict[str, Any]]:
     """Return how the job that a worker died in was ended, for the case that it had been cancelled: its error's type is
     the cancellation's then."""
-    how = {name: value for name, value in death.details.items() if name != "type"}
-    return {death.running: how} if death.running else {}
+    how = {name: value for name, value in worker_exit.details.items() if name != "type"}
+    return {worker_exit.running: how} if worker_exit.running else {}
 
 
 def _rescue_node(
-    connection: psycopg.Connection[Any], node: int, beat: int, still: Callable[[], bool], death: Death
+    connection: psycopg.Connection[Any], node: int, beat: int, still: Callable[[], bool], worker_exit: WorkerExit
 ) -> list[str]:
-    """Take a node apart; return its name, or nothing when it is alive after all or somebody else is at it."""
+    """Take a node apart; return its name, or nothing when it is alive after all or another session is at it."""
     with connection.transaction():
         row = connection.execute(_STALE_NODE, {"node": node, "beat": beat}).fetchone()
         if row is None or not still():
             return []
         name, workers = row
         for worker in workers:
-            _take_apart_narrowly(connection, worker, death)
+            _take_apart_narrowly(connection, worker, worker_exit)
         connection.execute(_LEAVE_NODE, {"node": node})
     events.emit(events.RESCUE_NODE, node=name, workers=len(workers))
     return [name]
 
 
-def _take_apart_narrowly(connection: psycopg.Connection[Any], worker: int, death: Death) -> None:
+def _take_apart_narrowly(connection: psycopg.Connection[Any], worker: int, worker_exit: WorkerExit) -> None:
     """Take a lease apart inside a transaction: one that the server refuses does not keep the node's others."""
 
-    def take_apart(form: Death) -> Rescued:
+    def take_apart(form: WorkerExit) -> Rescued:
         with connection.transaction():
             rescued = _read(worker, form, _send(connection, worker, form), 0)
             stopped(connection, worker)
         return rescued
 
-    _narrowed(worker, death, take_apart, connection)
+    _narrowed(worker, worker_exit, take_apart, connection)
 
 
-def _send(trip: Trip, worker: int, death: Death) -> Said:
-    trip.execute(_LOCK, {"worker": worker, "since": FROM_THE_START}, prepare=True)
-    return trip.execute(
+def _send(pipe: Pipeline, worker: int, worker_exit: WorkerExit) -> QueryResult:
+    pipe.execute(_LOCK, {"worker": worker, "since": FROM_THE_START}, prepare=True)
+    return pipe.execute(
         _RESCUE,
         {
             "worker": worker,
-            "suspect": death.running,
-            "reason": death.reason,
-            "details": msgspec.json.encode(dict(death.details)).decode(),
-            "started": death.started_us,
-            "cpu": death.cpu_us,
-            "peak": death.peak_kb,
-            "at_once": death.attempts_at_once,
-            "may_retry": death.may_retry,
-            "blamed": death.is_of_the_job,
+            "suspect": worker_exit.running,
+            "reason": worker_exit.reason,
+            "details": msgspec.json.encode(dict(worker_exit.details)).decode(),
+            "started": worker_exit.started_us,
+            "cpu": worker_exit.cpu_us,
+            "peak": worker_exit.peak_kb,
+            "at_once": worker_exit.attempts_at_once,
+            "may_retry": worker_exit.may_retry,
+            "blamed": worker_exit.is_of_the_job,
         },
     )
 
 
-def _read(worker: int, death: Death, answer: Said, settled: int) -> Rescued:
+def _read(worker: int, worker_exit: WorkerExit, answer: QueryResult, settled: int) -> Rescued:
     row = answer.fetchone()
     assert row is not None
-    suspect, exhausted, returned, buried, kind, deaths = row
+    suspect, exhausted, returned, dead_lettered, kind, deaths = row
     rescued = Rescued(settled, suspect, bool(exhausted), returned, kind, deaths)
     if any(rescued):
-        events.emit(events.RESCUE_JOBS, worker=worker, reason=death.reason, **rescued._asdict())
-    if buried:
-        events.emit(events.DLQ_MOVED, jobs=1, reason=death.reason)
+        events.emit(events.RESCUE_JOBS, worker=worker, reason=worker_exit.reason, **rescued._asdict())
+    if dead_lettered:
+        events.emit(events.DLQ_MOVED, jobs=1, reason=worker_exit.reason)
     return rescued

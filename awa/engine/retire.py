@@ -19,13 +19,13 @@ MOVE_BYTES_MAX: Final = 4_000_000
 """Ids beside the last segment are moved into the next one under its lock if they are no more than that."""
 JOB_ID_MAX: Final = 2**63 - 1
 RECHECK_S: Final = 300.0
-"""How often a segment is looked at that may not go yet."""
+"""Interval at which a segment that must stay is examined again."""
 CLEAR_JOBS_MAX: Final = 500
 """Held jobs whose attempts are moved in one step."""
 HELD_RECHECK_S: Final = 3600.0
-"""How often a held job is looked at, at least: a queue may have been given another retention."""
+"""Longest interval at which an archived job is examined: its queue may have been given another retention."""
 
-_STEPS = [statement(f"retire/{name}") for name in ("open", "pass", "pass_by", "close", "close_gen")]
+_STEPS = [statement(f"retire/{name}") for name in ("open", "exhaust", "note_open_writers", "close", "note_closed_seal")]
 _SEALED = statement("retire/sealed")
 _EXTEND = statement("retire/extend")
 _EXTEND_BEYOND = statement("retire/extend_beyond")
@@ -36,12 +36,12 @@ _OVERDUE = statement("retire/overdue")
 _SKIP_IDS = statement("retire/skip_ids")
 _RIPE = statement("retire/ripe")
 _PRUNE_RIPE = statement("retire/prune_ripe")
-_PRUNE_HELD = statement("retire/prune_held")
+_PRUNE_ARCHIVE = statement("retire/prune_archive")
 _PRUNE_KEYS = statement("retire/prune_keys")
 _PRUNE_ROUTES = statement("retire/prune_routes")
 _PRUNE_CHANGED = statement("retire/prune_changed")
 _TRIM_SEAL = statement("retire/trim_seal")
-_FOLD_TALLY = statement("retire/fold_tally")
+_FOLD_OUTCOME_COUNTS = statement("retire/fold_outcome_counts")
 
 
 def extend(connection: psycopg.Connection[Any], segment_ids: int, ahead: int) -> int:
@@ -95,7 +95,7 @@ def retire(
     Jobs that must live on are moved out first. `goes_on` is asked between the steps of that.
     """
     ripe = connection.execute(_RIPE, {"retention_s": retention.completed_s, "recheck_s": recheck_s}).fetchall()
-    segments = sorted((Segment(*row) for row in ripe), key=lambda segment: segment.lo)
+    segments = sorted((Segment(*row) for row in ripe), key=lambda segment: segment.first_id)
     return sum(take_leave(connection, retention, segment, goes_on) for segment in segments)
 
 
@@ -115,15 +115,15 @@ def prune(
     *,
     recheck_s: float = HELD_RECHECK_S,
 ) -> int:
-    """Forget held jobs and dead letters whose retention has passed, old ledger rows and old tallies; return the jobs
-    forgotten. Looks at up to `jobs_max` held jobs."""
+    """Forget held jobs and dead letters whose retention has passed, old ledger rows and old outcome counts; return the
+    jobs forgotten. Looks at up to `jobs_max` held jobs."""
     letters = dlq.expire(connection, retention.dlq_s)
     with connection.transaction():
         ripe = connection.execute(_PRUNE_RIPE, {"jobs_max": jobs_max}).fetchall()
         wanted = {**retention._asdict(), "ids": numbers(row[0] for row in ripe), "recheck_s": recheck_s}
-        row = connection.execute(_PRUNE_HELD, wanted).fetchone()
+        row = connection.execute(_PRUNE_ARCHIVE, wanted).fetchone()
     connection.execute(_TRIM_SEAL)
-    connection.execute(_FOLD_TALLY)
+    connection.execute(_FOLD_OUTCOME_COUNTS)
     connection.execute(_PRUNE_CHANGED, {"jobs_max": jobs_max})
     return letters + (row[0] if row else 0)
 
@@ -139,7 +139,7 @@ def prune_keys(
 
 
 def prune_routes(connection: psycopg.Connection[Any], above: int = 0, *, jobs_max: int = 5_000) -> int:
-    """Forget where jobs that are no more had been rerouted to, as `prune_keys` does; return where to go on."""
+    """Forget where jobs that are no more had been overridden to, as `prune_keys` does; return where to go on."""
     row = connection.execute(_PRUNE_ROUTES, {"above": above, "jobs_max": jobs_max}).fetchone()
     return (row and row[0]) or 0
 

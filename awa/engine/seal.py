@@ -9,11 +9,11 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import psycopg
 
-from awa.database.pipeline import one_trip
+from awa.database.pipeline import pipeline
 from awa.database.statements import statement
 from awa.telemetry import events
 
-STEP_JOBS_MAX: Final = 20_000
+SEAL_JOBS_MAX: Final = 20_000
 """Jobs one seal step reads and routes: about 100 ms of a server's work."""
 RESEAL_ROWS_MAX: Final = 50_000
 """Jobs that one step of resealing looks at, to find those that are nowhere."""
@@ -38,7 +38,7 @@ _ADVANCE = statement("seal/advance")
 
 
 class Sealed(NamedTuple):
-    """What one step of sealing did."""
+    """The result of one step of sealing."""
 
     jobs: int
     """Jobs routed by this step, those brought to the head of their line included."""
@@ -46,33 +46,33 @@ class Sealed(NamedTuple):
     more: bool
     """The step was full, or finished what an earlier one had begun: there may be more jobs, seal again."""
     locked: bool
-    """Whether this was the sealer; False: somebody else is sealing at this moment."""
+    """True if this was the sealer; False: another session is sealing at this moment."""
     floor: int
     """No job below this id can still be unsealed; give it to the next call."""
     claimable: Mapping[int, int] = MappingProxyType({})
-    """How many jobs this step has made ready to be claimed, by lane; those of paused queues left out."""
+    """Number of jobs that this step made claimable, by lane, without paused queues."""
     fronts: Mapping[int, str] = MappingProxyType({})
     """The first order key of these, by lane, as the server wrote it."""
     headed: int = 0
-    """How many jobs were brought to the head of their line, anywhere in their lanes."""
+    """Number of jobs that became the head of their line."""
 
 
 def seal(
     connection: psycopg.Connection[Any],
     floor: int = 0,
     *,
-    jobs_max: int = STEP_JOBS_MAX,
+    jobs_max: int = SEAL_JOBS_MAX,
     batch_max: int = BATCH_JOBS_MAX,
     force: bool = False,
 ) -> Sealed:
     """Seal at most `jobs_max` jobs. `force` moves the cursor on even when there are none.
 
-    Must not run in a transaction that has inserted jobs. A ledger of another cluster (a restored dump) is begun anew,
+    Must not run in a transaction that has inserted jobs. A ledger of another cluster (a restored dump) is begun again,
     and its jobs are sealed beside new ones, at most `jobs_max` a call.
     """
-    with one_trip(connection) as trip:
-        trip.execute(_LOCK, prepare=True)
-        answer = trip.execute(
+    with pipeline(connection) as pipe:
+        pipe.execute(_LOCK, prepare=True)
+        answer = pipe.execute(
             _SEAL, {"floor": floor, "jobs_max": jobs_max, "batch_max": batch_max, "force": force}, prepare=True
         )
     row = answer.fetchone()
@@ -97,15 +97,15 @@ def seal(
 def advance(connection: psycopg.Connection[Any], *, batch_max: int = BATCH_JOBS_MAX) -> int:
     """Bring the next job of each line whose head is out of the way to where it can be claimed; return how many.
 
-    Before that, correct the times of jobs that were replaced during a seal. Under the sealer's lock: whoever has it now
+    Before that, correct the times of jobs that were replaced during a seal. Under the sealer's lock: its holder
     sees to what is left.
     """
     jobs, more = 0, True
     while more:
-        with one_trip(connection) as trip:
-            trip.execute(_LOCK, prepare=True)
-            trip.execute(_REPLACED, prepare=True)
-            answer = trip.execute(_ADVANCE, {"lines_max": LINES_MAX, "batch_max": batch_max}, prepare=True)
+        with pipeline(connection) as pipe:
+            pipe.execute(_LOCK, prepare=True)
+            pipe.execute(_REPLACED, prepare=True)
+            answer = pipe.execute(_ADVANCE, {"lines_max": LINES_MAX, "batch_max": batch_max}, prepare=True)
         row = answer.fetchone()
         assert row is not None
         headed, more = row
@@ -139,18 +139,19 @@ def wait_for_sealer(connection: psycopg.Connection[Any], wait_ms: int) -> None:
 
 
 def reseal(
-    connection: psycopg.Connection[Any], *, jobs_max: int = STEP_JOBS_MAX, batch_max: int = BATCH_JOBS_MAX
+    connection: psycopg.Connection[Any], *, jobs_max: int = SEAL_JOBS_MAX, batch_max: int = BATCH_JOBS_MAX
 ) -> Sealed:
     """Do one step of sealing what was restored from another cluster; the first one begins the ledger of this cluster.
 
-    Every step is a transaction of its own, and goes on where the last one ended, whoever made that. Does nothing where
-    nothing was restored. `headed` counts all jobs: their batches may lie ahead of what a worker has seen of its lanes.
+    Every step is a transaction of its own, and goes on where the last one ended, whichever process made that. Does
+    nothing where nothing was restored. `headed` counts all jobs: their batches may lie ahead of what a worker has seen
+    of its lanes.
     """
-    with one_trip(connection) as trip:
-        locked = trip.execute(_LOCK)
-        begun = trip.execute(_RESTORED)
-        trip.execute(_RESEAL_OPEN)
-        answer = trip.execute(
+    with pipeline(connection) as pipe:
+        locked = pipe.execute(_LOCK)
+        begun = pipe.execute(_RESTORED)
+        pipe.execute(_RESEAL_OPEN)
+        answer = pipe.execute(
             _RESEAL, {"jobs_max": jobs_max, "rows_max": RESEAL_ROWS_MAX, "batch_max": batch_max}, prepare=True
         )
     held, started, row = locked.fetchone(), begun.fetchone(), answer.fetchone()
@@ -166,7 +167,7 @@ def reseal(
 
 
 def mend_ids(connection: psycopg.Connection[Any]) -> bool:
-    """Where the id sequence is behind ids in use, move it up and have jobs looked for that seals may have passed over.
+    """Move the id sequence up if it is behind ids in use, and have jobs found that seals may have passed over.
 
     Return whether it was behind and still is, because another session seals just now: call again.
     """
@@ -174,10 +175,10 @@ def mend_ids(connection: psycopg.Connection[Any]) -> bool:
     if row is None:
         return False
     at, least = row
-    with one_trip(connection) as trip:
-        trip.execute(_LOCK)
-        trip.execute(_DOUBT)
-        raised = trip.execute(_RAISE_IDS, {"least": least})
+    with pipeline(connection) as pipe:
+        pipe.execute(_LOCK)
+        pipe.execute(_DOUBT)
+        raised = pipe.execute(_RAISE_IDS, {"least": least})
     if raised.fetchone() is None:
         return True
     events.emit(events.SEAL_IDS_BEHIND, at=at, raised_to=least)
@@ -186,7 +187,7 @@ def mend_ids(connection: psycopg.Connection[Any]) -> bool:
 
 def doubt(connection: psycopg.Connection[Any]) -> bool:
     """Have every job looked for, and sealed where it is nowhere; return whether that begins now."""
-    with one_trip(connection) as trip:
-        trip.execute(_LOCK)
-        begun = trip.execute(_DOUBT)
+    with pipeline(connection) as pipe:
+        pipe.execute(_LOCK)
+        begun = pipe.execute(_DOUBT)
     return begun.fetchone() is not None

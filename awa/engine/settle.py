@@ -10,7 +10,7 @@ import msgspec
 import psycopg
 
 from awa.database.errors import is_refusal, one_line
-from awa.database.pipeline import Said, Trip, one_trip
+from awa.database.pipeline import Pipeline, QueryResult, pipeline
 from awa.database.statements import statement
 from awa.engine.arrays import numbers, texts
 from awa.engine.claim import FROM_THE_START
@@ -25,7 +25,7 @@ _RECORDED = statement("settle/recorded")
 _STANDS = statement("settle/stands")
 _IDENTITY = statement("settle/identity")
 _SETTLE = statement("settle/settle")
-_BURY = statement("settle/bury")
+_DEAD_LETTER = statement("settle/dead_letter")
 _RELEASE = statement("settle/release")
 _COST = statement("settle/cost")
 _STOPPED = statement("settle/stopped")
@@ -35,17 +35,17 @@ _LOCK_TIMEOUT = b"select set_config('lock_timeout', %(ms)s::int::text, true)"
 class Sent(NamedTuple):
     """A settle on its way."""
 
-    answer: Said
-    buried: Said | None
-    """What became dead letters; None: no job failed."""
+    answer: QueryResult
+    dead_lettered: QueryResult | None
+    """The jobs that became dead letters; None: no job failed."""
 
 
-def send_settle(trip: Trip, worker: int, settlements: Sequence[Settlement], *, since: str = FROM_THE_START) -> Sent:
+def send_settle(pipe: Pipeline, worker: int, settlements: Sequence[Settlement], *, since: str = FROM_THE_START) -> Sent:
     """Send a settle inside an open transaction; `read_settle` reads the answer. For `since` see `settle`."""
-    trip.execute(_LOCK, {"worker": worker, "since": since}, prepare=True)
-    answer = trip.execute(_SETTLE, _parameters(worker, settlements, since, within=False), prepare=True)
+    pipe.execute(_LOCK, {"worker": worker, "since": since}, prepare=True)
+    answer = pipe.execute(_SETTLE, _parameters(worker, settlements, since, within=False), prepare=True)
     failed = [job.job_id for job in settlements if job.state == JobState.Failed]
-    return Sent(answer, trip.execute(_BURY, {"worker": worker, "ids": numbers(failed)}) if failed else None)
+    return Sent(answer, pipe.execute(_DEAD_LETTER, {"worker": worker, "ids": numbers(failed)}) if failed else None)
 
 
 def _parameters(worker: int, settlements: Sequence[Settlement], since: str, *, within: bool) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def _parameters(worker: int, settlements: Sequence[Settlement], since: str, *, w
 
 def read_settle(sent: Sent) -> set[int]:
     """Read the answer to `send_settle`: the ids that were accepted."""
-    for reason, jobs in Counter(reason for (reason,) in sent.buried or ()).items():
+    for reason, jobs in Counter(reason for (reason,) in sent.dead_lettered or ()).items():
         events.emit(events.DLQ_MOVED, jobs=jobs, reason=reason)
     row = sent.answer.fetchone()
     return set(row[0]) if row else set()
@@ -86,13 +86,13 @@ def settle(
     """Record the outcomes; return the ids accepted. `since` is when the claim was that leased these jobs, or earlier.
 
     The others are no longer in a lease of this worker (cancelled, rescued, or settled before): their outcome is void.
-    With `patience_ms`, raises `psycopg.errors.LockNotAvailable` when somebody keeps the lease locked for longer.
+    With `patience_ms`, raises `psycopg.errors.LockNotAvailable` when the lease is kept locked for longer.
     """
     if not settlements:
         return set()
-    with one_trip(connection) as trip:
-        _limit_wait(trip, patience_ms)
-        sent = send_settle(trip, worker, settlements, since=since)
+    with pipeline(connection) as pipe:
+        _limit_wait(pipe, patience_ms)
+        sent = send_settle(pipe, worker, settlements, since=since)
     accepted = read_settle(sent)
     note_costs(connection, worker, settlements, accepted)
     return accepted
@@ -148,13 +148,13 @@ def _note_costs(
     )
 
 
-def stopped(trip: Trip, worker: int | None, jobs: Sequence[int] | None = None) -> None:
+def stopped(pipe: Pipeline, worker: int | None, jobs: Sequence[int] | None = None) -> None:
     """Let those go that wait, in the line of a serial queue, for a handler whose job was cancelled, or completed by it,
     while it ran: it has stopped.
 
     `jobs` of this worker; None: whatever it had. `worker` None: all that are not registered any more.
     """
-    trip.execute(_STOPPED, {"worker": worker, "ids": None if jobs is None else numbers(jobs)})
+    pipe.execute(_STOPPED, {"worker": worker, "ids": None if jobs is None else numbers(jobs)})
 
 
 def release(connection: psycopg.Connection[Any], worker: int, keep: Sequence[int] = ()) -> int:
@@ -162,11 +162,11 @@ def release(connection: psycopg.Connection[Any], worker: int, keep: Sequence[int
 
     Without `keep` the worker is in no job at all.
     """
-    with one_trip(connection) as trip:
-        trip.execute(_LOCK, _all_of(worker), prepare=True)
-        answer = trip.execute(_RELEASE, {"worker": worker, "keep": numbers(keep)})
+    with pipeline(connection) as pipe:
+        pipe.execute(_LOCK, _all_of(worker), prepare=True)
+        answer = pipe.execute(_RELEASE, {"worker": worker, "keep": numbers(keep)})
         if not keep:
-            stopped(trip, worker)
+            stopped(pipe, worker)
     row = answer.fetchone()
     return row[0] if row else 0
 
@@ -182,7 +182,7 @@ def release_if(
     """As `release`, for a worker that lives, if `still()` once its lease is locked; else None, and nothing is done.
 
     While the lease is locked the worker cannot settle, so it cannot claim either: what is handed back is what it held
-    when `still` was asked, and not a lease it has begun since. Raises `psycopg.errors.LockNotAvailable` when somebody
+    when `still` was asked, and not a lease it has begun since. Raises `psycopg.errors.LockNotAvailable` when a session
     else keeps it locked for `patience_ms`.
     """
     with connection.transaction():
@@ -198,22 +198,22 @@ def _all_of(worker: int) -> dict[str, Any]:
     return {"worker": worker, "since": FROM_THE_START}
 
 
-def _limit_wait(trip: Trip, patience_ms: int | None) -> None:
+def _limit_wait(pipe: Pipeline, patience_ms: int | None) -> None:
     """Wait no longer for locks than this, until the end of the transaction."""
     if patience_ms is not None:
-        trip.execute(_LOCK_TIMEOUT, {"ms": patience_ms})
+        pipe.execute(_LOCK_TIMEOUT, {"ms": patience_ms})
 
 
 # In a transaction of the application's
 
 
 class Recorded(NamedTuple):
-    """What became of a settle inside a transaction of the application's."""
+    """The fate of a settle inside an application's transaction."""
 
     status: str | None
-    """How that transaction stands: "committed", "aborted", "in progress", or None where nobody knows."""
+    """State of that transaction: "committed", "aborted", "in progress", or None where it is unknown."""
     recorded: bool
-    """Whether the outcome is there to see."""
+    """True if the outcome is there to see."""
 
 
 def settle_within(execute: Execute, worker: int, settlement: Settlement) -> str | None:
@@ -236,7 +236,7 @@ def recorded(execute: Execute, worker: int, job: int, attempt: int, xid: str | N
 
 
 def stands(connection: psycopg.Connection[Any], worker: int, *, since: str = FROM_THE_START) -> bool:
-    """Whether anything is left of what a worker has leased since then."""
+    """Return whether anything is left of what a worker has leased since then."""
     row = connection.execute(_STANDS, {"worker": worker, "since": since}).fetchone()
     return row is not None and bool(row[0])
 

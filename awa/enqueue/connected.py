@@ -1,4 +1,4 @@
-"""What the parts of a client have in common: a connection, wherever it comes from."""
+"""The base of a client's parts: a connection from any source."""
 
 from __future__ import annotations
 

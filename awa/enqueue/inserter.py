@@ -1,4 +1,4 @@
-"""What `Client` and its transactions share: inserting jobs, one or many, with all options."""
+"""The inserting half of `Client` and its transactions: one job or many, with all options."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from awa.database.adapters.caller import as_one
-from awa.database.adapters.connection import foreign
+from awa.database.adapters.connection import adapt
 from awa.database.errors import is_lost, translated_foreign
 from awa.engine.insert import bulk
 from awa.engine.insert import single as engine
@@ -33,11 +33,11 @@ class Inserter(Connected):
     registry: Registry
     """The tasks whose queues jobs go to when no queue is given."""
     _may_read_ahead: bool = False
-    """Whether the connections that are lent are nobody else's: then what yields jobs cannot be using one."""
+    """True if the connections that are lent are used by no other code: then what yields jobs cannot be using one."""
 
-    def _over(self, theirs: Any) -> Execute:
+    def _over(self, caller: Any) -> Execute:
         """Return what runs a statement over a connection of the application's. Raises TypeError for what is none."""
-        return foreign(theirs).execute
+        return adapt(caller).execute
 
     def insert(
         self,
@@ -113,16 +113,16 @@ class Inserter(Connected):
         )
         job = new_job(self.registry, args, options)
         replace = options.unique is not None and options.unique.on_conflict == "replace"
-        theirs = one_of(connection, session)
-        if theirs is not None:
-            inserted = insert_over(self._over(theirs), job, replace=replace)
+        caller = one_of(connection, session)
+        if caller is not None:
+            inserted = insert_over(self._over(caller), job, replace=replace)
         else:
-            with self._using("insert a job") as ours:
-                commits = self._commits(ours)
+            with self._using("insert a job") as own:
+                commits = self._commits(own)
                 try:
-                    inserted = engine.insert(ours, job, replace=replace)
+                    inserted = engine.insert(own, job, replace=replace)
                 except psycopg.OperationalError as error:
-                    if commits and is_lost(ours, error):
+                    if commits and is_lost(own, error):
                         raise unknown_insert(job, error) from error
                     raise
         if inserted.outcome == "inserted":
@@ -177,13 +177,13 @@ class Inserter(Connected):
             "wake": wake,
         }
         given = new_jobs(self.registry, jobs, shared, opts)
-        theirs = one_of(connection, session)
-        if theirs is not None:
-            execute = self._over(theirs)
+        caller = one_of(connection, session)
+        if caller is not None:
+            execute = self._over(caller)
             with translated_foreign("insert jobs"):
                 return reported(bulk.insert_many_by(execute, given))
-        with self._using("insert jobs") as ours:
-            return self._as_one(ours, lambda: reported(bulk.insert_many(ours, given, ahead=self._may_read_ahead)))
+        with self._using("insert jobs") as own:
+            return self._as_one(own, lambda: reported(bulk.insert_many(own, given, ahead=self._may_read_ahead)))
 
     def _as_one(self, connection: psycopg.Connection[Any], insert: Callable[[], Many]) -> Many:
         """Insert many jobs in one transaction. Raises OutcomeUnknown when the connection breaks at its commit."""

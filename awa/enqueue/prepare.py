@@ -1,4 +1,4 @@
-"""From what a caller hands to `insert` to rows of the log: arguments encoded, routes found, nothing sent before."""
+"""Turns the arguments of `insert` into rows of the log: encoded and routed before anything is sent."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from awa.task.registry import Registry
 # It stands here, and not with awa.enqueue.results, since pickles name the module of a class.
 @dataclass(frozen=True, slots=True)
 class InsertedMany:
-    """What a bulk insert did. Its length is the number of new jobs; iterated, it yields their ids."""
+    """The result of a bulk insert. Its length is the number of new jobs; iterated, it yields their ids."""
 
     ids: list[int]
     """The new jobs, in the order they were given."""

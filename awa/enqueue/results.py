@@ -1,4 +1,4 @@
-"""From what the database says of an insert to what its caller gets: the new job, or the one that was there before."""
+"""Turns the database's answer to an insert into its caller's result: the new job, or the existing one."""
 
 from __future__ import annotations
 

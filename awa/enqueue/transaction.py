@@ -77,14 +77,14 @@ class SyncTransaction(Inserter):
             return max(0, cursor.rowcount)
 
     def fetch_one(self, sql: str, *args: Any) -> Row:
-        """Return the first row. Raises DatabaseError when there is none."""
+        """Return the first row. Raises DatabaseError without any."""
         row = self.fetch_optional(sql, *args)
         if row is None:
             raise DatabaseError(f"no row came back, and fetch_one needs one (see fetch_optional): {_shown(sql)}")
         return row
 
     def fetch_optional(self, sql: str, *args: Any) -> Row | None:
-        """Return the first row, None where there is none."""
+        """Return the first row; None without any."""
         with self._running(sql, args) as cursor:
             row = cursor.fetchone()
             return None if row is None else _jsonable_row(row)
@@ -182,7 +182,7 @@ class SyncTransaction(Inserter):
 
 
 def _is_raw(sql: str, args: tuple[Any, ...]) -> bool:
-    """Whether the placeholders of a statement are `$1`."""
+    """Return whether the placeholders of a statement are `$1`."""
     return bool(args) and _NUMBERED.search(_QUOTED.sub("", sql)) is not None
 
 

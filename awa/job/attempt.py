@@ -10,7 +10,7 @@ class Settlement(NamedTuple):
 
     job_id: int
     state: int
-    """A `JobState`, as in Verdict."""
+    """A `JobState`, as in `Outcome`."""
     started_us: int
     finished_us: int
     cpu_us: int
@@ -18,5 +18,5 @@ class Settlement(NamedTuple):
     peak_kb: int
     """Peak resident memory while the attempt ran, in KiB; where the system cannot tell, since the process began."""
     delay_us: int
-    """As in Verdict; -1 for none."""
+    """As in `Outcome`; -1 for none."""
     payload: bytes | None

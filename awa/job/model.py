@@ -1,4 +1,4 @@
-"""What a job looks like from outside: its states, and one frozen row."""
+"""The public view of a job: its states, and one frozen row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from awa.job.kind import derive_kind
 
 
 class JobState(IntEnum):
-    """Where a job stands. `str()` gives the snake_case name that SQL, logs and the command line use."""
+    """The state of a job. `str()` gives the snake_case name that SQL, logs and the command line use."""
 
     Scheduled = 0
     """Put aside until its `run_at`."""
@@ -28,11 +28,11 @@ class JobState(IntEnum):
     Cancelled = 6
     """Ended: cancelled by a caller or by its own handler."""
     WaitingExternal = 7
-    """Parked until somebody outside calls back."""
+    """Parked until an external system calls back."""
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the job has ended, and only a manual retry brings it back."""
+        """Return whether the job has ended, and only a manual retry brings it back."""
         return self in _TERMINAL
 
     @classmethod
@@ -86,7 +86,7 @@ class Job:
     priority: int
     """1 (most urgent) to 4."""
     attempt: int
-    """How many attempts have been started."""
+    """Number of attempts started."""
     max_attempts: int
     """As said at the insert, else as its task says. What `insert_many_copy` returns says 25 of a kind without a task in
     this process; the job as it is read has the number of its task."""
@@ -103,19 +103,19 @@ class Job:
     """Not before this. Of a job that has come back after a failed attempt, or was retried by hand, when that was."""
     created_at: datetime | None = None
     deadline: datetime | None = None
-    """When the current attempt will be stopped: known to its handler, and None elsewhere, since the start of an attempt
-    is written down with its end."""
+    """Time at which the current attempt will be stopped: known to its handler, and None elsewhere, since the start of
+    an attempt is written down with its end."""
     finalized_at: datetime | None = None
-    """When the last attempt ended, of a job that has ended or waits for its next attempt; None in other states."""
+    """End of the last attempt, for a job that has ended or waits for its next attempt; None in other states."""
     progress: dict[str, Any] | None = None
     result: Any = None
-    """What the handler returned, as JSON."""
+    """The handler's return value, as JSON."""
     traceparent: str | None = None
-    """The W3C trace context of whoever inserted the job."""
+    """The W3C trace context of the inserting code."""
     expires_at: datetime | None = None
     """Not started by then, it is cancelled."""
     unique_key: bytes | None = None
-    """What other jobs must not have while this one holds it."""
+    """The unique key that no other job may hold at the same time."""
     ordering_key: bytes | None = None
     """Jobs of a queue with the same one start in the order in which they were inserted."""
     conflict: str | None = None
@@ -139,21 +139,22 @@ class DlqEntry:
     job: Job
     """The job, with the errors of all its attempts."""
     reason: str
-    """Why it is here: "max_attempts_exhausted", "terminal_error", how its worker died, or what somebody gave."""
+    """Why it is here: "max_attempts_exhausted", "terminal_error", how its worker died, or the reason given by an
+    operator."""
     dlq_at: datetime
     """Since when it is here."""
     original_run_lease: int
-    """How often it had been started by then, manual retries included."""
+    """Number of its attempts by then, manual retries included."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryFailedResult:
-    """What became of a call to have all failed jobs of a kind or queue run again."""
+    """The result of retrying all failed jobs of a kind or queue."""
 
     jobs: list[Job]
     """Those that run again, as they stood then; the oldest first."""
     matched: int
-    """How many failed jobs were met: these, and those that stay because another job holds their unique key."""
+    """Number of failed jobs that matched: these, and those that stay because another job holds their unique key."""
     pruned_failed_count: int | None
     """Failed jobs that are counted and no longer there to be retried: none, since what is forgotten here is not
     counted. None when a kind was named."""

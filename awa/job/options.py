@@ -23,11 +23,11 @@ DELAY_S_MAX: Final = 3_155_760_000
 _INT16: Final = range(-(2**15), 2**15)
 
 JobOpts = Sequence[Mapping[str, Any] | None]
-"""What differs for each of many jobs."""
+"""The values that differ for each of many jobs."""
 
 
 class Options(NamedTuple):
-    """What all jobs of one call share, checked and encoded."""
+    """The values that all jobs of one call share, checked and encoded."""
 
     kind: str | None
     queue: str | None

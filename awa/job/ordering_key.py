@@ -14,7 +14,7 @@ def ordering_key_bytes(value: Any) -> bytes | None:
     """Return the ordering key of a job: of text its UTF-8, of a list of integers the bytes they are; None for None.
 
     Raises ValidationError when it is none of these, longer than 1,000 bytes, or empty. (An empty one is nearly always
-    a field that somebody forgot to fill, and would put all such jobs into one line.)
+    a field that was left unfilled, and would put all such jobs into one line.)
     """
     if value is None:
         return None

@@ -15,13 +15,13 @@ _COUNT_OR_NONE: Final = range(2**31)
 
 
 class Route(TypedDict):
-    """Where a job goes: options of an insert."""
+    """The route of a job: options of an insert."""
 
     queue: str
 
 
 class KeyedRoute(Route):
-    """Where a job goes, and the line it stands in there."""
+    """The route of a job, and its ordering key there."""
 
     ordering_key: bytes
 
@@ -89,7 +89,7 @@ class PartitionedQueue:
 
     @property
     def partitions(self) -> int:
-        """How many physical queues there are."""
+        """Number of physical queues."""
         return len(self._physical_queues)
 
     def queue_for_key(self, key: str | bytes) -> str:

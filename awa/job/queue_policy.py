@@ -1,4 +1,4 @@
-"""What can be set for each queue: time limit, dead letters, ageing, how long ended jobs are kept."""
+"""The policy of a queue: time limit, dead letters, ageing, retention."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ AGEING_S: Final = range(366 * 86_400 + 1)
 RETENTION_H_MAX: Final = 87_600
 """Ten years."""
 DEFAULT: Final[Literal["default"]] = "default"
-"""Given in place of a value: back to what it is for a queue that nobody has configured."""
+"""Given in place of a value: back to its value for a queue that has not been configured."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueuePolicy:
-    """How the jobs of a queue are treated. These are the defaults, which hold for a queue nobody has configured."""
+    """The policy of a queue. The defaults hold for a queue that has not been configured."""
 
     queue: str
     deadline: int = 300
     """Seconds an attempt may take, unless its task or the job says otherwise; 0: as long as it likes."""
     dlq: bool = False
-    """Whether jobs that fail go to the dead-letter queue."""
+    """True if jobs that fail go to the dead-letter queue."""
     ageing: int = 60
     """Seconds after which a job is as urgent as one of the next priority that comes in then; 0: never."""
     retention_completed_h: float | None = None
@@ -34,9 +34,9 @@ class QueuePolicy:
     retention_dlq_h: float | None = None
     """Hours that dead letters are kept. None: as the supervisor's setting says."""
     serial: bool = False
-    """Whether of the jobs with one ordering key never two run at a time."""
-    retry_holds_line: bool = False
-    """Whether jobs behind one that waits for another try, with the same ordering key, wait until it has ended."""
+    """True if of the jobs with one ordering key never two run at a time."""
+    block_on_retry: bool = False
+    """True if jobs behind one that waits for another try, with the same ordering key, wait until it has ended."""
 
 
 _DEFAULTS: Final = {field.name: field.default for field in fields(QueuePolicy) if field.name != "queue"}
@@ -63,7 +63,7 @@ def _checked(name: str, value: Any) -> Any:
             return check_whole(name, value, DEADLINE_S)
         case "ageing":
             return check_whole(name, value, AGEING_S)
-        case "dlq" | "serial" | "retry_holds_line":
+        case "dlq" | "serial" | "block_on_retry":
             return _checked_flag(name, value)
         case _:
             return _checked_hours(name, value)

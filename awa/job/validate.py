@@ -24,7 +24,7 @@ def check_id(job_id: Any) -> None:
 
 
 def can_be_id(job_id: Any) -> bool:
-    """Whether a job can have this number. Raises ValidationError for what is no whole number."""
+    """Return whether a job can have this number. Raises ValidationError for what is no whole number."""
     if not _is_whole(job_id):
         raise ValidationError(f"job id {job_id!r} is not a whole number; a job's is job.id, as insert returns it")
     return job_id in _IDS

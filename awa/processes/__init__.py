@@ -1,4 +1,4 @@
-"""What the supervisor and its workers share: memory, wake-ups, signals, and the life and death of processes.
+"""Means shared by the supervisor and its workers: memory, wake-ups, signals, and the life and death of processes.
 
     supervisor ──start──▶ forkserver ──fork──▶ worker 0, worker 1, …
         │  ▲  events         (forkserver/)          │  ▲

@@ -1,4 +1,4 @@
-"""Where the control groups of this process are in the file system, in either version."""
+"""Finds the control groups of this process in the file system, in either version."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def directories(
 
 
 def read(path: Path) -> str:
-    """Return what a file holds; nothing if there is none, or none for us to see."""
+    """Return what a file holds; nothing if it does not exist, or is not readable."""
     try:
         return path.read_text()
     except OSError:

@@ -21,7 +21,7 @@ class ServerClock:
 
     def __init__(self) -> None:
         self.ahead_us = time_ns() // 1000 - monotonic_us()
-        """How far the server's time, since the epoch, is ahead of the monotonic clock, microseconds."""
+        """Offset of the server's time, since the epoch, from the monotonic clock, microseconds."""
 
     def learn(self, server_us: int, asked_us: int, answered_us: int) -> None:
         """Take in what the server's clock showed between two moments of the monotonic clock.

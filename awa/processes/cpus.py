@@ -1,4 +1,4 @@
-"""How many CPUs this process may really use: what it is pinned to, and what its container is allowed."""
+"""Counts the CPUs that this process may really use: its affinity, and its container's quota."""
 
 from __future__ import annotations
 

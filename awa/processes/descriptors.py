@@ -1,4 +1,4 @@
-"""Whether this process has descriptors left to work with, and room for those that it is about to need."""
+"""True if this process has descriptors left to work with, and room for those that it is about to need."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Final
 
 SPARE: Final = 16
 """With fewer left than this, a handler that opens a few files at once may fail for want of them."""
-OTHERS: Final = 256
-"""What a supervisor opens besides its channels, and more: connections, files of modules that are imported."""
+SPARE_DESCRIPTORS: Final = 256
+"""Descriptors kept for a supervisor's other needs: connections, files of imported modules."""
 
 
 def are_scarce() -> bool:
@@ -30,7 +30,7 @@ def are_scarce() -> bool:
 def make_room(count: int) -> None:
     """Raise this process's limit so that `count` descriptors can be opened besides some others, as far as it may."""
     limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = count + OTHERS
+    wanted = count + SPARE_DESCRIPTORS
     if limit == resource.RLIM_INFINITY or limit >= wanted:
         return
     if most != resource.RLIM_INFINITY:

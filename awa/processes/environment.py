@@ -12,7 +12,7 @@ from awa.errors import ValidationError
 from awa.text.suggest import hint
 
 PREFIX: Final = "AWA_"
-OTHERS: Final = frozenset(
+OTHER_VARIABLES: Final = frozenset(
     {"AWA_PG_BIN", "AWA_FLASK_DATABASE_URL", "AWA_DATABASE_URL", "AWA_MAX_CONNECTIONS", "AWA_WAKE"}
 )
 """Read, and no settings of a supervisor: the server programs, what a Flask application's configuration may be made
@@ -21,7 +21,7 @@ _FOREIGN: Final = re.compile(
     r"AWA_TEST_\w+"  # tests of Awa's own, and of applications
     r"|AWA_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
 )
-"""Not ours to judge. Kubernetes gives every container such variables for each service: AWA_WEB_SERVICE_HOST."""
+"""Left alone. Kubernetes gives every container such variables for each service: AWA_WEB_SERVICE_HOST."""
 
 _has_warned = False
 
@@ -54,7 +54,7 @@ def variables() -> frozenset[str]:
     """Return the variables beginning with AWA_ that something reads."""
     from awa.settings import SETTINGS  # for those who have such variables
 
-    return OTHERS | {setting.env for setting in SETTINGS if setting.env.startswith(PREFIX)}
+    return OTHER_VARIABLES | {setting.env for setting in SETTINGS if setting.env.startswith(PREFIX)}
 
 
 def _sentence(name: str, known: Iterable[str]) -> str:

@@ -4,13 +4,13 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """Codes below 64 are common ground with other programs; from 64 on they are ours and mean the same everywhere."""
+    """Codes below 64 are common ground with other programs; from 64 on they are Awa's and mean the same everywhere."""
 
     OK = 0
     """Ended as asked."""
     BOOT_FAILED = 3
-    """The application cannot be loaded. Starting again would fail the same way, so nobody should. Of a worker: what the
-    application does at its start failed."""
+    """The application cannot be loaded. Starting again would fail the same way, so it should not be tried. Of a worker:
+    what the application does at its start failed."""
     CRASHED = 70
     """An exception escaped the worker's own code; its traceback is on stderr."""
     FENCED = 71

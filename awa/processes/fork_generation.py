@@ -1,4 +1,4 @@
-"""Which one in a line of forks this process is, without asking the system: `os.getpid` does so each time."""
+"""Numbers this process in its line of forks without a system call, which `os.getpid` makes each time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much memory this process has, has had at most, and may have.
+"""Measures and limits the memory of this process.
 
 A cap is a soft resource limit of the whole process, put on while one job runs. `RLIMIT_DATA` is what Linux offers:
 since 4.7 it counts every private writable mapping, so also what `malloc` takes from `mmap`, which is where the large
@@ -37,7 +37,7 @@ class _Limit(NamedTuple):
 
 
 _LIMITS: Final = (_Limit(resource.RLIMIT_DATA, 5), _Limit(resource.RLIMIT_AS, 0))
-"""In order of preference: address space that is only reserved, as threads and sanitizers do, harms nobody."""
+"""In order of preference: address space that is only reserved, as threads and sanitizers do, does no harm."""
 
 
 def resident_kb() -> int:
@@ -71,11 +71,11 @@ class PeakReset:
 
 
 def can_cap() -> bool:
-    """Whether this system keeps to a cap."""
+    """Return whether this system keeps to a cap."""
     return _limit() is not None
 
 
-class Capped:
+class MemoryLimit:
     """While entered, this process may take only `limit_mb` MiB of private memory on top of what it has.
 
     What asks for more gets a MemoryError, or a null pointer if it is C. Nothing happens where `can_cap` is false.
@@ -90,7 +90,7 @@ class Capped:
             _lower(limit, self._limit_mb << 20)
 
     def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
-        lift()
+        clear_memory_limit()
         if isinstance(error, MemoryError) and not error.args and can_cap():
             error.args = (f"the job needs more than the {self._limit_mb} MiB that memory_limit_mb of its task allows",)
 
@@ -99,8 +99,9 @@ _lifted: tuple[int, int] | None = None
 """The limits that are to be put back; None: no cap is on."""
 
 
-def lift() -> None:
-    """Take the cap off. Harmless when none is on: an exception that came in between may have kept `Capped` from it."""
+def clear_memory_limit() -> None:
+    """Take the cap off. Harmless when none is on: an exception that came in between may have kept `MemoryLimit` from
+    it."""
     global _lifted
     limit = _limit() if _lifted is not None else None
     if limit is not None and _lifted is not None:
@@ -124,7 +125,7 @@ def _limit() -> _Limit | None:
 
 
 def _is_kept(limit: _Limit) -> bool:
-    """Whether asking for more than the limit is refused."""
+    """Return whether asking for more than the limit is refused."""
     limits = resource.getrlimit(limit.resource)
     try:
         most = _pages(limit.field) * _PAGE_BYTES + _TRIAL_BYTES // 4  # the interpreter itself needs a little

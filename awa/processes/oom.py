@@ -1,4 +1,4 @@
-"""Whether the kernel has killed a process for want of memory: SIGKILL alone does not say.
+"""True if the kernel has killed a process for want of memory: SIGKILL alone does not say.
 
 The kernel counts such kills per control group (`memory.events` in version 2, `memory.oom_control` in version 1) and for
 the whole machine (`/proc/vmstat`). A count says how many, not whom: a worker that SIGKILL ended, not sent by us, while
@@ -15,7 +15,7 @@ from typing import Final
 
 from awa.processes.cgroups import CGROUPS, MEMBERSHIP, directories, read
 
-FRESH_S: Final = 10.0
+OOM_KILL_WINDOW_S: Final = 10.0
 """A kill is looked for among the workers that end within this time: a large process takes a while to be taken down.
 Later it was another process, such as a program that a job had started."""
 _VMSTAT: Final = Path("/proc/vmstat")
@@ -30,7 +30,7 @@ class OomWatch:
         self._file = next((file for file in _counters(membership, cgroups, vmstat) if _count(file) is not None), None)
         self._seen = self._total()
         self._kills: deque[float] = deque(maxlen=1024)
-        """When each kill that nobody has accounted for was noticed, monotonic seconds."""
+        """Times at which unexplained kills were noticed, monotonic seconds."""
 
     def look(self) -> None:
         """Note how many kills there have been."""
@@ -39,9 +39,10 @@ class OomWatch:
         self._seen = max(total, self._seen)
 
     def took_one(self) -> bool:
-        """Whether a process that SIGKILL ended a moment ago was killed for want of memory. Each kill counts once."""
+        """Return whether a process that SIGKILL ended a moment ago was killed for want of memory. Each kill counts
+        once."""
         self.look()
-        while self._kills and monotonic() - self._kills[0] > FRESH_S:
+        while self._kills and monotonic() - self._kills[0] > OOM_KILL_WINDOW_S:
             self._kills.popleft()
         if self._kills:
             self._kills.popleft()

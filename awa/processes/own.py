@@ -59,7 +59,7 @@ class OwnFiles:
 def open_again(fd: int, flags: int) -> int:
     """Return another descriptor of a pipe, with a high number; it is closed on exec and does not block.
 
-    Where the system lets a process open its descriptors anew it is an open file of its own, so that no other process
+    Where the system lets a process open its descriptors again it is an open file of its own, so that no other process
     can change whether it blocks. Raises OSError without descriptors.
     """
     try:

@@ -40,7 +40,7 @@ def outlive_parent() -> None:
 def adopt_orphans() -> None:
     """Have what this process's children start, and leave behind when they end, become children of this process.
 
-    Linux only. As the first process of a container, or below one that buries nobody, they would stay zombies; and what
+    Linux only. As the first process of a container, or below one that reaps nothing, they would stay zombies; and what
     has left its process group would be out of reach.
     """
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
@@ -56,12 +56,12 @@ def children() -> set[int]:
 
 
 def parent_gone() -> bool:
-    """Whether the parent named to `die_with_parent` has ended. One system call."""
+    """Return whether the parent named to `die_with_parent` has ended. One system call."""
     return _parent is not None and os.getppid() != _parent
 
 
 def volunteer_for_oom() -> None:
-    """Tell the kernel to kill this process, not its parents, when memory runs out. Anybody may raise this score."""
+    """Tell the kernel to kill this process, not its parents, when memory runs out. Any process may raise this score."""
     path = Path("/proc/self/oom_score_adj")
     with contextlib.suppress(OSError):  # not Linux, or a read-only /proc: a wish, not a need
         path.write_text(str(min(_OOM_SCORE_MAX, int(path.read_text()) + _OOM_SCORE_RISE)))

@@ -39,7 +39,7 @@ class SignalQueue:
                 numbers = os.read(self._reader, _READ_BYTES)
             except BlockingIOError:
                 return taken
-            # Signals somebody else has a Python handler for are announced here too; they are not ours.
+            # Signals for which other code has a Python handler are announced here too; they are left to it.
             taken.extend(Signals(number) for number in numbers if number in self._previous)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""How long something has said nothing, as far as the one who listens can tell.
+"""Measures the silence of a peer, as far as the listener can tell.
 
 A machine, a container or a whole process may be stopped for a while, and then everything is late at once. So only the
 time is counted in which the listener was awake: between two looks no more than it usually takes to look again.

@@ -50,7 +50,7 @@ class StackPipe:
 
     @property
     def text(self) -> str:
-        """What was written since `clear`, from its beginning: the thread that the signal reached comes first."""
+        """Return the text written since `clear`: the thread that the signal reached comes first."""
         return self._text.decode(errors="replace").strip()
 
     def fds(self) -> tuple[int, int]:

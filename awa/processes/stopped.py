@@ -1,4 +1,4 @@
-"""Whether a process is stopped: it lives, and does nothing until it is told to go on."""
+"""True if a process is stopped: it lives, and does nothing until it is told to go on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process is called in `ps` and `top`: "awa: supervisor …", "awa: worker 2 idle"."""
+"""Sets the name of a process in `ps` and `top`: "awa: supervisor …", "awa: worker 2 idle"."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import setproctitle
 
 
 class Title:
-    """This process's title: a fixed role and what it is doing. Everybody on the machine can read it: no secrets.
+    """This process's title: a fixed role and what it is doing. Every user of the machine can read it: no secrets.
 
-    A change costs 0.5 µs and no system call, a repetition 0.03 µs. Even so, show only what lasts: nobody
+    A change costs 0.5 µs and no system call, a repetition 0.03 µs. Even so, show only what lasts: no reader
     reads the title of a job that took a millisecond.
     """
 

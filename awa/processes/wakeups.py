@@ -55,7 +55,7 @@ class Channel:
         return self.reader
 
     def ring(self) -> None:
-        """Wake whoever waits, now or as soon as it waits. Never blocks."""
+        """Wake the waiting process, now or as soon as it waits. Never blocks."""
         _ring(self.writer)
 
     def drain(self) -> bool:
@@ -94,7 +94,7 @@ class Channel:
 
 
 class WorkerWakes:
-    """What a worker holds: its own channel and the way to its supervisor."""
+    """A worker's ends: its own channel and the way to its supervisor."""
 
     __slots__ = ("_own", "_supervisor_fd", "files", "stack_fd")
 
@@ -103,9 +103,9 @@ class WorkerWakes:
         self._own = own
         self._supervisor_fd = supervisor_fd
         self.stack_fd = stack_fd
-        """Where to write the stack to, when asked."""
+        """The descriptor to write the stack to, when asked."""
         self.files = OwnFiles((*own.fds(), supervisor_fd, stack_fd))
-        """Whether all of these still are what they were."""
+        """True if all of these still are what they were."""
 
     def fileno(self) -> int:
         """Return the descriptor that becomes readable when this worker is woken."""

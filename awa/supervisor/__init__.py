@@ -7,7 +7,7 @@ connection (`service.py`); the main thread only moves signals, exits and the boa
 
     main thread   signals → forkservers → pool         loop.py, servers.py, pool.py
     heart         this node's heartbeat               heartbeat.py
-    waker         LISTEN, poll, wake idle workers      listener.py
+    listener         LISTEN, poll, wake idle workers      listener.py
     proxy         settles for stuck and dead workers   delegate.py
     leader        elect; promote, rescue, retire       leader.py, duties/
 

@@ -15,22 +15,22 @@ from awa.processes.board.slot import WorkerState
 from awa.supervisor.node import Node
 from awa.supervisor.occupants import Occupant
 from awa.supervisor.watches import Watches
-from awa.supervisor.worker_exit import Doom
+from awa.supervisor.worker_exit import KillReason
 from awa.telemetry import events
 
-LOOK_S: Final = 0.25
-"""How often to look. A worker that is asked for its stack has as long to answer."""
+START_CHECK_INTERVAL_S: Final = 0.25
+"""Interval of the checks, and the time a worker has to deliver its stack."""
 
 
 class Beginnings:
     """Called from the main thread, again and again; never waits."""
 
-    def __init__(self, node: Node, interrupt: Callable[[int], None], kill: Callable[[int, Doom], None]) -> None:
-        """`interrupt(slot)` has a worker write its stack; `kill(slot, doom)` kills it with its group."""
+    def __init__(self, node: Node, interrupt: Callable[[int], None], kill: Callable[[int, KillReason], None]) -> None:
+        """`interrupt(slot)` has a worker write its stack; `kill(slot, kill_reason)` kills it with its group."""
         self._node = node
         self._interrupt = interrupt
         self._kill = kill
-        self._watches = Watches(LOOK_S)
+        self._watches = Watches(START_CHECK_INTERVAL_S)
         self._asked: dict[int, tuple[Occupant, str]] = {}
         """By slot: the worker that was last asked for its stack, and the function it was in."""
         self._look_at = 0.0
@@ -39,7 +39,7 @@ class Beginnings:
         """Look at every worker that has not signed in yet."""
         if monotonic() < self._look_at:
             return
-        self._look_at = monotonic() + LOOK_S
+        self._look_at = monotonic() + START_CHECK_INTERVAL_S
         for occupant in self._node.occupants.sound():
             slot = occupant.slot
             if slot.state == WorkerState.BOOTING and (hook := slot.label):
@@ -69,4 +69,4 @@ class Beginnings:
             "by itself, or raise start_timeout_s",
             traceback=stack.text or None,
         )
-        self._kill(slot, Doom(f"{hook}, given to on_worker_start, has hung: {error}"))
+        self._kill(slot, KillReason(f"{hook}, given to on_worker_start, has hung: {error}"))

@@ -43,15 +43,15 @@ KILLED: Final = frozenset({Signals.SIGKILL, *STOPPING, Signals.SIGHUP})
 DESCRIPTORS_A_SLOT: Final = 4
 """Both ends of the pipe that wakes a worker, and of that for its stack."""
 BOOT_LOOK_MS: Final = 1000
-"""How often to see whether a forkserver that says nothing still lives."""
+"""Interval at which a silent forkserver is checked for life."""
 
 
-def run(settings: Settings, *, answer_s: float | None = None) -> int:
+def run(settings: Settings, *, response_timeout_s: float | None = None) -> int:
     """Run a supervisor until it is told to stop; return the exit code.
 
-    `answer_s`: how long the server may take for an answer, in seconds; None: `awa.database.timeout.ANSWER_S`.
-    0: drained. 1: the database cannot be used, or the loader was killed. 3: the application cannot be loaded; starting
-    again would not help.
+    `response_timeout_s`: how long the server may take for an answer, in seconds; None:
+    `awa.database.timeout.RESPONSE_TIMEOUT_S`. 0: drained. 1: the database cannot be used, or the loader was killed. 3:
+    the application cannot be loaded; starting again would not help.
     """
     log.setup(settings.log_format, settings.log_level, "supervisor")  # type: ignore[arg-type]
     Title("supervisor").show("starting")
@@ -70,7 +70,7 @@ def run(settings: Settings, *, answer_s: float | None = None) -> int:
     if not isinstance(booted, Ready):
         server.stop(timeout_s=0)
         return _boot_failed(booted)
-    return serve(settings, booted, Servers(server, start_server), signals, processes, board, wakes, answer_s)
+    return serve(settings, booted, Servers(server, start_server), signals, processes, board, wakes, response_timeout_s)
 
 
 def _environment(settings: Settings) -> dict[str, str] | None:
@@ -104,7 +104,7 @@ def _boot_failed(event: BootFailed | ForkServerGone | None) -> int:
         case None:
             return ExitCode.OK
         case BootFailed(error=error, traceback=trace):
-            if not error.startswith("AppLoadError"):  # their code's error, not ours: show where it happened
+            if not error.startswith("AppLoadError"):  # an error of the application's code: show where it happened
                 sys.stderr.write(printable(trace))
             reason = printable(error.removeprefix("AppLoadError: "))
             sys.stderr.write(f"error: the application cannot be loaded: {reason}\n")

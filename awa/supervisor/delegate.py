@@ -1,4 +1,4 @@
-"""Proxy: speaks to the database for workers that cannot.
+"""Worker delegate: speaks to the database for workers that cannot.
 
 For one that died: settles what the board says it had finished, spends the attempt of the job it died in, returns the
 rest. For one that is stuck in a long job: settles what it finished before, returns what it has not begun, and marks the
@@ -15,12 +15,12 @@ import psycopg
 from psycopg.errors import LockNotAvailable
 
 from awa.engine import narrow, nodes, rescue, settle
-from awa.engine.rescue import Death
+from awa.engine.rescue import WorkerExit
 from awa.job.attempt import Settlement
 from awa.processes.board.checks import BoardDamage
-from awa.processes.board.slot import Running
+from awa.processes.board.slot import BoardEntry
 from awa.processes.clock import monotonic_us
-from awa.supervisor.crash_report import Killers
+from awa.supervisor.crash_report import CrashReport
 from awa.supervisor.node import Node
 from awa.supervisor.occupants import Occupant
 from awa.supervisor.service import Service
@@ -29,11 +29,11 @@ from awa.telemetry import events
 STUCK_US: Final = 50_000
 """A worker that has been in one job for this long gets its finished jobs settled for it."""
 STRAYS_S: Final = 1.0
-"""How often to see whether jobs that run for longer than this are still ours, though nobody told us otherwise."""
+"""Interval at which the leases of long-running jobs are confirmed with the database."""
 LIMIT_SEEN_S: Final = 0.001
 """After so long a worker has seen a limit, or that it has lost a job, or we see what it started before."""
-LOOK_S: Final = 0.025
-"""How often to look at most."""
+DELEGATE_INTERVAL_S: Final = 0.025
+"""Shortest interval between two looks."""
 HELP_PATIENCE_MS: Final = 50
 """So long the others wait behind the help for one worker, whose handler may have its lease locked by `job.complete`."""
 HELP_AGAIN_S: Final = 0.5
@@ -42,12 +42,12 @@ HELP_HELD_UP_S: Final = 2.0
 """… and after so long in vain it is said."""
 
 
-class Burial(NamedTuple):
+class DeadWorker(NamedTuple):
     """A worker to take apart."""
 
     worker: int
     """Its id; 0: it is to be looked up."""
-    death: Death
+    worker_exit: WorkerExit
     finished: list[Settlement]
     said: int = 0
     """The id that it has given on the board."""
@@ -55,7 +55,7 @@ class Burial(NamedTuple):
     pid: int = 0
 
 
-class Proxy(Service):
+class WorkerDelegate(Service):
     """Takes orders from the main thread; keeps them until they are carried out."""
 
     name = "proxy"
@@ -63,18 +63,18 @@ class Proxy(Service):
 
     def __init__(self, node: Node) -> None:
         super().__init__(node)
-        self._burials: deque[Burial] = deque()
-        self._killers = Killers()
+        self._dead_workers: deque[DeadWorker] = deque()
+        self._crash_report = CrashReport()
         self._freed: dict[int, tuple[int, int]] = {}
         """By slot: the last worker and lease that was freed."""
         self._held_up: dict[int, tuple[float, float]] = {}
-        """By worker whose lease somebody has locked: since when, and when to try again."""
+        """By worker whose lease is locked: since when, and when to try again."""
         self._strays_at = 0.0
         self._strays_asked = False
 
-    def bury(self, burial: Burial) -> None:
+    def rescue_worker(self, dead: DeadWorker) -> None:
         """Have a dead worker's lease taken apart, as soon as the database lets us."""
-        self._burials.append(burial)
+        self._dead_workers.append(dead)
         self.ring()
 
     def look_for_strays(self) -> None:
@@ -84,21 +84,21 @@ class Proxy(Service):
 
     @property
     def is_done(self) -> bool:
-        """Whether every dead worker has been dealt with."""
-        return not self._burials
+        """Return whether every dead worker has been dealt with."""
+        return not self._dead_workers
 
     def step(self, connection: psycopg.Connection[Any]) -> float:
         """Bury the dead, then help the stuck."""
         self._learn_names(connection)
-        for _ in range(len(self._burials)):
-            burial = self._burials[0]
+        for _ in range(len(self._dead_workers)):
+            dead = self._dead_workers[0]
             try:
-                self._rescue(connection, burial)
+                self._rescue(connection, dead)
             except LockNotAvailable as error:
-                self.held_up(f"the burial of worker {burial.worker or burial.said}", error)
+                self.held_up(f"the rescue of worker {dead.worker or dead.said}", error)
                 continue
-            self._burials.popleft()  # only now: a failed try is made again
-            self.praise(f"the burial of worker {burial.worker or burial.said}")
+            self._dead_workers.popleft()  # only now: a failed try is made again
+            self.clear_error(f"the rescue of worker {dead.worker or dead.said}")
         self._mark_strays(connection)
         self._held_up = {
             worker: times for worker, times in self._held_up.items() if monotonic() - times[1] < HELP_HELD_UP_S
@@ -113,31 +113,31 @@ class Proxy(Service):
         runs = (running for _, running in self._node.occupants.look())
         begun_us = [now_us, *(running.started_us for running in runs if running is not None)]
         due_us = [begun + limit - now_us for begun in begun_us for limit in limits_us]
-        return max(LOOK_S, min((due for due in due_us if due > 0), default=0) / 1e6)
+        return max(DELEGATE_INTERVAL_S, min((due for due in due_us if due > 0), default=0) / 1e6)
 
-    def regrets(self) -> str:
+    def unfinished_message(self) -> str:
         """Say whose jobs could not be given back."""
-        workers = ", ".join(str(burial.worker or burial.said) for burial in list(self._burials))
+        workers = ", ".join(str(dead.worker or dead.said) for dead in list(self._dead_workers))
         return (
             f"the jobs of dead workers could not be handed back (workers {workers}): another supervisor does it when "
             "this one's heartbeat has been missing for long enough"
         )
 
     def closing(self, connection: psycopg.Connection[Any]) -> None:
-        """Bury whoever died last."""
+        """Rescue the worker that died last."""
         self.step(connection)
 
-    def _rescue(self, connection: psycopg.Connection[Any], burial: Burial) -> None:
+    def _rescue(self, connection: psycopg.Connection[Any], dead: DeadWorker) -> None:
         try:
-            named = self._named(connection, burial)
+            named = self._named(connection, dead)
             if not named.worker:
                 return  # it had not signed in, or its node has been declared dead and all its leases taken apart
-            rescued = rescue.rescue(connection, named.worker, named.death, named.finished)
+            rescued = rescue.rescue(connection, named.worker, named.worker_exit, named.finished)
         except Exception:
-            self._burials.rotate(-1)  # whatever is wrong with this one must not hold up the others
+            self._dead_workers.rotate(-1)  # whatever is wrong with this one must not hold up the others
             raise
         if rescued.kind and rescued.deaths:
-            self._killers.note(rescued.kind, rescued.deaths)
+            self._crash_report.note(rescued.kind, rescued.deaths)
         if rescued.returned or rescued.suspect:
             self._node.look_back()
             nodes.wake(connection)
@@ -155,20 +155,20 @@ class Proxy(Service):
                 why = f"process {occupant.pid} has signed in as {known[-1]}"
                 self._node.occupants.condemn(occupant, BoardDamage("WORKER_ID", said, why))
 
-    def _named(self, connection: psycopg.Connection[Any], burial: Burial) -> Burial:
-        """Return a burial under the id that the process has in the database. If it has told another one, or none though
-        it had a lease, it has not told the truth about its running job either."""
-        if burial.worker:
-            return burial
+    def _named(self, connection: psycopg.Connection[Any], dead: DeadWorker) -> DeadWorker:
+        """Return a dead worker under the id that the process has in the database. If it has told another one, or none
+        though it had a lease, it has not told the truth about its running job either."""
+        if dead.worker:
+            return dead
         others = {each.worker for each in self._node.occupants.sound()}
-        others |= {each.worker or each.said for each in self._burials if each is not burial}
-        known = [each for each in nodes.workers_of(connection, burial.node, burial.pid) if each not in others]
-        if burial.said in known or not known:
-            return burial._replace(worker=burial.said if known else 0)
-        return burial._replace(worker=known[-1], death=burial.death._replace(running=None))
+        others |= {each.worker or each.said for each in self._dead_workers if each is not dead}
+        known = [each for each in nodes.workers_of(connection, dead.node, dead.pid) if each not in others]
+        if dead.said in known or not known:
+            return dead._replace(worker=dead.said if known else 0)
+        return dead._replace(worker=known[-1], worker_exit=dead.worker_exit._replace(running=None))
 
     def _help_unless_locked(self, connection: psycopg.Connection[Any], occupant: Occupant) -> None:
-        """Help a worker, but let nobody wait for the one whose lease is locked."""
+        """Help a worker, but let no other wait for the one whose lease is locked."""
         worker = occupant.worker
         if not worker:
             return  # it has not begun anything
@@ -185,7 +185,7 @@ class Proxy(Service):
                 self.held_up(f"the help for worker {worker}", error)
         else:
             if self._held_up.pop(worker, None):
-                self.praise(f"the help for worker {worker}")
+                self.clear_error(f"the help for worker {worker}")
 
     def _help(self, connection: psycopg.Connection[Any], occupant: Occupant) -> None:
         """Do for a worker that is stuck in a job what it would have done after it."""
@@ -233,7 +233,7 @@ class Proxy(Service):
         if gone:
             self._node.wakes.supervisor.ring()
 
-    def _refuse_forged(self, connection: psycopg.Connection[Any], occupant: Occupant, running: Running) -> None:
+    def _refuse_forged(self, connection: psycopg.Connection[Any], occupant: Occupant, running: BoardEntry) -> None:
         """Raise BoardDamage if the job that a worker shows has never been its own."""
         if not rescue.is_forged(connection, occupant.worker, running.job_id):
             return
@@ -242,7 +242,7 @@ class Proxy(Service):
             raise BoardDamage("JOB_ID", running.job_id, "that job has never been in its lease")
 
     def _is_in(self, occupant: Occupant) -> bool:
-        """Whether a slot still is that of the worker it was a moment ago."""
+        """Return whether a slot still is that of the worker it was a moment ago."""
         return self._node.occupants.get(occupant.slot.index) is occupant
 
     def _settle(self, connection: psycopg.Connection[Any], occupant: Occupant) -> None:
@@ -253,8 +253,8 @@ class Proxy(Service):
             journal.mark_settled(page)
             events.emit(events.SETTLE_JOBS, worker=worker, jobs=len(accepted), by="proxy")
 
-    def _free_lease(self, connection: psycopg.Connection[Any], occupant: Occupant, running: Running) -> None:
-        """Give others what a stuck worker has claimed and not begun. It claims anew after its job."""
+    def _free_lease(self, connection: psycopg.Connection[Any], occupant: Occupant, running: BoardEntry) -> None:
+        """Give others what a stuck worker has claimed and not begun. It claims again after its job."""
         worker, slot = occupant.worker, occupant.slot
         if self._freed.get(slot.index) == (worker, running.lease):
             return

@@ -1,4 +1,4 @@
-"""Heart: one row updated per node and interval says that all its workers are looked after."""
+"""Heartbeat: one row updated per node and interval says that all its workers are looked after."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from awa.supervisor.node import Node
 from awa.supervisor.service import Service
 from awa.telemetry import events
 
-ANSWER_S_MIN: Final = 1.0
+RESPONSE_TIMEOUT_S_MIN: Final = 1.0
 MAIN_HUNG_S: Final = 30.0
 """So long the main thread may not get on, in seconds. What it waits for itself, it waits for a few seconds at most."""
 RETRY_SHARE_MAX: Final = 0.45
 """Of an interval, no wait between two tries takes more than this part. A node that judges others after an outage has
-had a beat late by half an interval, or else the outage was so short that with waits like this everybody else's beat is
-back before it is missed: one interval since the last beat, one and a half of outage, less than half of waiting."""
+had a beat late by half an interval, or else the outage was so short that with waits like this the beat of every other
+node is back before it is missed: one interval since the last beat, one and a half of outage, less than half of
+waiting."""
 
 
-class Heart(Service):
-    """Beats; signs the node in anew when it had been declared dead (a pause, a long outage)."""
+class Heartbeat(Service):
+    """Beats; signs the node in again when it had been declared dead (a pause, a long outage)."""
 
     name = "heart"
 
@@ -36,24 +37,24 @@ class Heart(Service):
         self._has_said = False
 
     @property
-    def answer_s(self) -> float:
+    def response_timeout_s(self) -> float:
         """One interval: then there is another one left to beat over a new connection before this node is missed."""
-        return min(self._node.answer_s, max(ANSWER_S_MIN, self._node.settings.heartbeat_interval_s))
+        return min(self._node.response_timeout_s, max(RESPONSE_TIMEOUT_S_MIN, self._node.settings.heartbeat_interval_s))
 
     @property
     def longest_wait_s(self) -> float:
-        """Short enough for nobody to take an outage of the database for ours."""
+        """Short enough that no node takes an outage of the database for the death of this one."""
         return RETRY_SHARE_MAX * self._node.settings.heartbeat_interval_s
 
     def step(self, connection: psycopg.Connection[Any]) -> float:
-        """Beat once, unless the main thread hangs: then nobody looks after the workers."""
+        """Beat once, unless the main thread hangs: then the workers are unattended."""
         node = self._node
         if (hung_s := node.main.look()) > MAIN_HUNG_S:
             self._withhold(hung_s)
             return node.settings.heartbeat_interval_s
         asked, asked_us = monotonic(), monotonic_us()
         if (heard := nodes.heartbeat(connection, node.id)) is None:
-            self._sign_in_anew(connection)
+            self._sign_in_again(connection)
         else:
             node.clock.learn(heard.clock_us, asked_us, monotonic_us())
             node.peers.note(heard.beats, asked, monotonic())
@@ -79,10 +80,10 @@ class Heart(Service):
         if hung_s > MAIN_HUNG_S + self._node.settings.heartbeat_stale_s:
             os._exit(ExitCode.HUNG)  # the forkserver sees it, and ends the workers
 
-    def _sign_in_anew(self, connection: psycopg.Connection[Any]) -> None:
+    def _sign_in_again(self, connection: psycopg.Connection[Any]) -> None:
         """Take another id. The jobs of our workers were given to others, so the main loop replaces all of them."""
         node = self._node
         old, self._told = node.id, (node.kinds, node.queues)
         node.id = nodes.register_node(connection, node.name, *self._told)
         node.wakes.supervisor.ring()
-        events.emit(events.SUPERVISOR_FENCED, node=old, now=node.id)
+        events.emit(events.SUPERVISOR_DECLARED_DEAD, node=old, now=node.id)

@@ -10,7 +10,7 @@ import psycopg
 from psycopg.errors import LockNotAvailable
 
 from awa.database.open import is_pooled
-from awa.database.timeout import patience
+from awa.database.timeout import longer_timeout
 from awa.engine import leader as engine_leader
 from awa.supervisor.duties import Duty
 from awa.supervisor.duties.retire import Retire
@@ -20,8 +20,8 @@ from awa.telemetry import events
 
 TRUST_ELECTIONS: Final = 2
 """The leadership is trusted for this many election intervals without being confirmed."""
-LOOK_S: Final = 1.0
-"""How often the keeper looks whether this node leads."""
+LEADERSHIP_INTERVAL_S: Final = 1.0
+"""Interval at which the keeper checks whether this node leads."""
 
 
 class Duties(Service):
@@ -35,7 +35,7 @@ class Duties(Service):
     @property
     def patience_max(self) -> float:
         """As long as its longest duty may take."""
-        return max((duty.patience for duty in self._duties), default=1.0)
+        return max((duty.timeout_factor for duty in self._duties), default=1.0)
 
     def run_due(self, connection: psycopg.Connection[Any]) -> float:
         """Do what is due; return when the next duty is."""
@@ -50,16 +50,16 @@ class Duties(Service):
             return
         self._due[duty.name] = now + duty.interval_s
         try:
-            with patience(connection, duty.patience):
+            with longer_timeout(connection, duty.timeout_factor):
                 duty.run_once(connection)
         except LockNotAvailable as error:
             self.held_up(duty.name, error)
         except Exception as error:  # a defect, a missing right, a time-out: said, and tried again when it is due
             if connection.closed:
                 raise
-            self.complain(duty.name, error)
+            self.report_error(duty.name, error)
         else:
-            self.praise(duty.name)
+            self.clear_error(duty.name)
 
 
 class Leader(Duties):
@@ -71,7 +71,7 @@ class Leader(Duties):
         super().__init__(node, duties)
         self._elect_at = 0.0
         self._confirmed = -1
-        """How often the leadership of another node had been confirmed …"""
+        """Count of confirmations of another node's leadership …"""
         self._unchanged_since = 0.0
         """… and since when we know of no more, monotonic seconds."""
         self.leads = False
@@ -119,8 +119,8 @@ class Keeper(Duties):
     def step(self, connection: psycopg.Connection[Any]) -> float:
         """Do what is due, if this node leads."""
         if not self._leader.leads:
-            return LOOK_S
-        return min(LOOK_S, max(0.0, self.run_due(connection) - monotonic()))
+            return LEADERSHIP_INTERVAL_S
+        return min(LEADERSHIP_INTERVAL_S, max(0.0, self.run_due(connection) - monotonic()))
 
     def _goes_on(self) -> bool:
         return self._leader.leads and not self._stopping

@@ -1,9 +1,9 @@
-"""Waker: hears what is said to this node: that there is work, or that a running job has been cancelled.
+"""Listener: hears what is said to this node: that there is work, or that a running job has been cancelled.
 
 It wakes as many idle workers as there is work for, and has the proxy look which of the running jobs was cancelled.
 
-NOTIFY at every insert would serialise the commits of all producers, so producers send it only while `awa.idle` has a
-row, which they read off `awa.idle_nodes`. That leaves a race (an insert that looked just before the row came), which
+NOTIFY at every insert would serialise the commits of all producers, so producers send it only while `awa.idle_node` has
+a row, which they read off `awa.idle_nodes`. That leaves a race (an insert that looked just before the row came), which
 the poll catches; it also serves where LISTEN does not work, behind a transaction pooler.
 """
 
@@ -19,7 +19,7 @@ from awa.database.open import is_pooled
 from awa.engine import claim, nodes, seal
 from awa.engine.seal import Sealed
 from awa.processes.board.slot import WorkerState
-from awa.supervisor.delegate import Proxy
+from awa.supervisor.delegate import WorkerDelegate
 from awa.supervisor.lock_report import Lookout
 from awa.supervisor.node import Node
 from awa.supervisor.service import Service
@@ -40,16 +40,16 @@ LANES_FOR_S: Final = 1.0
 """So long the lanes are taken for known: another process may seal, or file, the first jobs of a new one."""
 
 
-class Waker(Service):
+class Listener(Service):
     """Listens and polls for idle workers; asleep while there are none."""
 
-    name = "waker"
+    name = "listener"
     plan_once = True
 
-    def __init__(self, node: Node, proxy: Proxy) -> None:
-        """`proxy` is told when a job that may be running here has been cancelled."""
+    def __init__(self, node: Node, delegate: WorkerDelegate) -> None:
+        """`delegate` is told when a job that may be running here has been cancelled."""
         super().__init__(node)
-        self._proxy = proxy
+        self._delegate = delegate
         self._lookout = Lookout(node)
         self._lanes: set[int] = set()
         self._lanes_until = 0.0
@@ -110,7 +110,7 @@ class Waker(Service):
         self._heard(connection)
 
     def forget_lanes(self) -> None:
-        """Read the lanes anew: the application has other kinds or queues. From any thread."""
+        """Read the lanes again: the application has other kinds or queues. From any thread."""
         self._lanes_until = 0.0
 
     def _heard(self, connection: psycopg.Connection[Any]) -> bool:
@@ -118,15 +118,15 @@ class Waker(Service):
         heard = list(connection.notifies(timeout=0))
         cancelled = {notify.payload.partition(" ")[0] for notify in heard if notify.channel == CANCEL}
         if self._note_lost(cancelled):
-            self._proxy.look_for_strays()
+            self._delegate.look_for_strays()
         if heard:
             self._rounds_idle = 0
             self._is_told = True
         return bool(heard)
 
     def _note_lost(self, workers: set[str]) -> bool:
-        """Have those of some workers that are ours ask what is left of their lease before they start another job;
-        return whether there are any."""
+        """Have those of some workers that belong to this node ask what is left of their lease before they start another
+        job; return whether there are any."""
         slots = [slot for slot in self._node.board.slots if str(slot.worker_id) in workers]
         for slot in slots:
             slot.lost += 1
@@ -138,11 +138,11 @@ class Waker(Service):
         sealed = seal.seal(connection, self._floor)
         self._floor = sealed.floor
         # What has just been sealed is not asked for once more: its first job would wait for the answer.
-        ours = self._ours(sealed)
-        woken = self._ring(idle, ours)
-        if sealed.jobs > ours or monotonic() >= self._lanes_until:
+        known = self._known(sealed)
+        woken = self._ring(idle, known)
+        if sealed.jobs > known or monotonic() >= self._lanes_until:
             self._read_lanes(connection)
-            woken += self._ring(idle[woken:], max(0, self._ours(sealed) - woken))
+            woken += self._ring(idle[woken:], max(0, self._known(sealed) - woken))
         return woken or self._wake_for_ready(connection, idle, is_told=is_told)
 
     def _wake_for_ready(self, connection: psycopg.Connection[Any], idle: list[int], *, is_told: bool) -> int:
@@ -153,7 +153,7 @@ class Waker(Service):
         return woken
 
     def _read_lanes(self, connection: psycopg.Connection[Any]) -> bool:
-        """Read the lanes anew; return whether there are others than before."""
+        """Read the lanes again; return whether there are others than before."""
         before = self._lanes
         self._lanes_until = monotonic() + LANES_FOR_S
         self._lanes = {lane.id for lane in claim.lanes(connection, self._node.kinds, self._node.queues)}
@@ -165,14 +165,14 @@ class Waker(Service):
             self._node.wakes.wake(slot)
         return len(idle[:jobs])
 
-    def _ours(self, sealed: Sealed) -> int:
-        """Return how many jobs of lanes that are known to be ours a seal has made ready."""
+    def _known(self, sealed: Sealed) -> int:
+        """Return the number of jobs that a seal has made ready in lanes that this node serves."""
         return sum(jobs for lane, jobs in sealed.claimable.items() if lane in self._lanes)
 
     def _announce(self, connection: psycopg.Connection[Any]) -> None:
         self._idle_at = monotonic()
         if is_pooled(connection):
-            return  # producers would speak to nobody
+            return  # producers would notify no listener
         if self._announced != self._node.id or self._idle_at - self._announced_at > ANNOUNCE_AGAIN_S:
             nodes.idle(connection, self._node.id)
             self._announced, self._announced_at = self._node.id, self._idle_at

@@ -15,10 +15,10 @@ from awa.database.lock_holders import Wait
 from awa.supervisor.node import Node
 from awa.telemetry import events
 
-LOOK_S: Final = 2.0
+LOCK_REPORT_INTERVAL_S: Final = 2.0
 """Seconds between two looks."""
 AGAIN_S: Final = 60.0
-"""What goes on is said again after so many seconds."""
+"""Seconds after which a wait that continues is reported again."""
 
 
 class Lookout:
@@ -36,7 +36,7 @@ class Lookout:
         """Look, if this node leads and has been due to for `late_s` seconds; return whether it did."""
         if not self._node.leads or monotonic() < self._look_at + late_s:
             return False
-        self._look_at = monotonic() + LOOK_S
+        self._look_at = monotonic() + LOCK_REPORT_INTERVAL_S
         waits = {wait.pid: wait for wait in lock_holders.waits(connection)}
         for pid, wait in waits.items():
             lock_holders.report(wait, self._waits.get(pid))

@@ -12,19 +12,19 @@ from awa.processes.forkserver import BootFailed, Event, Exited, Forked, ForkFail
 from awa.processes.signals import SignalQueue
 from awa.processes.title import Title
 from awa.supervisor.beginnings import Beginnings
-from awa.supervisor.heartbeat import Heart
+from awa.supervisor.heartbeat import Heartbeat
 from awa.supervisor.leader import Leader
-from awa.supervisor.listener import Waker
+from awa.supervisor.listener import Listener
 from awa.supervisor.node import Node
-from awa.supervisor.pool import Pool
+from awa.supervisor.pool import WorkerPool
 from awa.supervisor.servers import Servers
 from awa.supervisor.stalls import Stalls
 from awa.supervisor.vitals import Vitals
-from awa.supervisor.watchdog import Warden
+from awa.supervisor.watchdog import Watchdog
 from awa.telemetry import events
 
 KILL_WAIT_S: Final = 5.0
-"""How long workers that were sent SIGKILL may take to be gone, before they are sent it again."""
+"""Seconds after which SIGKILL is sent again to a worker that is still there."""
 KILLS_MAX: Final = 3
 """After so many, a worker that is still there hangs in the kernel: leave it to its fate."""
 ROUND_S: Final = 1.0
@@ -32,7 +32,7 @@ JOBS_NAMED: Final = 10
 """Of the jobs that are waited for, so many are named."""
 
 
-class Loop:
+class SupervisorLoop:
     """Runs until every worker is gone after TERM, INT or QUIT."""
 
     def __init__(
@@ -40,9 +40,9 @@ class Loop:
         node: Node,
         servers: Servers,
         signals: SignalQueue,
-        pool: Pool,
-        waker: Waker,
-        heart: Heart,
+        pool: WorkerPool,
+        listener: Listener,
+        heartbeat: Heartbeat,
         leader: Leader,
         vitals: Vitals,
         app_dsn: str | None,
@@ -53,13 +53,13 @@ class Loop:
         self._servers = servers
         self._signals = signals
         self._pool = pool
-        self._waker = waker
-        self._heart = heart
+        self._listener = listener
+        self._heartbeat = heartbeat
         self._leader = leader
         self._vitals = vitals
         self.has_given_up = False
         """A part of this supervisor hangs, or has died."""
-        self._warden = Warden(node, pool.interrupt, pool.end)
+        self._watchdog = Watchdog(node, pool.interrupt, pool.end)
         self._stalls = Stalls(node, pool.end)
         self._beginnings = Beginnings(node, pool.interrupt, pool.end)
         self._title = Title("supervisor")
@@ -73,7 +73,7 @@ class Loop:
                 self._pool.tend(),
                 self._servers.tend(self._pool.has_workers_of),
                 self._until_kill(),
-                self._warden.look(),
+                self._watchdog.look(),
             )
             self._stalls.look()
             self._beginnings.look()
@@ -174,8 +174,8 @@ class Loop:
             self._node.queues = ready.info["queues"]
         self._servers.ready(server)
         self._pool.renew(server)
-        self._waker.forget_lanes()
-        self._heart.ring()  # it tells the database what we have handlers for
+        self._listener.forget_lanes()
+        self._heartbeat.ring()  # it tells the database what we have handlers for
         for warning in ready.warnings + self._moved(ready):
             events.emit(events.SUPERVISOR_WARNING, warning=warning)
         events.emit(events.SUPERVISOR_RELOADED, pid=server.pid, kinds=",".join(self._node.kinds))
@@ -208,7 +208,7 @@ class Loop:
             poll.register(server, select.POLLIN)
         poll.poll(max(0.0, wait_s * 1000))
         if self._node.wakes.supervisor.drain():
-            self._waker.ring()
+            self._listener.ring()
 
     def _until_kill(self) -> float:
         return ROUND_S if self._kill_at is None else self._kill_at - monotonic()

@@ -1,4 +1,4 @@
-"""What the services of one node share."""
+"""The state that the services of one node share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Final
 
-from awa.database.timeout import ANSWER_S
+from awa.database.timeout import RESPONSE_TIMEOUT_S
 from awa.processes.board.scoreboard import Board
 from awa.processes.clock import ServerClock
 from awa.processes.silence import Silence
@@ -34,28 +34,28 @@ class Node:
     queues: list[str]
     id: int
     """Its row in awa.node; another one after it had been declared dead."""
-    answer_s: float = ANSWER_S
-    """How long its services and workers wait for an answer of the server, in seconds."""
+    response_timeout_s: float = RESPONSE_TIMEOUT_S
+    """Seconds that its services and workers wait for an answer of the server."""
     outage: Outage = field(default_factory=Outage)
     peers: Peers = field(default_factory=Peers)
     clock: ServerClock = field(default_factory=ServerClock)
     beat_at: float = field(default_factory=monotonic)
-    """When the last heartbeat was answered, monotonic seconds."""
+    """Time of the last answered heartbeat, monotonic seconds."""
     steady_since: float = field(default_factory=monotonic)
     """Since when no heartbeat has been late, monotonic seconds."""
 
     leads: bool = False
-    """Whether it was elected leader, as far as it knows."""
+    """True if it was elected leader, as far as it knows."""
     is_draining: bool = False
-    """Whether its workers are to end: what they have not begun is given to others at once."""
+    """True if its workers are to end: what they have not begun is given to others at once."""
     name: str = field(default_factory=socket.gethostname)
-    """How logs and other nodes call it."""
+    """Its name in logs and for other nodes."""
 
     def __post_init__(self) -> None:
         self.occupants = Occupants(self.board, self.wakes.supervisor.ring)
-        """Who is on the board."""
+        """The workers on the board."""
         self.main = Silence(2 * self.settings.heartbeat_interval_s)
-        """How long the main thread has not got on."""
+        """Return the seconds without progress of the main thread."""
 
     def note_beat(self) -> None:
         """Note that a heartbeat has been answered."""
@@ -65,7 +65,8 @@ class Node:
         self.beat_at = now
 
     def may_judge(self) -> bool:
-        """Whether the silence of other nodes is theirs: the database has answered us, and in time, for so long."""
+        """Return True if our own heartbeats have been on time long enough to trust that another node's missing
+        heartbeat means it is down."""
         now = monotonic()
         return now - self.steady_since >= self.settings.heartbeat_stale_s and not self._is_late(now)
 

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from awa.processes.board.checks import BoardDamage
 from awa.processes.board.scoreboard import Board
-from awa.processes.board.slot import Running, Slot, WorkerState
+from awa.processes.board.slot import BoardEntry, Slot, WorkerState
 
 BETWEEN_S: Final = 1.0
 """A worker may be held up for so long between two stores that belong together."""
@@ -30,10 +30,10 @@ class Occupant:
     """Its process id, as the forkserver has told; None: not yet."""
     worker: int = 0
     """Its id in the database, as the database has told; 0: not asked yet."""
-    last: Running | None = None
+    last: BoardEntry | None = None
     """The job in which it was seen last."""
     damage: BoardDamage | None = None
-    """What is wrong with its slot."""
+    """The damage found in its slot."""
     has_moved_in: bool = False
     """It has shown its process id."""
     between: tuple[int, float] | None = None
@@ -41,7 +41,7 @@ class Occupant:
     is_said: bool = False
     """That has been said."""
 
-    def look(self) -> Running | None:
+    def look(self) -> BoardEntry | None:
         """Check the slot; return the job that runs, or None between jobs. Raises BoardDamage."""
         self.slot.check(self.pid, self.worker)
         if self.slot.pid:
@@ -71,7 +71,7 @@ class Seen(NamedTuple):
     """An occupant and the job that it is in."""
 
     occupant: Occupant
-    running: Running | None
+    running: BoardEntry | None
 
 
 class Occupants:

@@ -8,7 +8,7 @@ from awa.telemetry import events
 
 
 class Outage:
-    """What the services of one node suffer from at present. From any thread."""
+    """The present faults of one node's services. Safe from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

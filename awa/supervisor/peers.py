@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 
-class _Seen(NamedTuple):
+class _SeenBeat(NamedTuple):
     beat: int
     since: float
-    """When the answer came that had this count first, monotonic seconds."""
+    """Arrival of the first answer with this count, monotonic seconds."""
     until: float
-    """When the question was asked whose answer had it last."""
+    """Time of the question whose answer had this count last."""
 
 
 class Peers:
@@ -26,7 +26,7 @@ class Peers:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._seen: dict[int, _Seen] = {}
+        self._seen: dict[int, _SeenBeat] = {}
 
     def note(self, beats: Mapping[int, int], asked: float, answered: float) -> None:
         """Note the heartbeats of all nodes; `asked` and `answered` are monotonic seconds."""
@@ -42,11 +42,11 @@ class Peers:
             }
 
 
-def _seen(known: _Seen | None, beat: int, asked: float, answered: float) -> _Seen:
+def _seen(known: _SeenBeat | None, beat: int, asked: float, answered: float) -> _SeenBeat:
     if known is None or beat > known.beat:
-        return _Seen(beat, answered, asked)
+        return _SeenBeat(beat, answered, asked)
     if beat < known.beat and asked < known.since:  # an older answer, overtaken by that of another thread
         return known
     if beat < known.beat:  # the database has gone back to an earlier state: what was counted since is not there
-        return _Seen(beat, answered, asked)
+        return _SeenBeat(beat, answered, asked)
     return known._replace(until=max(known.until, asked))

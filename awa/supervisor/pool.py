@@ -9,19 +9,19 @@ from time import monotonic
 from typing import Any, Final
 
 from awa.processes.board.checks import BoardDamage
-from awa.processes.board.slot import Remains, Running, Stop, WorkerState
+from awa.processes.board.slot import BoardEntry, Remains, Stop, WorkerState
 from awa.processes.exit_codes import ExitCode
 from awa.processes.forkserver import Exited, Forked, ForkFailed, ForkServer
 from awa.processes.oom import OomWatch
 from awa.supervisor import worker_exit
-from awa.supervisor.delegate import Burial, Proxy
+from awa.supervisor.delegate import DeadWorker, WorkerDelegate
 from awa.supervisor.node import Node
 from awa.supervisor.occupants import Occupant
-from awa.supervisor.worker_exit import WHATEVER_ATTEMPT, Doom
+from awa.supervisor.worker_exit import WHATEVER_ATTEMPT, KillReason
 from awa.telemetry import events
 
 TEND_S: Final = 1.0
-"""How often to look after the workers even if nothing was heard of them."""
+"""Interval at which workers are checked even if none has reported."""
 QUICK_DEATH_S: Final = 2.0
 """A worker that dies sooner than this after its start, and without a job, counts towards a crash loop."""
 BACKOFF_FIRST_S: Final = 0.2
@@ -29,7 +29,7 @@ BACKOFF_MAX_S: Final = 30.0
 SAID_FROM: Final = 4
 """After so many vain starts in a row it is said, and again at each doubling."""
 FENCED_WAIT_S: Final = 0.1
-"""So long our node may take to sign in anew before another worker tries to join it."""
+"""Seconds this node may take to sign in again before another worker tries to join it."""
 UNDYING_S: Final = 5.0
 """After so long a worker should have ended that was sent SIGKILL."""
 
@@ -42,30 +42,36 @@ class Worker:
     server: ForkServer
     """The forkserver it came from: an old one, during a reload."""
     node: int
-    """The node it belongs to: an old one, after ours had been declared dead."""
+    """The node it belongs to: an old one, after this node had been declared dead."""
     born: float
     stopping: bool = False
-    doom: Doom | None = None
+    kill_reason: KillReason | None = None
     """Why we have killed it, or it has ended."""
     killed_at: float | None = None
-    """When we have had SIGKILL sent to it, monotonic seconds."""
+    """Time at which SIGKILL was sent to it, monotonic seconds; None before."""
     has_outlived: bool = False
     """It has been said that it does not end."""
 
 
-class Pool:
+class WorkerPool:
     """The workers of a node. Called from the main thread only; never waits."""
 
     def __init__(
-        self, node: Node, server: ForkServer | None, proxy: Proxy, size: int, fenced: Callable[[], None]
+        self,
+        node: Node,
+        server: ForkServer | None,
+        delegate: WorkerDelegate,
+        size: int,
+        declared_dead: Callable[[], None],
     ) -> None:
-        """Keep `size` workers of `server`. `fenced` is called when a worker says that its node was declared dead."""
+        """Keep `size` workers of `server`. `declared_dead` is called when a worker says that its node was declared
+        dead."""
         self.size = size
         self.workers: dict[int, Worker] = {}
         self._node = node
         self._server = server
-        self._proxy = proxy
-        self._fenced = fenced
+        self._delegate = delegate
+        self._declared_dead = declared_dead
         self._failures = 0
         self._not_before = 0.0
         self._closed = False
@@ -86,7 +92,7 @@ class Pool:
         self._end_damaged()
         if self._closed or self._server is None:
             return TEND_S
-        self._replace_fenced()
+        self._replace_declared_dead()
         self._replace_old()
         wait_s = self._not_before - monotonic()
         if wait_s <= 0:
@@ -108,7 +114,7 @@ class Pool:
         self._failures, self._not_before = 0, 0.0
 
     def has_workers_of(self, server: ForkServer) -> bool:
-        """Whether a worker of that forkserver lives."""
+        """Return whether a worker of that forkserver lives."""
         return any(worker.server is server for worker in self.workers.values())
 
     def dump_stacks(self) -> None:
@@ -129,13 +135,13 @@ class Pool:
         wait for no back-off: they are not to blame."""
         self._closed = True
         for slot in self.workers:
-            self.end(slot, Doom(why, "Shutdown", attempts_at_once=WHATEVER_ATTEMPT))
+            self.end(slot, KillReason(why, "Shutdown", attempts_at_once=WHATEVER_ATTEMPT))
 
-    def end(self, slot: int, doom: Doom) -> None:
+    def end(self, slot: int, kill_reason: KillReason) -> None:
         """Kill one worker with its process group. The first reason given is the one that is stored."""
         worker = self.workers.get(slot)
         if worker is not None:
-            worker.doom = worker.doom or doom
+            worker.kill_reason = worker.kill_reason or kill_reason
             worker.killed_at = worker.killed_at or monotonic()
             worker.server.kill(slot, SIGKILL)
 
@@ -171,19 +177,21 @@ class Pool:
         running = remains.running
         self._see_whether_out_of_memory(worker, event)
         if damage is not None:
-            worker.doom = worker.doom or worker_exit.damaged(damage)
+            worker.kill_reason = worker.kill_reason or worker_exit.damaged(damage)
             self._say_damaged(occupant, damage)
-        elif worker.doom is None and running and event.signal == SIGUSR2 and (why := slot.interrupt()):
-            worker.doom = worker_exit.interrupted(running, why)
+        elif worker.kill_reason is None and running and event.signal == SIGUSR2 and (why := slot.interrupt()):
+            worker.kill_reason = worker_exit.interrupted(running, why)
         self._say_ended(worker, event, running)
         is_known = damage is None and slot.worker_id != 0 and not slot.is_between()
-        how = worker_exit.of(event, running, self._node.clock, worker.doom, is_known=is_known)
-        self._proxy.bury(Burial(occupant.worker, how, remains.finished, slot.worker_id, worker.node, event.pid))
+        how = worker_exit.of(event, running, self._node.clock, worker.kill_reason, is_known=is_known)
+        self._delegate.rescue_worker(
+            DeadWorker(occupant.worker, how, remains.finished, slot.worker_id, worker.node, event.pid)
+        )
         self._judge(
             worker,
             event,
             came_to_something=damage is not None or slot.jobs_done() > 0 or running is not None,
-            hung_at_start=worker.doom is not None and slot.state == WorkerState.BOOTING,
+            hung_at_start=worker.kill_reason is not None and slot.state == WorkerState.BOOTING,
         )
         if event.code == ExitCode.RECYCLED:
             self._node.look_back()  # what it handed back stands in front of where the others claim
@@ -193,8 +201,8 @@ class Pool:
         """A forkserver is gone and its workers with it; how each ended is unknown. `hung`: how it hung, if it
         was killed for that."""
         for worker in [worker for worker in self.workers.values() if worker.server is server]:
-            if hung is not None and worker.doom is None:
-                worker.doom = Doom(f"its forkserver {hung}", attempts_at_once=WHATEVER_ATTEMPT)
+            if hung is not None and worker.kill_reason is None:
+                worker.kill_reason = KillReason(f"its forkserver {hung}", attempts_at_once=WHATEVER_ATTEMPT)
             occupant = self._node.occupants.get(worker.slot)
             pid = occupant.pid if occupant is not None else None
             self.exited(Exited(worker.slot, pid or 0, None, int(SIGKILL), 0, 0.0, 0.0))
@@ -205,7 +213,7 @@ class Pool:
         """End the workers whose slots hold what no worker writes: what else they do cannot be known."""
         for occupant, damage in self._node.occupants.damaged():
             worker = self.workers.get(occupant.slot.index)
-            if worker is not None and worker.doom is None:
+            if worker is not None and worker.kill_reason is None:
                 self._say_damaged(occupant, damage)
                 self.end(worker.slot, worker_exit.damaged(damage))
 
@@ -239,24 +247,24 @@ class Pool:
                 f"{worker.server.pid}) does",
             )
 
-    def _say_ended(self, worker: Worker, event: Exited, running: Running | None) -> None:
+    def _say_ended(self, worker: Worker, event: Exited, running: BoardEntry | None) -> None:
         job = running.job_id if running else None
-        if worker.killed_at is not None and worker.doom is not None and event.signal == SIGKILL:
-            events.emit(events.WORKER_KILLED, slot=event.slot, pid=event.pid, job=job, why=worker.doom.why)
+        if worker.killed_at is not None and worker.kill_reason is not None and event.signal == SIGKILL:
+            events.emit(events.WORKER_KILLED, slot=event.slot, pid=event.pid, job=job, why=worker.kill_reason.why)
         events.emit(
             events.WORKER_EXITED,
             slot=event.slot,
             pid=event.pid,
-            how=worker_exit.describe(event, running, worker.doom),
+            how=worker_exit.describe(event, running, worker.kill_reason),
             expected=worker_exit.is_expected(event, running) or self._closed,
             job=job,
             peak_mb=event.max_rss_kb // 1024 or None,
         )
 
     def _see_whether_out_of_memory(self, worker: Worker, event: Exited) -> None:
-        killed_by_others = worker.doom is None and event.signal == SIGKILL and event.max_rss_kb
+        killed_by_others = worker.kill_reason is None and event.signal == SIGKILL and event.max_rss_kb
         if killed_by_others and self._oom.took_one():
-            worker.doom = worker_exit.out_of_memory(event)
+            worker.kill_reason = worker_exit.out_of_memory(event)
 
     def _judge(self, worker: Worker, event: Exited, *, came_to_something: bool, hung_at_start: bool) -> None:
         """Count a worker that came to nothing towards a crash loop. One that dies in a job costs that job an attempt,
@@ -264,7 +272,7 @@ class Pool:
         was_quick = monotonic() - worker.born <= QUICK_DEATH_S or event.code == ExitCode.BOOT_FAILED or hung_at_start
         if event.code == ExitCode.FENCED:
             if worker.node == self._node.id:  # it knew before we did
-                self._fenced()
+                self._declared_dead()
                 self._not_before = max(self._not_before, monotonic() + FENCED_WAIT_S)
         elif came_to_something or not was_quick or event.code in (ExitCode.OK, ExitCode.RECYCLED):
             self._failures = 0
@@ -286,7 +294,7 @@ class Pool:
         node = self._node
         message: dict[str, Any] = {
             "dsn": node.dsn,
-            "answer_s": node.answer_s,
+            "response_timeout_s": node.response_timeout_s,
             "node": node.id,
             "queues": node.queues,
             "max_jobs": node.settings.max_jobs,
@@ -298,7 +306,7 @@ class Pool:
         node.occupants.move_in(slot, node.id)
         self.workers[slot] = Worker(slot, server, message["node"], monotonic())
 
-    def _replace_fenced(self) -> None:
+    def _replace_declared_dead(self) -> None:
         """After our node was declared dead: the jobs of its workers are others' by now, so none may start another."""
         for worker in self.workers.values():
             if worker.node != self._node.id and not worker.stopping:
@@ -333,7 +341,7 @@ class Pool:
                 events.SUPERVISOR_WARNING,
                 warning=f"{failures} workers in a row came to nothing; the next starts in {wait_s:g} s. See what "
                 "worker.exited, worker.start_failed and supervisor.service_failed say of them; HUP loads the "
-                "application anew",
+                "application again",
             )
 
 

@@ -1,4 +1,4 @@
-"""Servers: the forkserver in use, one that is loading the application anew, and old ones whose workers still live."""
+"""Servers: the forkserver in use, one that is loading the application again, and old ones whose workers still live."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from awa.telemetry import events
 
 RESTART_FIRST_S: Final = 0.5
 RESTART_MAX_S: Final = 30.0
-LOOK_S: Final = 1.0
-"""How often to see whether they answer."""
+SERVER_INTERVAL_S: Final = 1.0
+"""Interval at which they are pinged."""
 LONG_LOAD_S: Final = 30.0
 """An application that has been loading for so long may never be done: say so, and do not make another try wait for it.
 """
@@ -31,7 +31,7 @@ class Servers:
         self._loads_since = 0.0
         self._has_warned = False
         self._has_said = False
-        """Whether it has been said why the one that is loading fails."""
+        """True if it has been said why the one that is loading fails."""
         self._again = False
         self._failures = 0
         self.hung: dict[ForkServer, str] = {}
@@ -43,7 +43,7 @@ class Servers:
         return [server for server in (self.current, self._coming, *self._leaving) if server is not None]
 
     def reload(self) -> None:
-        """Load the application anew beside the old one. Asked while that is under way, do it once more afterwards: the
+        """Load the application again beside the old one. Asked while that is under way, do it once more afterwards: the
         code may have changed since. One that has been at it for very long is given up for that."""
         if self._coming is not None and not self._loads_for_long():
             self._again = True
@@ -102,11 +102,11 @@ class Servers:
             self._give_up_if_hung(server)
         self._warn_of_a_long_load()
         if self._restart_at is None or self._coming is not None:
-            return LOOK_S
+            return SERVER_INTERVAL_S
         if monotonic() >= self._restart_at:
             self.reload()
             return RESTART_FIRST_S
-        return min(LOOK_S, self._restart_at - monotonic())
+        return min(SERVER_INTERVAL_S, self._restart_at - monotonic())
 
     def _give_up_if_hung(self, server: ForkServer) -> None:
         """Kill one that does not answer: it forks, reaps and kills nothing any more, nor says so."""
@@ -154,7 +154,7 @@ class Servers:
         events.emit(
             events.SUPERVISOR_WARNING,
             warning=f"the application has been loading for {LONG_LOAD_S:g} s (process {self._coming.pid}); {meanwhile} "
-            "until it is done, and another HUP ends this try and loads it anew",
+            "until it is done, and another HUP ends this try and loads it again",
         )
 
     def _reload_again(self) -> None:

@@ -18,13 +18,13 @@ from awa.processes.wakeups import Channel
 from awa.supervisor.node import Node
 from awa.telemetry import events
 
-RETRY_S: Final = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+SERVICE_RETRIES_S: Final = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Waits between tries, each with up to half of it more. A connection that only broke is replaced at once."""
 LOCK_TIMEOUT: Final = "set lock_timeout = '2s'"
-"""A transaction that somebody leaves open must not stop a service for good."""
+"""A transaction that is left open must not stop a service for good."""
 LOCK_RETRY_S: Final = 0.5
-LOOK_S: Final = 1.0
-"""How often the main thread looks whether it gets on."""
+PROGRESS_INTERVAL_S: Final = 1.0
+"""Interval at which the main thread checks a service for progress."""
 
 
 def retry_s(tries: int, longest_s: float, uniform: float) -> float:
@@ -32,7 +32,7 @@ def retry_s(tries: int, longest_s: float, uniform: float) -> float:
 
     With jitter from `uniform` (0 to 1), so that a fleet does not come back in step.
     """
-    wait_s = min(RETRY_S[min(tries, len(RETRY_S) - 1)], longest_s / 1.5)
+    wait_s = min(SERVICE_RETRIES_S[min(tries, len(SERVICE_RETRIES_S) - 1)], longest_s / 1.5)
     return wait_s * (1 + uniform / 2)
 
 
@@ -49,33 +49,33 @@ class Service:
         self._stopping = False
         self._tries = 0
         self._complaints: dict[str, type[Exception]] = {}
-        self.silence = Silence(LOOK_S)
-        """How long it has not got on."""
+        self.silence = Silence(PROGRESS_INTERVAL_S)
+        """Return the seconds without progress."""
         self.sleeps_s = 0.0
         """For how long it has said that it would do nothing, in seconds."""
         self._thread = threading.Thread(target=self._run, name=f"awa-{self.name}", daemon=True)
 
     @property
-    def answer_s(self) -> float:
-        """How long an answer of the server is waited for, in seconds."""
-        return self._node.answer_s
+    def response_timeout_s(self) -> float:
+        """Return the seconds to wait for an answer of the server."""
+        return self._node.response_timeout_s
 
     @property
     def patience_max(self) -> float:
-        """How many times longer some of its statements may take."""
+        """Factor by which some of its statements may exceed that."""
         return 1.0
 
     @property
     def longest_wait_s(self) -> float:
         """The longest wait between two tries, in seconds."""
-        return RETRY_S[-1] * 1.5
+        return SERVICE_RETRIES_S[-1] * 1.5
 
     def start(self) -> None:
         """Begin."""
         self._thread.start()
 
     def has_died(self) -> bool:
-        """Whether its thread has ended, though nobody told it to."""
+        """Return whether its thread has ended, without having been told to."""
         return not self._stopping and not self._thread.is_alive()
 
     def ring(self) -> None:
@@ -105,7 +105,7 @@ class Service:
         """Wait for the next round."""
         self._bell.wait(wait_s)
 
-    def complain(self, part: str, error: Exception) -> None:
+    def report_error(self, part: str, error: Exception) -> None:
         """Say that `part` of this service failed; not again as long as it fails in the same way.
 
         What the database may do at any time is said in a line, anything else with its traceback.
@@ -125,10 +125,10 @@ class Service:
             text = " ".join(str(error).split())
             events.emit(
                 events.SUPERVISOR_WARNING,
-                warning=f"{part} waits for a transaction that somebody keeps open ({text}); it is tried again",
+                warning=f"{part} waits for a transaction that is kept open ({text}); it is tried again",
             )
 
-    def praise(self, part: str) -> None:
+    def clear_error(self, part: str) -> None:
         """Note that `part` works: its next failure is said again."""
         self._complaints.pop(part, None)
 
@@ -140,8 +140,8 @@ class Service:
                 if self._tries or isinstance(error, NoAnswer):  # a connection that only broke is back at once
                     self._node.outage.hits(self.name, error)
                 self._back_off()
-            except Exception as error:  # noqa: BLE001 - a defect of ours must not end the service without a word
-                self.complain(self.name, error)
+            except Exception as error:  # noqa: BLE001 - a defect in Awa must not end the service without a word
+                self.report_error(self.name, error)
                 self._back_off()
 
     def _serve(self) -> None:
@@ -149,7 +149,7 @@ class Service:
         with connect(
             self._node.dsn,
             role=self.name,
-            answer_s=self.answer_s,
+            response_timeout_s=self.response_timeout_s,
             patience_max=self.patience_max,
             plan_once=self.plan_once,
         ) as connection:
@@ -168,13 +168,13 @@ class Service:
             self.closing(connection)
 
     def _round(self, connection: psycopg.Connection[Any]) -> float:
-        """Do one round; when somebody holds a lock that it needs, say so and try again soon."""
+        """Do one round; when a lock that it needs is held, report that and try again soon."""
         try:
             wait_s = self.step(connection)
         except LockNotAvailable as error:
             self.held_up(self.name, error)
             return LOCK_RETRY_S
-        self.praise(self.name)
+        self.clear_error(self.name)
         return wait_s
 
     def _back_off(self) -> None:

@@ -1,4 +1,4 @@
-"""Warden: ends what runs for too long, and what was cancelled. From the board alone: it needs no database.
+"""Watchdog: ends what runs for too long, and what was cancelled. From the board alone: it needs no database.
 
 A job that is to end goes through these stages, each of which may already be enough:
 
@@ -17,16 +17,16 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from awa.processes.board.slot import Flag, Interrupt, Running, Stop
+from awa.processes.board.slot import BoardEntry, Flag, Interrupt, Stop
 from awa.processes.clock import monotonic_us
 from awa.processes.stacks import StackPipe
 from awa.supervisor.node import Node
 from awa.supervisor.occupants import Occupant
-from awa.supervisor.worker_exit import Doom
+from awa.supervisor.worker_exit import KillReason
 from awa.telemetry import events
 
-LOOK_US: Final = 100_000
-"""How often to look: a limit is enforced this much late at the most."""
+CHECK_INTERVAL_US: Final = 100_000
+"""Interval of the checks: a limit is enforced at most this late."""
 STACK_LOOK_US: Final = 10_000
 """After so long without more of a stack, it is whole …"""
 STACK_WAIT_US: Final = 250_000
@@ -37,7 +37,7 @@ STACK_LAST_US: Final = 1_000_000
 
 
 class Stage(IntEnum):
-    """How far a job is on its way out."""
+    """The stage of stopping a job."""
 
     TOLD = 1
     SEALED = 2
@@ -49,20 +49,21 @@ class Case:
     """A job that is to end."""
 
     occupant: Occupant
-    running: Running
+    running: BoardEntry
     why: Interrupt
     stage: Stage
     due_us: int
-    """When the next stage begins, monotonic clock."""
+    """Time at which the next stage begins, monotonic clock."""
     asked_us: int = 0
-    """When the stack was asked for."""
+    """Time at which the stack was requested."""
 
 
-class Warden:
+class Watchdog:
     """Called from the main thread, again and again; never waits."""
 
-    def __init__(self, node: Node, interrupt: Callable[[int], None], kill: Callable[[int, Doom], None]) -> None:
-        """`interrupt(slot)` sends a worker the signal it listens to; `kill(slot, doom)` kills it with its group."""
+    def __init__(self, node: Node, interrupt: Callable[[int], None], kill: Callable[[int, KillReason], None]) -> None:
+        """`interrupt(slot)` sends a worker the signal it listens to; `kill(slot, kill_reason)` kills it with its
+        group."""
         self._node = node
         self._interrupt = interrupt
         self._kill = kill
@@ -71,7 +72,7 @@ class Warden:
     def look(self) -> float:
         """Look at every running job; return after how many seconds to look again at the latest."""
         now_us = monotonic_us()
-        next_us = LOOK_US
+        next_us = CHECK_INTERVAL_US
         for occupant, running in self._node.occupants.look():
             slot = occupant.slot
             if running is None:
@@ -80,17 +81,17 @@ class Warden:
                 next_us = min(next_us, self._see(occupant, running, now_us))
         return max(0, next_us) / 1e6
 
-    def _see(self, occupant: Occupant, running: Running, now_us: int) -> int:
+    def _see(self, occupant: Occupant, running: BoardEntry, now_us: int) -> int:
         """Look at one running job; return in how many microseconds to do it again."""
         case = self._case(occupant, running, now_us)
         if case is None:
-            until_us = running.deadline_us - now_us if running.deadline_us else LOOK_US
-            return min(LOOK_US, until_us)
+            until_us = running.deadline_us - now_us if running.deadline_us else CHECK_INTERVAL_US
+            return min(CHECK_INTERVAL_US, until_us)
         if now_us >= case.due_us:
             self._go_on(case, now_us)
-        return min(LOOK_US, case.due_us - now_us)
+        return min(CHECK_INTERVAL_US, case.due_us - now_us)
 
-    def _case(self, occupant: Occupant, running: Running, now_us: int) -> Case | None:
+    def _case(self, occupant: Occupant, running: BoardEntry, now_us: int) -> Case | None:
         """Return the case of this run; open one when its time is up or it has been cancelled."""
         slot = occupant.slot
         case = self._cases.get(slot.index)
@@ -135,21 +136,21 @@ class Warden:
             self._interrupt(slot.index)
             case.stage, case.asked_us = Stage.SEALED, now_us
         elif case.stage is Stage.SEALED and _has_told(stack, now_us - case.asked_us):
-            self._kill(slot.index, _doom(case, stack.text))
+            self._kill(slot.index, _kill_reason(case, stack.text))
             case.stage = Stage.KILLED
-        case.due_us = now_us + (LOOK_US if case.stage is Stage.KILLED else STACK_LOOK_US)
+        case.due_us = now_us + (CHECK_INTERVAL_US if case.stage is Stage.KILLED else STACK_LOOK_US)
 
 
 def _has_told(stack: StackPipe, waited_us: int) -> bool:
-    """Whether the whole stack has come, or is not to be waited for any longer. More may come for ever: a handler can
-    write there, too."""
+    """Return whether the whole stack has come, or is not to be waited for any longer. More may come for ever: a handler
+    can write there, too."""
     return waited_us >= STACK_LAST_US or (not stack.look() and (bool(stack.text) or waited_us >= STACK_WAIT_US))
 
 
-def _doom(case: Case, stack: str) -> Doom:
+def _kill_reason(case: Case, stack: str) -> KillReason:
     kind = "JobTimeout" if case.why is Interrupt.TIMEOUT else "JobCancelled"
     may_retry = not case.running.flags & Flag.FAILS_ON_TIMEOUT
-    return Doom(_words(case), kind, stack, attempts_at_once=0, may_retry=may_retry)
+    return KillReason(_words(case), kind, stack, attempts_at_once=0, may_retry=may_retry)
 
 
 def _words(case: Case) -> str:

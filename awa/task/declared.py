@@ -1,4 +1,4 @@
-"""Where a task is declared, and what can never work as its handler or as the type of its arguments."""
+"""Finds where a task is declared, and refuses handlers and argument types that can never work."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DEPTH_MAX: Final = 50
 """Wrappers that are looked through, one inside the other."""
 
 
-class Place(NamedTuple):
+class Declaration(NamedTuple):
     """A line of the application's source."""
 
     file: str
@@ -28,12 +28,12 @@ class Place(NamedTuple):
         return f"{self.file}:{self.line}"
 
 
-def here() -> Place | None:
+def here() -> Declaration | None:
     """Return the line outside this package that called into it; None where there is no such line."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame = frame.f_back
-    return None if frame is None else Place(frame.f_code.co_filename, frame.f_lineno)
+    return None if frame is None else Declaration(frame.f_code.co_filename, frame.f_lineno)
 
 
 def located(refusal: ValidationError) -> ValidationError:
@@ -42,10 +42,10 @@ def located(refusal: ValidationError) -> ValidationError:
     return ValidationError(f"{place}: {refusal}" if place else str(refusal))
 
 
-def defined(function: Any) -> Place | None:
+def defined(function: Any) -> Declaration | None:
     """Return the first line of a function, the innermost of what wraps it; None where it is not written in Python."""
     code = _code(_innermost(function))
-    return None if code is None else Place(code.co_filename, code.co_firstlineno)
+    return None if code is None else Declaration(code.co_filename, code.co_firstlineno)
 
 
 def is_async(handler: Callable[..., Any]) -> bool:
@@ -98,7 +98,7 @@ def check_args_type(args_type: Any) -> None:
         raise ValidationError(f"args_type is {args_type.__qualname__}, an abstract class: it has no instances")
 
 
-def is_same(handler: Any, place: Place | None, other: Any, others_place: Place | None) -> bool:
+def is_same(handler: Any, place: Declaration | None, other: Any, others_place: Declaration | None) -> bool:
     """Return True if one declaration has been executed twice: by a factory that is called again, by a module that is
     loaded again, or in a session in which it was typed again."""
     if place == others_place and (handler is other or (defined(handler) or object()) == defined(other)):

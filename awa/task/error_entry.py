@@ -1,4 +1,4 @@
-"""What is kept of a failed attempt: one entry of the job's `errors`, small and fit for jsonb whatever was raised."""
+"""The record of a failed attempt: one entry of the job's `errors`, small and fit for jsonb whatever was raised."""
 
 from __future__ import annotations
 

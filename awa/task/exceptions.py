@@ -1,4 +1,4 @@
-"""What an exception is made of, read with care: the exception is a user's, and any part of it may raise or lie."""
+"""Reads the parts of an exception with care: it is a user's, and any part of it may raise or lie."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 TYPE_NAME_MAX: Final = 200
 """Characters of an exception's name: a class made at run time may have any."""
 RELATED_MAX: Final = 8
-"""How many other exceptions are looked at: those that led to one, and those it is a group of."""
+"""Most related exceptions that are read: causes, contexts and members of a group."""
 
 
 class Related(NamedTuple):
@@ -57,7 +57,7 @@ def last_lines(exc: BaseException, lines_max: int) -> list[str]:
 
 
 def related(exc: BaseException) -> Iterator[Related]:
-    """Yield the exceptions that led to `exc` and those it is a group of, and theirs; at most `RELATED_MAX`, each once.
+    """Yield the exceptions that led to `exc` and the members of its group, recursively; at most `RELATED_MAX`.
 
     What `raise … from None` hides stays hidden.
     """

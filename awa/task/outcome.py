@@ -1,4 +1,4 @@
-"""What an attempt came to. A handler returns or raises; two pure functions turn that into a `Verdict`, one value.
+"""Outcomes of attempts. A handler returns or raises; two pure functions turn that into an `Outcome`.
 
 What a handler may return to steer its job is here too: `RetryAfter`, `Snooze`, `Cancel`. Everything else it returns is
 the job's result.
@@ -61,8 +61,8 @@ class Cancel:
     reason: str = "cancelled by handler"
 
 
-class Verdict(NamedTuple):
-    """What becomes of a job after an attempt."""
+class Outcome(NamedTuple):
+    """The new state of a job after an attempt, with its delay and its result or error."""
 
     state: JobState
     """Completed, Retryable, Failed, Cancelled, or Scheduled (snoozed: the attempt is not consumed)."""
@@ -72,11 +72,11 @@ class Verdict(NamedTuple):
     """JSON: the result of a completed job, else the error entry, if there is one."""
 
 
-COMPLETED: Final = Verdict(JobState.Completed)
+COMPLETED: Final = Outcome(JobState.Completed)
 """The verdict on nearly every attempt."""
 
 
-def decide_result(value: object, attempt: int, max_attempts: int, *, now_us: int | None = None) -> Verdict:
+def decide_result(value: object, attempt: int, max_attempts: int, *, now_us: int | None = None) -> Outcome:
     """Return the verdict on an attempt whose handler returned `value`.
 
     `attempt` counts from 1. `now_us` (microseconds since the epoch) stamps the error entry; left out, the clock does.
@@ -85,21 +85,21 @@ def decide_result(value: object, attempt: int, max_attempts: int, *, now_us: int
         case None:
             return COMPLETED
         case RetryAfter(seconds=seconds) if attempt < max_attempts:
-            return Verdict(JobState.Retryable, _microseconds(seconds))
+            return Outcome(JobState.Retryable, _microseconds(seconds))
         case RetryAfter():
             text = f"RetryAfter: no attempts left ({attempt} of {max_attempts})"
-            return Verdict(JobState.Failed, None, error_entry(text, "RetryAfter", attempt, now_us=now_us))
+            return Outcome(JobState.Failed, None, error_entry(text, "RetryAfter", attempt, now_us=now_us))
         case Snooze(seconds=seconds):
-            return Verdict(JobState.Scheduled, _microseconds(seconds))
+            return Outcome(JobState.Scheduled, _microseconds(seconds))
         case Cancel(reason=reason):
-            return Verdict(
+            return Outcome(
                 JobState.Cancelled, None, error_entry(f"cancelled: {reason}", "Cancel", attempt, now_us=now_us)
             )
         case GeneratorType() | AsyncGeneratorType() if _has_run_nothing(value):
             text = f"TypeError: the handler returned the generator {value.__qualname__}, of which nothing has run"
-            return Verdict(JobState.Failed, None, error_entry(text, "TypeError", attempt, terminal=True, now_us=now_us))
+            return Outcome(JobState.Failed, None, error_entry(text, "TypeError", attempt, terminal=True, now_us=now_us))
         case _:
-            return Verdict(JobState.Completed, None, _encode_result(value))
+            return Outcome(JobState.Completed, None, _encode_result(value))
 
 
 def decide_error(
@@ -111,7 +111,7 @@ def decide_error(
     terminal: bool = False,
     uniform: float | None = None,
     now_us: int | None = None,
-) -> Verdict:
+) -> Outcome:
     """Return the verdict on an attempt that raised `exc`.
 
     Retryable after the policy's backoff while attempts remain, else failed. Failed at once for a `TerminalError`, for
@@ -128,7 +128,7 @@ def decide_error(
     where = module(exc)
     details = {"module": where and storable(where), "backoff": problem}
     entry = error_entry(describe(exc), name(exc), attempt, terminal=terminal, now_us=now_us, **details)
-    return Verdict(JobState.Failed if is_last else JobState.Retryable, delay_us, entry)
+    return Outcome(JobState.Failed if is_last else JobState.Retryable, delay_us, entry)
 
 
 def result_refusal(result: object) -> str | None:

@@ -1,4 +1,4 @@
-"""How the jobs of a task are run and retried: what `client.task` was told beyond the arguments' type."""
+"""Rules for running and retrying the jobs of a task: the options of `client.task` beyond the arguments' type."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Backoff: TypeAlias = Callable[[int], float] | Preset
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How the jobs of one task are run and retried."""
+    """Rules for running and retrying the jobs of one task."""
 
     timeout_s: float | None = None
     """Seconds an attempt may take before `JobTimeout` is raised in its handler. None: its queue's deadline; 0: none."""
@@ -32,23 +32,23 @@ class Policy:
     max_attempts: int | None = None
     """Of jobs inserted without a number of their own. None: 25."""
     backoff: Backoff = field(default=DEFAULT, hash=False)  # a policy is a key, and the user's callable need not be one
-    """How long to wait after a failed attempt."""
+    """The delay after a failed attempt."""
     retry_on: tuple[type[BaseException], ...] | None = None
     """Only these are retried. None: everything is."""
     give_up_on: tuple[type[BaseException], ...] = ()
     """These fail a job at once, whatever `retry_on` says."""
     raise_on_cancel: bool = False
-    """Whether `JobCancelled` is raised in the handler of a job that is cancelled."""
+    """True if `JobCancelled` is raised in the handler of a job that is cancelled."""
     memory_limit_mb: int | None = None
     """MiB that an attempt may take beyond what its worker had before. None: no limit."""
 
     @property
     def attempts(self) -> int:
-        """How often a job may be started that was inserted without a number of its own."""
+        """Most attempts of a job that was inserted without a number of its own."""
         return self.max_attempts or DEFAULT_MAX_ATTEMPTS
 
     def gives_up_on(self, exc: BaseException) -> bool:
-        """Whether no retry follows an attempt that raised `exc`. Classes match as in an `except` clause."""
+        """Return whether no retry follows an attempt that raised `exc`. Classes match as in an `except` clause."""
         classes = lineage(exc)
         if any(each in classes for each in self.give_up_on):
             return True

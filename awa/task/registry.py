@@ -13,7 +13,7 @@ from awa.job.codec import decoder_for
 from awa.job.codec.encoding import BYTES_MAX
 from awa.job.kind import derive_kind
 from awa.job.validate import check_name
-from awa.task.declared import Place, check_args_type, check_handler, defined, here, is_async, is_same
+from awa.task.declared import Declaration, check_args_type, check_handler, defined, here, is_async, is_same
 from awa.task.policy import Policy, check_policy
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -31,15 +31,15 @@ class Task:
     handler: Callable[..., Any]
     args_type: Any
     decode: Callable[[bytes], Any]
-    """From the stored JSON straight into `args_type`."""
+    """Decodes the stored JSON straight into `args_type`."""
     is_async: bool
     policy: Policy
-    declared: Place | None = None
+    declared: Declaration | None = None
     """The line that registered it; None where no line of the application did."""
 
     @property
     def name(self) -> str:
-        """Where the handler is defined: "shop.tasks.send_invoice"."""
+        """The handler's import path: "shop.tasks.send_invoice"."""
         return name_of(self.handler)
 
 
@@ -54,19 +54,19 @@ class Registry:
         self.payload_bytes_max = payload_bytes_max
         """Bytes that the arguments of a job inserted here may take as JSON."""
         self.wakes = wakes
-        """Whether an insert here wakes idle nodes, where it does not say; None: as the environment says."""
+        """True if an insert here wakes idle nodes, where it does not say; None: as the environment says."""
         self._tasks: dict[str, Task] = {} if parent is None else parent._tasks
         self._around: tuple[Around, ...] = ()
         self._starts: tuple[Callable[[], Any], ...] = ()
 
     @property
     def around(self) -> tuple[Around, ...]:
-        """What is entered around each call of a handler, the outermost first."""
+        """Context managers entered around each call of a handler, the outermost first."""
         return self._around if self._parent is None else self._around + self._parent.around
 
     @property
     def starts(self) -> tuple[Callable[[], Any], ...]:
-        """What each worker process calls before its first job, in this order."""
+        """Hooks that each worker process calls before its first job, in this order."""
         return self._starts if self._parent is None else self._starts + self._parent.starts
 
     def add(
@@ -119,7 +119,7 @@ class Registry:
         self._starts = (*self._starts, _callable("on_worker_start", function))
 
     def get(self, kind: str) -> Task | None:
-        """Return the task for `kind`, None where there is none."""
+        """Return the task for `kind`; None if there is no such task."""
         return self._tasks.get(kind)
 
     def __iter__(self) -> Iterator[Task]:
@@ -135,7 +135,7 @@ class Registry:
 
     @property
     def max_attempts(self) -> dict[str, int]:
-        """How often the jobs of each kind may be started that were inserted without a number of their own."""
+        """Most attempts of jobs by kind, for jobs inserted without a number of their own."""
         return {kind: self._tasks[kind].policy.attempts for kind in self.kinds}
 
     @property

@@ -1,4 +1,4 @@
-"""What happens, said once, to whoever listens. The core emits; edges (logs, OpenTelemetry) subscribe.
+"""Events and their subscribers. The core emits; edges (logs, OpenTelemetry) subscribe.
 
 An event is a name, "verb.noun", and fields. The verbs are those of a job's life and of the processes that carry it.
 With no subscriber an emit costs one function call. Subscribers run in the emitter's thread and must be quick.
@@ -26,18 +26,18 @@ CLAIM_LOCKED = "claim.locked"
 RUN_FINISHED = "run.finished"
 RUN_TIMED_OUT = "run.timed_out"
 RUN_CANCELLED = "run.cancelled"
-RUN_LEFT_OPEN = "run.left_open"
+RUN_TRANSACTION_LEFT_OPEN = "run.transaction_left_open"
 # settle
 SETTLE_JOBS = "settle.jobs"
 SETTLE_REFUSED = "settle.refused"
-SETTLE_WRITTEN_OFF = "settle.written_off"
+SETTLE_ROW_MISSING = "settle.row_missing"
 SETTLE_STAND_IN = "settle.stand_in"
 # promote
 PROMOTE_JOBS = "promote.jobs"
 # rescue
 RESCUE_JOBS = "rescue.jobs"
 RESCUE_NODE = "rescue.node"
-RESCUE_KILLER_KIND = "rescue.killer_kind"
+RESCUE_CRASH_LOOP = "rescue.crash_loop"
 # retire
 RETIRE_SEGMENT = "retire.segment"
 RETIRE_POSTPONED = "retire.postponed"
@@ -81,7 +81,7 @@ SUPERVISOR_DRAINING = "supervisor.draining"
 SUPERVISOR_GIVING_UP = "supervisor.giving_up"
 SUPERVISOR_STOPPED = "supervisor.stopped"
 SUPERVISOR_WARNING = "supervisor.warning"
-SUPERVISOR_FENCED = "supervisor.fenced"
+SUPERVISOR_DECLARED_DEAD = "supervisor.declared_dead"
 SUPERVISOR_SERVICE_FAILED = "supervisor.service_failed"
 SUPERVISOR_RELOAD_FAILED = "supervisor.reload_failed"
 

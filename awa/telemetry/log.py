@@ -23,10 +23,10 @@ logger = logging.getLogger("awa")
 LEVELS: Final = {
     events.RUN_FINISHED: logging.DEBUG,
     events.RUN_TIMED_OUT: logging.WARNING,
-    events.RUN_LEFT_OPEN: logging.WARNING,
+    events.RUN_TRANSACTION_LEFT_OPEN: logging.WARNING,
     events.SETTLE_JOBS: logging.DEBUG,
     events.SETTLE_REFUSED: logging.WARNING,
-    events.SETTLE_WRITTEN_OFF: logging.ERROR,
+    events.SETTLE_ROW_MISSING: logging.ERROR,
     events.SETTLE_STAND_IN: logging.ERROR,
     events.SEAL_BATCHES: logging.DEBUG,
     events.SEAL_RESTORED: logging.WARNING,
@@ -37,7 +37,7 @@ LEVELS: Final = {
     events.PROMOTE_JOBS: logging.DEBUG,
     events.RESCUE_JOBS: logging.WARNING,
     events.RESCUE_NODE: logging.WARNING,
-    events.RESCUE_KILLER_KIND: logging.ERROR,
+    events.RESCUE_CRASH_LOOP: logging.ERROR,
     events.RETIRE_REFUSED: logging.ERROR,
     events.RETIRE_POSTPONED: logging.DEBUG,
     events.RETIRE_OVERFLOW: logging.WARNING,
@@ -50,7 +50,7 @@ LEVELS: Final = {
     events.WORKER_DAMAGED: logging.ERROR,
     events.SUPERVISOR_WARNING: logging.WARNING,
     events.SUPERVISOR_GIVING_UP: logging.ERROR,
-    events.SUPERVISOR_FENCED: logging.WARNING,
+    events.SUPERVISOR_DECLARED_DEAD: logging.WARNING,
     events.SUPERVISOR_SERVICE_FAILED: logging.ERROR,
     events.SUPERVISOR_RELOAD_FAILED: logging.ERROR,
 }
@@ -183,7 +183,7 @@ _PLAIN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctim
 
 
 def _is_event(record: logging.LogRecord) -> bool:
-    """Whether a record is Awa's own, whose message is the name of an event."""
+    """Return whether a record is Awa's own, whose message is the name of an event."""
     return record.name == logger.name or record.name.startswith(f"{logger.name}.")
 
 

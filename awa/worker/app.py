@@ -20,7 +20,7 @@ CALL: Final = "()"
 
 
 class App(Protocol):
-    """What the supervisor needs of an application's client."""
+    """The parts of an application's client that the supervisor needs."""
 
     @property
     def registry(self) -> Registry:
@@ -165,7 +165,7 @@ def _called(factory: Any, name: str, spec: str) -> Any:
 
 
 def _refuse_nested(registry: Registry, *, in_factory: bool) -> None:
-    """A handler inside a function exists only while somebody calls that function, so a fresh start may not have it,
+    """A handler inside a function exists only while that function is called, so a fresh start may not have it,
     unless that function is the factory, which every start calls."""
     for task in registry:
         if "<locals>" in task.handler.__qualname__ and not in_factory:

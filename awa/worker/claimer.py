@@ -1,4 +1,4 @@
-"""What to run next: seal when it is time to, settle the last lease, claim another."""
+"""Gets the next jobs to run: seals when it is time to, settles the last lease, claims another."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import psycopg
 
 from awa.database import lock_holders
 from awa.database.errors import is_refusal
-from awa.database.pipeline import one_trip
+from awa.database.pipeline import pipeline
 from awa.engine import claim, seal, settle
-from awa.engine.claim import Claimed, Want
+from awa.engine.claim import Claimed, LaneRequest
 from awa.engine.seal import Sealed
 from awa.processes.board.slot import Slot
 from awa.processes.clock import ServerClock, monotonic_us
 from awa.telemetry import events
 from awa.worker.lanes import Lanes
-from awa.worker.lease_size import LEASE_JOBS_MAX, Pace
+from awa.worker.lease_size import LEASE_JOBS_MAX, LeaseSizer
 from awa.worker.pending import Pending
 
 SEAL_EVERY_US: Final = 200_000
@@ -32,7 +32,7 @@ LATE_DOUBT_S: Final = 60.0
 """… and from then on this often, since whatever hung may let go of it at any time."""
 
 
-class Fenced(Exception):
+class NodeDeclaredDead(Exception):
     """This worker has been declared dead; its jobs were given to others."""
 
 
@@ -45,11 +45,11 @@ LOCKED_AGAIN_S: Final = 60.0
 class Claimer:
     """Claims for one worker."""
 
-    def __init__(self, slot: Slot, lanes: Lanes, pace: Pace, pending: Pending, clock: ServerClock) -> None:
+    def __init__(self, slot: Slot, lanes: Lanes, sizer: LeaseSizer, pending: Pending, clock: ServerClock) -> None:
         self._slot = slot
         self._clock = clock
         self._lanes = lanes
-        self._pace = pace
+        self._sizer = sizer
         self._pending = pending
         self._jobs_max = LEASE_JOBS_MAX
         self._floor = 0
@@ -63,17 +63,17 @@ class Claimer:
         self._say_locked_at: float | None = None
 
     def next(self, connection: psycopg.Connection[Any], jobs_max: int = LEASE_JOBS_MAX) -> Claimed | None:
-        """Settle what is pending and claim as much as `Pace` says, at most `jobs_max` jobs; None when there is none.
+        """Settle what is pending and claim as much as `LeaseSizer` says, at most `jobs_max` jobs; None without any.
 
-        Raises `Fenced`.
+        Raises `NodeDeclaredDead`.
         """
         self._jobs_max = jobs_max
         claimed = self._next(connection)
         if not claimed.registered:
-            raise Fenced
+            raise NodeDeclaredDead
         self._is_busy = bool(claimed.leases)
         self._note_locked(connection, claimed)
-        self._pace.note_claim(claimed, self._job_us(claimed))
+        self._sizer.note_claim(claimed, self._job_us(claimed))
         if not claimed.leases:
             return None
         self._lanes.note(claimed)
@@ -94,7 +94,7 @@ class Claimer:
 
     def _job_us(self, claimed: Claimed) -> float:
         """Return how long a job of these is expected to take, in microseconds."""
-        total_us = sum(len(lease.ids) * self._pace.expected_us(self._lanes.of(lease).kind) for lease in claimed.leases)
+        total_us = sum(len(lease.ids) * self._sizer.expected_us(self._lanes.of(lease).kind) for lease in claimed.leases)
         return total_us / max(1, claimed.jobs)
 
     def note_ordered(self) -> None:
@@ -117,7 +117,7 @@ class Claimer:
             self._has_ordered = False
             self._pending.settle(connection)
             self._seal(connection)
-        # Not after a rest: whoever woke this worker has just sealed.
+        # Not after a rest: the process that woke this worker has just sealed.
         if self._is_busy and monotonic_us() - max(self._sealed_us, self._slot.last_seal_us()) > SEAL_EVERY_US:
             self._seal(connection)
         if self._lanes.are_stale:
@@ -132,8 +132,8 @@ class Claimer:
         return claimed
 
     def _is_more(self, connection: psycopg.Connection[Any], empty: Claimed) -> bool:
-        """Whether a claim that found nothing might find something after all: jobs unsealed, passed over, or locked by
-        others, or lanes that were first met by somebody else's seal. Says where to look."""
+        """Return whether a claim that found nothing might find something after all: jobs unsealed, passed over, or
+        locked by others, or lanes that were first met by another session's seal. Says where to look."""
         sealed = self._seal(connection)
         while sealed.more and not sealed.jobs:  # it finished what an earlier step had begun: go on behind that
             sealed = self._seal(connection)
@@ -148,13 +148,13 @@ class Claimer:
         outstanding = self._pending.outstanding()
         if not outstanding:
             return self._claim(connection)
-        wants = self._lanes.wants(self._pace, self._jobs_max)
+        requests = self._lanes.requests(self._sizer, self._jobs_max)
         worker = self._pending.worker
         asked_us = monotonic_us()
         try:
-            with one_trip(connection) as trip:
-                settled = settle.send_settle(trip, worker, outstanding, since=self._pending.since)
-                answer = claim.send_claim(trip, worker, wants, **self._limits(wants))
+            with pipeline(connection) as pipe:
+                settled = settle.send_settle(pipe, worker, outstanding, since=self._pending.since)
+                answer = claim.send_claim(pipe, worker, requests, **self._limits(requests))
         except Exception as error:
             if not is_refusal(error):
                 raise
@@ -165,13 +165,15 @@ class Claimer:
         settle.note_costs(connection, worker, outstanding, accepted)
         self._pending.settled(outstanding, accepted)
         if claimed.seen and not claimed.leases:
-            return claim.claim_past(connection, worker, wants, claimed, **self._limits(wants))
+            return claim.claim_past(connection, worker, requests, claimed, **self._limits(requests))
         return claimed
 
     def _claim(self, connection: psycopg.Connection[Any]) -> Claimed:
-        wants = self._lanes.wants(self._pace, self._jobs_max)
+        requests = self._lanes.requests(self._sizer, self._jobs_max)
         asked_us = monotonic_us()
-        claimed = self._learn(claim.claim(connection, self._pending.worker, wants, **self._limits(wants)), asked_us)
+        claimed = self._learn(
+            claim.claim(connection, self._pending.worker, requests, **self._limits(requests)), asked_us
+        )
         self._lanes.note_took((monotonic_us() - asked_us) / 1e6)
         return claimed
 
@@ -180,12 +182,12 @@ class Claimer:
         self._clock.learn(claimed.clock_us, asked_us, monotonic_us())
         return claimed
 
-    def _limits(self, wants: Sequence[Want]) -> dict[str, Any]:
-        budget_us = self._pace.lease_us
-        cheapest = min((want.cost_us for want in wants), default=budget_us)
+    def _limits(self, requests: Sequence[LaneRequest]) -> dict[str, Any]:
+        budget_us = self._sizer.lease_us
+        cheapest = min((want.cost_us for want in requests), default=budget_us)
         return {
             "budget_us": budget_us,
-            "batches_max": self._pace.batches_max(cheapest),
+            "batches_max": self._sizer.batches_max(cheapest),
             "ahead": self._lanes.ahead,
         }
 

@@ -20,13 +20,13 @@ from weakref import WeakSet
 
 import psycopg
 
-from awa.database.adapters.connection import Foreign, foreign, is_open, refuse_autocommit
+from awa.database.adapters.connection import ConnectionAdapter, adapt, is_open, refuse_autocommit
 from awa.database.errors import TROUBLE, translated
 from awa.database.guarded import guard_execute
 from awa.database.open import dsn_of
 from awa.database.source import OwnConnections
 from awa.engine import claim, settle
-from awa.engine.claim import Body
+from awa.engine.claim import StoredJob
 from awa.engine.settle import Recorded
 from awa.enqueue.transaction import SyncTransaction
 from awa.errors import AwaError, LeaseLost, NotCommitted, ValidationError
@@ -34,7 +34,7 @@ from awa.job.attempt import Settlement
 from awa.job.model import Job, JobState
 from awa.processes.board.slot import Slot
 from awa.processes.clock import ServerClock, monotonic_us
-from awa.task.outcome import COMPLETED, Verdict, decide_error, decide_result
+from awa.task.outcome import COMPLETED, Outcome, decide_error, decide_result
 from awa.task.policy import Policy
 from awa.task.registry import Registry
 from awa.worker.meter import Meter
@@ -50,8 +50,8 @@ class LeftOpen(Exception):
     """A handler ended and left the transaction open that was to complete its job: only the process's end closes it."""
 
 
-class Way(Enum):
-    """What is left for the worker to do about a job whose handler has ended."""
+class SettleMode(Enum):
+    """The work left to the worker for a job whose handler has ended."""
 
     SETTLE = auto()
     """Settle it."""
@@ -74,11 +74,11 @@ class _Asked:
     is_committed: bool = False
     """For certain: our own commit has returned."""
     has_failed: bool = True
-    """The handler was told of a failure, by an exception of ours or of the driver's."""
+    """The handler was told of a failure, by an exception of Awa's or of the driver's."""
 
 
 class Completions:
-    """What the handlers of one worker complete in transactions of their own."""
+    """The jobs that the handlers of one worker complete in transactions of their own."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class Completions:
     def complete(self, job: Job, given: Any, result: Any) -> None:
         """Write the completion of `job` into the transaction that connection `given` is in."""
         self._refuse_child(job)
-        target = foreign(given.connection if isinstance(given, SyncTransaction) else given)
+        target = adapt(given.connection if isinstance(given, SyncTransaction) else given)
         raw = target.raw()
         refuse_autocommit(target.name, raw)
         self._refuse_second(job, raw)
@@ -142,7 +142,7 @@ class Completions:
             own = JobTransaction(self._lender().lend_plain, self._registry, complete, self.commit, result)
             self._begun.append(own)
             return own
-        return TransactionBlock(foreign(given), given, complete, self.commit, result)
+        return TransactionBlock(adapt(given), given, complete, self.commit, result)
 
     def errors(self, job_id: int) -> list[dict[str, Any]]:
         """Return the errors of a job's earlier attempts. Raises DatabaseError."""
@@ -158,28 +158,28 @@ class Completions:
         asked.has_failed, asked.is_committed = False, True
         return value
 
-    def judge(self, body: Body, attempt: int, policy: Policy, verdict: Verdict) -> tuple[Verdict, Way]:
-        """Return what became of a job whose handler has come to `verdict`, and what is left to do about it."""
+    def resolve(self, body: StoredJob, attempt: int, policy: Policy, outcome: Outcome) -> tuple[Outcome, SettleMode]:
+        """Return what became of a job whose handler has come to `outcome`, and what is left to do about it."""
         asked, self._asked = self._asked, None
         self._turn += 1
         if self._begun and (ends := self._roll_back_begun()):
-            if verdict.state is JobState.Completed:
-                verdict = decide_error(_never_ended(), attempt, body.max_attempts, policy, now_us=self._clock.now_us())
+            if outcome.state is JobState.Completed:
+                outcome = decide_error(_never_ended(), attempt, body.max_attempts, policy, now_us=self._clock.now_us())
             if not all(ends):
-                return verdict, Way.OPEN
+                return outcome, SettleMode.OPEN
         if asked is None or asked.job_id != body.id:
-            return verdict, Way.SETTLE
+            return outcome, SettleMode.SETTLE
         found = Recorded("committed", True) if asked.is_committed else self._ask(body.id, attempt, asked)
         if found.recorded:
-            return COMPLETED, Way.DONE
+            return COMPLETED, SettleMode.DONE
         left_open = found.status == "in progress" and is_open(asked.raw)
-        if verdict.state is JobState.Completed and not asked.has_failed:
-            verdict = decide_error(
+        if outcome.state is JobState.Completed and not asked.has_failed:
+            outcome = decide_error(
                 _not_committed(left_open), attempt, body.max_attempts, policy, now_us=self._clock.now_us()
             )
         if left_open:
-            return verdict, Way.OPEN
-        return verdict, Way.SETTLE if found.status == "aborted" else Way.DOUBT
+            return outcome, SettleMode.OPEN
+        return outcome, SettleMode.SETTLE if found.status == "aborted" else SettleMode.DOUBT
 
     def close(self) -> None:
         """Close the connection of `job.transaction()`, if there is one."""
@@ -189,7 +189,7 @@ class Completions:
     def _roll_back_begun(self) -> list[bool]:
         """Roll back what the handler has begun by `transaction()` and not ended; return whether it could be, for each.
 
-        With `with` there is none, but in a generator that was not run to its end.
+        With `with` that cannot happen, but in a generator that was not run to its end.
         """
         begun, self._begun = self._begun, []
         return [own.abandon() for own in begun if own.is_open]
@@ -205,14 +205,14 @@ class Completions:
         return self._connection().execute(sql, parameters).fetchall()
 
     def _settlement(self, job: Job, result: Any) -> Settlement:
-        verdict = decide_result(result, job.attempt, job.max_attempts)
-        if verdict.state is not JobState.Completed:
+        outcome = decide_result(result, job.attempt, job.max_attempts)
+        if outcome.state is not JobState.Completed:
             raise ValidationError(f"{result!r} is no result of a completed job; return it from the handler instead")
         cpu_us, peak_kb = self._meter.so_far()
         running = self._slot.running()
         now_us = self._clock.now_us()
         took_us = monotonic_us() - running.started_us if running is not None else 0
-        return Settlement(job.id, JobState.Completed, now_us - took_us, now_us, cpu_us, peak_kb, -1, verdict.payload)
+        return Settlement(job.id, JobState.Completed, now_us - took_us, now_us, cpu_us, peak_kb, -1, outcome.payload)
 
     def _lender(self) -> OwnConnections:
         if self._own is None:
@@ -229,7 +229,7 @@ class Completions:
             )
 
     def _refuse_ended(self, job: Job, turn: int) -> None:
-        """What a thread left behind does would be taken for the next job's."""
+        """The acts of a thread left behind would be attributed to the next job."""
         if self._turn != turn:
             raise AwaError(f"the handler of job {job.id} has ended: what it left running cannot complete the job")
 
@@ -241,7 +241,7 @@ class Completions:
         if asked is not None and asked.raw is not raw and is_open(asked.raw):
             raise AwaError(f"job {job.id} is being completed in a transaction that is still open on another connection")
 
-    def _other_database(self, job: Job, target: Foreign, raw: Any) -> AwaError | None:
+    def _other_database(self, job: Job, target: ConnectionAdapter, raw: Any) -> AwaError | None:
         if raw in self._known:
             return None
         if settle.identity(target.execute) != self._database:
@@ -252,7 +252,7 @@ class Completions:
         self._known.add(raw)
         return None
 
-    def _refusal(self, job: Job, target: Foreign) -> AwaError:
+    def _refusal(self, job: Job, target: ConnectionAdapter) -> AwaError:
         if settle.recorded(target.execute, self._slot.worker_id, job.id, job.attempt, None).recorded:
             return _already(job)
         return LeaseLost(

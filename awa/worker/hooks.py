@@ -17,7 +17,7 @@ def within(makes: Sequence[Around], job: Any, call: Callable[[], Any]) -> Any:
     """Call `call` inside the context managers made for `job`, the first outermost; return what it returns.
 
     What it raises is raised here, unless one of them raises something else: a job that failed does not become one
-    that is done because somebody around it has swallowed the error.
+    that is done because code around it has swallowed the error.
     """
     if not makes:
         return call()
@@ -50,7 +50,7 @@ def start(registry: Registry, slot: Slot) -> None:
         except BaseException as error:
             if os.getpid() == pid:
                 _say(slot, name_of(function), error)
-            raise StartFailed from error  # sys.exit(), too: nobody would know why the worker has ended
+            raise StartFailed from error  # sys.exit(), too: the reason of the worker's end would be lost
         finally:
             if os.getpid() != pid:
                 os._exit(ExitCode.CRASHED)  # a process forked by it has come back here: it is no second worker

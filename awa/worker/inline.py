@@ -14,20 +14,20 @@ import psycopg
 from awa.database.open import connect, is_pooled
 from awa.database.schema import chain
 from awa.engine import nodes, promote, rescue
-from awa.engine.rescue import PROCESS_LOST, Death
+from awa.engine.rescue import PROCESS_LOST, WorkerExit
 from awa.errors import AwaError, DatabaseError
 from awa.processes.board.scoreboard import Board
 from awa.processes.board.slot import Slot, WorkerState
 from awa.task.registry import Registry
 from awa.telemetry import events
-from awa.worker.claimer import Fenced
+from awa.worker.claimer import NodeDeclaredDead
 from awa.worker.completion import LeftOpen
 from awa.worker.interrupts import Interrupts, Timer
 from awa.worker.lease_size import LEASE_JOBS_MAX
-from awa.worker.loop import Loop
+from awa.worker.loop import WorkerLoop
 
 HEARTBEAT_S: Final = 5.0
-POLL_S: Final = 0.1
+INLINE_POLL_S: Final = 0.1
 
 
 def work(
@@ -43,18 +43,18 @@ def work(
     with connect(dsn, role="inline worker") as connection:
         chain.check(connection)
         if killed := nodes.killed(connection):
-            rescue.rescue_stale(connection, killed, death=PROCESS_LOST)
+            rescue.rescue_stale(connection, killed, worker_exit=PROCESS_LOST)
         nodes.tell_tasks(connection, registry.max_attempts)
         name, is_inline = f"{socket.gethostname()} (inline)", not is_pooled(connection)
         node = nodes.register_node(connection, name, registry.kinds, queues, is_inline=is_inline)
         with _Heartbeat(dsn, node):
             try:
                 return _work(connection, node, registry, queues, until_idle, limit)
-            except Fenced as fenced:
+            except NodeDeclaredDead as declared_dead:
                 raise DatabaseError(
                     "this process could not reach the database for so long that it was taken for dead, and its jobs "
                     "were given to others"
-                ) from fenced
+                ) from declared_dead
             except LeftOpen as left_open:
                 raise AwaError(f"{left_open}, in which it had called job.complete(); commit it there") from left_open
             finally:
@@ -74,7 +74,7 @@ def _work(
     board = Board.create(1)
     slot = board[0]
     interrupts = Interrupts(slot)
-    loop = Loop(
+    loop = WorkerLoop(
         connection,
         worker,
         slot,
@@ -94,7 +94,9 @@ def _work(
         board.close()
 
 
-def _run(connection: psycopg.Connection[Any], loop: Loop, slot: Slot, until_idle: bool, limit: int | None) -> None:
+def _run(
+    connection: psycopg.Connection[Any], loop: WorkerLoop, slot: Slot, until_idle: bool, limit: int | None
+) -> None:
     while limit is None or loop.jobs_done < limit:
         left = LEASE_JOBS_MAX if limit is None else limit - loop.jobs_done
         if loop.step(left) or promote.promote(connection).jobs:
@@ -102,7 +104,7 @@ def _run(connection: psycopg.Connection[Any], loop: Loop, slot: Slot, until_idle
         if until_idle:
             break
         slot.enter(WorkerState.IDLE)
-        sleep(POLL_S)
+        sleep(INLINE_POLL_S)
 
 
 def _refuse_inside_event_loop(registry: Registry) -> None:
@@ -123,11 +125,13 @@ def _inside_event_loop() -> bool:
     return True
 
 
-def _leave(connection: psycopg.Connection[Any], worker: int, loop: Loop) -> None:
+def _leave(connection: psycopg.Connection[Any], worker: int, loop: WorkerLoop) -> None:
     """Settle what ran, spend the attempt of a job that was interrupted, hand back the rest."""
     remains = loop.remains()
     running = remains.running.job_id if remains.running else 0
-    rescue.rescue(connection, worker, Death("interrupted", running, details={"type": "Interrupted"}), remains.finished)
+    rescue.rescue(
+        connection, worker, WorkerExit("interrupted", running, details={"type": "Interrupted"}), remains.finished
+    )
     loop.close()
 
 

@@ -1,11 +1,12 @@
 """Interrupts: an exception raised in the handler, in the main thread, when the supervisor asks for it.
 
 It leaves word on the board (why, and in which run) and sends SIGUSR2. Two handlers hear it. `faulthandler` writes the
-stack to the supervisor's pipe, at once and without the GIL; then Python runs `heed` between two byte codes of the main
-thread. A system call that blocks is interrupted for that; an extension module that never comes back is not, which is
-why the supervisor kills the worker a little later.
+stack to the supervisor's pipe, at once and without the GIL; then Python runs `handle_signal` between two byte codes of
+the main thread. A system call that blocks is interrupted for that; an extension module that never comes back is not,
+which is why the supervisor kills the worker a little later.
 
-Only the run that was meant is hit: `heed` compares the number of the run, and raises only while a handler runs.
+Only the run that was meant is hit: `handle_signal` compares the number of the run, and raises only while a handler
+runs.
 
 An `async def` handler shares the main thread with its event loop, which logs what is raised in the midst of its own
 work, or in another task, and goes on: the handler would wait for ever. So unless the handler's own code is what runs,
@@ -38,7 +39,7 @@ _LOOP: Final = (str(Path(asyncio.__file__).parent), "_weakrefset.py")
 _DRIVER: Final = str(Path(psycopg.__file__).parent)
 
 
-LOOK_S: Final = 0.05
+RAISE_INTERVAL_S: Final = 0.05
 
 
 class _TimeoutInQuery(JobTimeout, KeyboardInterrupt):
@@ -49,12 +50,16 @@ class _CancelledInQuery(JobCancelled, KeyboardInterrupt):
     """A JobCancelled for psycopg."""
 
 
-for _theirs, _ours in ((JobTimeout, _TimeoutInQuery), (JobCancelled, _CancelledInQuery)):
-    _ours.__name__, _ours.__qualname__, _ours.__module__ = _theirs.__name__, _theirs.__qualname__, _theirs.__module__
+for _public, _raised in ((JobTimeout, _TimeoutInQuery), (JobCancelled, _CancelledInQuery)):
+    _raised.__name__, _raised.__qualname__, _raised.__module__ = (
+        _public.__name__,
+        _public.__qualname__,
+        _public.__module__,
+    )
 
 
 class Interrupts:
-    """What may be raised in the handlers of one worker. `is_open` while a handler runs."""
+    """The exceptions that may be raised in one worker's handlers. `is_open` while a handler runs."""
 
     def __init__(self, slot: Slot) -> None:
         self.is_open = False
@@ -66,7 +71,7 @@ class Interrupts:
 
     def listen(self, stack_fd: int) -> None:
         """Take the signal from now on; the stack goes to `stack_fd`. For the main thread."""
-        signal.signal(SIGNAL, self.heed)
+        signal.signal(SIGNAL, self.handle_signal)
         faulthandler.register(SIGNAL, file=stack_fd, all_threads=True, chain=True)
 
     def take_timer(self) -> None:
@@ -78,7 +83,7 @@ class Interrupts:
         if self._stops_timer:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
-    def heed(self, number: int, frame: FrameType | None) -> None:
+    def handle_signal(self, number: int, frame: FrameType | None) -> None:
         """Raise in the handler what the supervisor asks for. A signal handler."""
         slot = self._slot
         why = slot.interrupt()
@@ -89,20 +94,20 @@ class Interrupts:
         task = self._task
         if task is None or asyncio._get_running_loop() is None:
             raise error
-        current, is_theirs = asyncio.current_task(), frame is not None and _is_theirs(frame)
-        if current is not task or not is_theirs:
+        current, is_handler = asyncio.current_task(), frame is not None and _is_handler(frame)
+        if current is not task or not is_handler:
             self._sent = self._error(why, in_query=False)
             task.get_loop().call_soon_threadsafe(task.cancel)
-        if current is not None and is_theirs:
+        if current is not None and is_handler:
             raise error
 
     def heed_late(self) -> None:
         """Raise what the supervisor has asked for in this run while nothing could be raised. For the main thread."""
         self.is_open = True
-        self.heed(SIGNAL, None)
+        self.handle_signal(SIGNAL, None)
 
     def aim_at(self, task: asyncio.Task[Any] | None) -> None:
-        """From now on the handler is this task, on the event loop of this thread; None: no task any more."""
+        """Set the task that is the handler, on the event loop of this thread; None: there is no task any more."""
         self._task, self._sent = task, None
 
     def taken(self) -> JobTimeout | JobCancelled | None:
@@ -118,8 +123,8 @@ class Interrupts:
         return timeout(f"job {slot.job_id} has run for longer than the {slot.timeout_us / 1e6:g} s it may take")
 
 
-def _is_theirs(frame: FrameType) -> bool:
-    """Whether this is code that an exception can be raised in and reaches the task."""
+def _is_handler(frame: FrameType) -> bool:
+    """Return whether this is code that an exception can be raised in and reaches the task."""
     directory, file = _LOOP
     name = frame.f_code.co_filename
     return not name.startswith(directory) and not name.endswith(file)
@@ -138,7 +143,7 @@ class Timer:
 
     def __enter__(self) -> None:
         if self._is_main:
-            self._previous = signal.signal(SIGNAL, self._interrupts.heed)
+            self._previous = signal.signal(SIGNAL, self._interrupts.handle_signal)
             self._thread.start()
 
     def __exit__(
@@ -151,7 +156,7 @@ class Timer:
 
     def _watch(self) -> None:
         told = 0
-        while not self._done.wait(LOOK_S):
+        while not self._done.wait(RAISE_INTERVAL_S):
             running = self._slot.running()
             if running is None or running.turn == told or not 0 < running.deadline_us <= monotonic_us():
                 continue

@@ -1,4 +1,4 @@
-"""What a handler sees: its job, alive."""
+"""The job as its handler sees it, alive."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeVar, overload
 
 import msgspec
 
-from awa.engine.claim import Body
+from awa.engine.claim import StoredJob
 from awa.job.model import Job, JobState, StopReason
 from awa.job.moments import seconds_of
 from awa.processes.board.slot import Slot
@@ -29,7 +29,7 @@ class RunningJob(Job):
     """A `Job` while its handler runs."""
 
     __slots__ = ("_body", "_completions", "_deadline_us", "_errors", "_metadata", "_slot", "_tags")
-    _body: Body
+    _body: StoredJob
     _slot: Slot | None
     _deadline_us: int
     _completions: Completions
@@ -38,7 +38,7 @@ class RunningJob(Job):
     _errors: list[dict[str, Any]]
 
     def __init__(
-        self, body: Body, attempt: int, args: Any, slot: Slot, completions: Completions, deadline_us: int = 0
+        self, body: StoredJob, attempt: int, args: Any, slot: Slot, completions: Completions, deadline_us: int = 0
     ) -> None:
         # What every handler looks at. The rest are properties, since each attribute set costs every job a little.
         _set_id(self, body.id)
@@ -90,7 +90,7 @@ class RunningJob(Job):
 
     @property
     def run_at(self) -> datetime:
-        """When the job was to run first."""
+        """Time at which the job was to run first."""
         return self._body.run_at or self._body.created_at
 
     def _kept(self, name: str, make: Callable[[], Made]) -> Made:
@@ -103,11 +103,12 @@ class RunningJob(Job):
 
     @property
     def deadline(self) -> datetime | None:
-        """When `JobTimeout` will be raised in the handler; None: never."""
+        """Time at which `JobTimeout` will be raised in the handler; None: never."""
         return datetime.fromtimestamp(self._deadline_us / 1e6, timezone.utc) if self._deadline_us else None
 
     def is_cancelled(self) -> bool:
-        """Whether the handler is to end soon: the job was cancelled, its time is up, or the supervisor shuts down.
+        """Return whether the handler is to end soon: the job was cancelled, its time is up, or the supervisor shuts
+        down.
 
         Reads shared memory: cheap enough for an inner loop. `stop_requested` says which it is. Raises RuntimeError when
         the handler has returned: the worker is at another job by then.

@@ -1,6 +1,6 @@
 """The lanes that a worker claims from, and where in each its last claim ended.
 
-With many lanes, most claims look only at those that had jobs when all were last looked at (`Ahead`).
+With many lanes, most claims look only at those that had jobs when all were last looked at (`LaneLookahead`).
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any, Final
 import psycopg
 
 from awa.engine import claim
-from awa.engine.claim import FROM_THE_START, Claimed, Lane, Lease, Want
-from awa.worker.lease_size import LEASE_JOBS_MAX, Pace
+from awa.engine.claim import FROM_THE_START, Claimed, Lane, LaneRequest, Lease
+from awa.worker.lease_size import LEASE_JOBS_MAX, LeaseSizer
 
 LOOK_BACK_S: Final = 1.0
-"""How often a lane is read from its very beginning, for jobs that came back or were committed late …"""
+"""Interval at which a lane is read from its start, for jobs that came back or were committed late …"""
 LOOK_BACK_RATIO: Final = 30.0
 """… or after so many times what that took the last time, if that is longer: a pinned vacuum horizon keeps all batches
 there that there ever were. A worker that has found nothing looks as soon as this allows …"""
@@ -39,7 +39,7 @@ class Lanes:
     """The lanes of some kinds and queues, as far as they are known."""
 
     def __init__(self, kinds: Sequence[str], queues: Sequence[str] | None, *, exhaustive: bool = False) -> None:
-        """`exhaustive`: nobody comes again for what is overlooked, so look back whenever nothing is found."""
+        """`exhaustive`: no other worker comes again for what is overlooked, so look back whenever nothing is found."""
         self._exhaustive = exhaustive
         self._kinds = kinds
         self._queues = queues
@@ -49,12 +49,12 @@ class Lanes:
         self._is_looking_back = False
         self._refreshed = float("-inf")
         self._known: dict[int, Lane] = {}
-        self._ahead = Ahead()
+        self._ahead = LaneLookahead()
         self.ahead = 0
         """Of how many batches the next claim is to tell the lanes."""
 
     def refresh(self, connection: psycopg.Connection[Any]) -> bool:
-        """Read the lanes anew: a seal may have met a queue, kind or priority for the first time. Whether one had."""
+        """Read the lanes again: a seal may have met a queue, kind or priority for the first time. Whether one had."""
         before = self._known.keys()
         self._known = {lane.id: lane for lane in claim.lanes(connection, self._kinds, self._queues)}
         self._refreshed = monotonic()
@@ -62,10 +62,10 @@ class Lanes:
 
     @property
     def are_stale(self) -> bool:
-        """Whether it is time to read the lanes anew."""
+        """Return whether it is time to read the lanes again."""
         return monotonic() - self._refreshed >= LOOK_BACK_S
 
-    def wants(self, pace: Pace, jobs_max: int = LEASE_JOBS_MAX) -> list[Want]:
+    def requests(self, sizer: LeaseSizer, jobs_max: int = LEASE_JOBS_MAX) -> list[LaneRequest]:
         """Return what to claim at most `jobs_max` jobs with. About once a second, and after `look_back`, from the very
         beginning."""
         now = monotonic()
@@ -77,7 +77,7 @@ class Lanes:
         window = self._ahead.window()
         self.ahead = BATCHES if not window and len(self._known) > LANES_MANY else 0
         return [
-            Want(lane.id, self._starts.get(lane.id, FROM_THE_START), pace.cost_us(lane.kind, jobs_max))
+            LaneRequest(lane.id, self._starts.get(lane.id, FROM_THE_START), sizer.cost_us(lane.kind, jobs_max))
             for lane in (map(self._known.__getitem__, window) if window else self._known.values())
         ]
 
@@ -88,16 +88,16 @@ class Lanes:
 
     @property
     def is_to_look_back(self) -> bool:
-        """Whether the next claim is to read every lane from its very beginning."""
+        """Return whether the next claim is to read every lane from its very beginning."""
         return monotonic() >= self._look_back_at
 
     @property
     def may_look_back(self) -> bool:
-        """Whether it is not too soon for that."""
+        """Return whether it is not too soon for that."""
         return self._exhaustive or monotonic() >= self._may_look_back_at
 
     def note_took(self, seconds: float) -> None:
-        """Note how long a claim took for which `wants` said what to claim, and which did nothing else."""
+        """Note how long a claim took for which `requests` said what to claim, and which did nothing else."""
         if self._is_looking_back:
             wait_s = min(LOOK_BACK_LONG_S, LOOK_BACK_RATIO * seconds) if seconds > LOOK_BACK_SHORT_S else 0.0
             self._may_look_back_at = monotonic() + wait_s
@@ -110,7 +110,7 @@ class Lanes:
 
     @property
     def are_skipping(self) -> bool:
-        """Whether the last claim began somewhere in the middle: then an empty answer does not say "nothing".
+        """Return whether the last claim began somewhere in the middle: then an empty answer does not say "nothing".
 
         One that left lanes out did: it claimed from others before.
         """
@@ -120,7 +120,7 @@ class Lanes:
         """Remember where a claim ended."""
         self._starts.update(claimed.passed)
         for lease in claimed.leases:
-            self._starts[lease.lane] = lease.order_key
+            self._starts[lease.lane] = lease.sort_at
         if claimed.ahead:
             self._ahead.learn(claimed.ahead)
         self._ahead.move_on([lease.lane for lease in claimed.leases])
@@ -135,7 +135,7 @@ class Lanes:
         return list(self._known)
 
 
-class Ahead:
+class LaneLookahead:
     """The lanes of the next batches, in order, as far as they are known."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""How much to claim: about 100 ms of work, one job of anything longer, hundreds of the short ones, starting small.
+"""Sizes leases: about 100 ms of work, one job of anything longer, hundreds of the short ones, starting small.
 
 Each lease costs some milliseconds, whatever is in it: a claim, the reading of bodies, a settle. So while far more waits
 than all workers can take at once, leases are longer, by the rule of guided self-scheduling: a fixed part of what is
@@ -22,14 +22,14 @@ SHARE: Final = 8.0
 """A lease longer than `LEASE_US` is this part of what a worker's share would be of all that is seen to wait."""
 LEASE_JOBS_MAX: Final = 2048
 FIRST_GUESS_US: Final = LEASE_US
-"""Taken for the duration of a kind nobody has run yet."""
+"""Taken for the duration of a kind that has not run yet."""
 FALL_MAX: Final = 8.0
 """A kind's estimate falls at most by this factor a lease: one quick job must not make the next lease long."""
 BATCHES_MAX: Final = 64
 
 
-class Pace:
-    """What this worker has learned about how long each kind takes, and how full batches are."""
+class LeaseSizer:
+    """Estimates of the duration of each kind and of the fill of batches."""
 
     def __init__(self) -> None:
         self._job_us: dict[str, float] = {}
@@ -44,7 +44,7 @@ class Pace:
 
     def cost_us(self, kind: str, jobs_max: int = LEASE_JOBS_MAX) -> float:
         """Return what a job of `kind` counts in a claim of at most `jobs_max` jobs: its expected time, at least that
-        part of a lease. A trifle more, or rounding would let one job more in. Of a kind that nobody has run yet a lease
+        part of a lease. A trifle more, or rounding would let one job more in. Of a kind that has not run yet a lease
         has one job, so that none waits behind a long one."""
         expected_us = self._job_us.get(kind, self.lease_us)
         return max(expected_us, self.lease_us / max(1, min(jobs_max, LEASE_JOBS_MAX)) * (1 + 1e-9))

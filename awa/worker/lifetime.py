@@ -1,4 +1,4 @@
-"""How long a worker may live: so many jobs, so much memory, descriptors left. Then a fresh one takes its place."""
+"""The limits of a worker's life: jobs, memory, descriptors left. A fresh worker then takes its place."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from awa.worker.lease_size import LEASE_JOBS_MAX
 
 JITTER: Final = 0.1
 """A worker's limit of jobs is lower by up to this part, so that workers forked together do not go together."""
-LOOK_US: Final = 10_000
+MEMORY_INTERVAL_US: Final = 10_000
 """So long the memory is taken for unchanged: behind short jobs it is not read after each."""
 
 
@@ -22,7 +22,7 @@ class End(NamedTuple):
     reason: str
     """"jobs", "memory" or "descriptors"."""
     jobs: int
-    """How many it has run."""
+    """Number of jobs run."""
     grown_mb: int
     """Resident memory above what it began with, in MiB."""
 
@@ -56,7 +56,8 @@ class Lifetime:
         return max(0, self._jobs_max - done) if self._jobs_max else LEASE_JOBS_MAX
 
     def is_over(self, done: int, now_us: int | None = None) -> bool:
-        """Whether a worker that has run `done` jobs should go. The first job is always run. `now_us` is monotonic."""
+        """Return whether a worker that has run `done` jobs should go. The first job is always run. `now_us` is
+        monotonic."""
         if self.end is None and done:
             if self._jobs_max and done >= self._jobs_max:
                 self.end = End("jobs", done, self._grown_kb() // 1024)
@@ -70,7 +71,7 @@ class Lifetime:
             self.end = End("descriptors", done, self._grown_kb() // 1024)
 
     def _look(self, done: int, now_us: int) -> None:
-        if now_us - self._looked_us < LOOK_US:
+        if now_us - self._looked_us < MEMORY_INTERVAL_US:
             return
         self._looked_us = now_us
         grown_kb = self._grown_kb()

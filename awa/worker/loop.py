@@ -9,24 +9,24 @@ import msgspec
 import psycopg
 
 from awa.engine import claim, nodes, seal, settle
-from awa.engine.claim import NOT_READ, Body
+from awa.engine.claim import NOT_READ, StoredJob
 from awa.job.attempt import Settlement
 from awa.job.model import JobState
 from awa.processes.board.journal import JournalWriter
 from awa.processes.board.slot import LOST, STOP, Remains, Slot, Stop, WorkerState
 from awa.processes.clock import ServerClock, monotonic_us
-from awa.task.outcome import Verdict
+from awa.task.outcome import Outcome
 from awa.task.registry import Registry
 from awa.telemetry import events
 from awa.worker.claimer import Claimer
-from awa.worker.completion import Completions, LeftOpen, Way
+from awa.worker.completion import Completions, LeftOpen, SettleMode
 from awa.worker.interrupts import Interrupts
 from awa.worker.lanes import Lanes
-from awa.worker.lease_size import LEASE_JOBS_MAX, Pace
+from awa.worker.lease_size import LEASE_JOBS_MAX, LeaseSizer
 from awa.worker.lifetime import Lifetime
 from awa.worker.meter import Meter
 from awa.worker.pending import Pending
-from awa.worker.prepare import Item, Vetting, expired
+from awa.worker.prepare import LeasePreparation, RunnableJob, expired
 from awa.worker.runner import Runner
 
 OVERDUE_US: Final = 1_000_000
@@ -39,7 +39,7 @@ HELD_UP_US: Final = 1_000_000
 """After a job that took this long, or a pause of the machine, see whether the lease still stands before going on."""
 
 
-class Loop:
+class WorkerLoop:
     """A worker's loop, as a step. `process.py` and `inline.py` have the `while` around it."""
 
     def __init__(
@@ -70,7 +70,7 @@ class Loop:
         self._worker = worker
         self._slot = slot
         self._registry = registry
-        self._pace = Pace()
+        self._sizer = LeaseSizer()
         self._meter = meter or Meter()
         self._clock = ServerClock()
         self._completions = Completions(slot, registry, self._meter, self._clock, lambda: self.connection)
@@ -82,18 +82,19 @@ class Loop:
         self._show = show
         self._lifetime = lifetime or Lifetime()
         self._lanes = Lanes(registry.kinds, queues, exhaustive=exhaustive)
-        self._vetting = Vetting(worker, self._lanes, registry, self._clock)
+        self._preparation = LeasePreparation(worker, self._lanes, registry, self._clock)
         self._stopped: list[int] = []
         """Jobs of serial queues that their handlers have completed, and whose lines are still to be let go."""
         self._lost = self._asked = 0
-        """What the slot's `lost` was before the claim, and when the server was last asked for the lease."""
+        """The slot's `lost` before the claim, and the time of the last question about the lease."""
         self._leased: set[int] = set()
-        self._claimer = Claimer(slot, self._lanes, self._pace, self.pending, self._clock)
+        self._claimer = Claimer(slot, self._lanes, self._sizer, self.pending, self._clock)
 
     def step(self, jobs_max: int = LEASE_JOBS_MAX) -> int:
         """Settle what is pending, claim work and run up to `jobs_max` jobs of it; return how many ran.
 
-        0 means that there was nothing to claim, or that this worker may not claim any more. Raises `Fenced`, and what
+        0 means that there was nothing to claim, or that this worker may not claim any more. Raises `NodeDeclaredDead`,
+        and what
         `check_files` raises.
         """
         self._check_files()
@@ -104,7 +105,7 @@ class Loop:
         self._slot.enter(WorkerState.CLAIMING)
         self._lost = self._asked = self._slot.lost
         while (claimed := self._claimer.next(self.connection, jobs_max)) is not None:
-            items = self._vetting.items(self.connection, claimed)
+            items = self._preparation.items(self.connection, claimed)
             if len(items) < claimed.jobs:
                 self._claimer.note_ordered()  # those put aside may have been the first of a line
             if items:
@@ -140,10 +141,10 @@ class Loop:
 
     # Running
 
-    def _run_lease(self, items: list[Item], jobs_max: int) -> int:
-        """Run the jobs of a lease in order, for as long as they are ours to start; hand back the rest."""
+    def _run_lease(self, items: list[RunnableJob], jobs_max: int) -> int:
+        """Run the jobs of a lease in order, for as long as this worker may start them; hand back the rest."""
         kinds = [item.body.kind for item in items]
-        expected = {kind: self._pace.expected_us(kind) for kind in set(kinds)}  # learned from only at the end
+        expected = {kind: self._sizer.expected_us(kind) for kind in set(kinds)}  # learned from only at the end
         rest_us = sum(map(expected.__getitem__, kinds))
         label = _label(items[0].body)
         self._slot.begin_lease(len(items), int(rest_us / len(items)), label)
@@ -161,7 +162,7 @@ class Loop:
             self._start(position, item)
             ran += 1
             rest_us -= expected_us
-        self._pace.learn()
+        self._sizer.learn()
         if ran < len(items):
             self._check_files()
             self.pending.settle(self.connection)
@@ -179,7 +180,7 @@ class Loop:
             self._lanes.look_back()
             nodes.wake(self.connection)
 
-    def _start(self, position: int, item: Item) -> None:
+    def _start(self, position: int, item: RunnableJob) -> None:
         """Run a job, unless it is too late for that; see to its line."""
         body = item.body
         if body.ordering_key is not None:
@@ -193,7 +194,7 @@ class Loop:
         if body.args == NOT_READ:
             self._slot.enter(WorkerState.CLAIMING)
             self._meter.rest()
-            if (whole := self._vetting.whole(self.connection, item)) is None:
+            if (whole := self._preparation.whole(self.connection, item)) is None:
                 self.jobs_done += 1
                 return
             item, body = whole, whole.body
@@ -204,7 +205,7 @@ class Loop:
                 nodes.wake(self.connection)
         self._run_one(position, item)
 
-    def _run_one(self, position: int, item: Item) -> None:
+    def _run_one(self, position: int, item: RunnableJob) -> None:
         body, timeout_us = item.body, item.limits.timeout_us
         used_us = self._meter.begin()
         started = monotonic_us()
@@ -213,25 +214,25 @@ class Loop:
         if self._slot.controls[LOST] != self._lost and not self._is_leased(body.id):
             self._slot.end_job()  # cancelled before it began
             return
-        verdict = self._runner.run(item.task, body, item.attempt, started_wall + timeout_us if timeout_us else 0)
+        outcome = self._runner.run(item.task, body, item.attempt, started_wall + timeout_us if timeout_us else 0)
         ended = monotonic_us()
         cpu_us, peak_kb = self._meter.end(ended - started)
-        verdict, way = self._completions.judge(body, item.attempt, item.task.policy, verdict)
+        outcome, mode = self._completions.resolve(body, item.attempt, item.task.policy, outcome)
         settlement = Settlement(
             body.id,
-            verdict.state,
+            outcome.state,
             started_wall,
             started_wall + ended - started,
             cpu_us,
             peak_kb,
-            -1 if verdict.delay_us is None else verdict.delay_us,
-            verdict.payload,
+            -1 if outcome.delay_us is None else outcome.delay_us,
+            outcome.payload,
         )
-        self._pace.note_run(body.kind, ended - started)
+        self._sizer.note_run(body.kind, ended - started)
         fits, cancelled = True, self._slot.is_cancelled()
         if cancelled:
             self.pending.note_cancelled(body.id)
-        if way is Way.DONE:
+        if mode is SettleMode.DONE:
             self.pending.pass_over(ended - started)
             if body.ordering_key is not None:
                 self._stopped.append(body.id)
@@ -239,21 +240,21 @@ class Loop:
             fits = self.pending.add(
                 settlement,
                 ended,
-                in_doubt=way is not Way.SETTLE,
+                in_doubt=mode is not SettleMode.SETTLE,
                 is_awaited=_is_awaited(body),
             )
         self._slot.end_job()
         self.jobs_done += 1
         error = trace = None
-        if verdict.state is not JobState.Completed:
+        if outcome.state is not JobState.Completed:
             self._lifetime.look_at_descriptors(self.jobs_done)  # it may have failed for want of them
-            error, trace = _said(verdict)
+            error, trace = _said(outcome)
         events.emit(
             events.RUN_FINISHED,
             job=body.id,
             attempt=item.attempt,
             kind=body.kind,
-            state=verdict.state,
+            state=outcome.state,
             us=ended - started,
             error=error,
             void=cancelled or None,
@@ -261,23 +262,24 @@ class Loop:
         )
         if ended - started >= CHECKED_FROM_US:
             self._check_files()
-        if way is not Way.SETTLE:
-            self._heed(way, body)
+        if mode is not SettleMode.SETTLE:
+            self._heed(mode, body)
         if not fits:
             self._settle_now()
         if self._stopped:
             self._let_lines_go()
 
-    def _heed(self, way: Way, body: Body) -> None:
+    def _heed(self, mode: SettleMode, body: StoredJob) -> None:
         """Say what a transaction of the handler's has come to. Raises `LeftOpen`."""
-        if way is Way.DONE:
+        if mode is SettleMode.DONE:
             events.emit(events.SETTLE_JOBS, worker=self._worker, jobs=1, by="handler")
-        elif way is Way.OPEN:
-            events.emit(events.RUN_LEFT_OPEN, job=body.id, kind=body.kind)
+        elif mode is SettleMode.OPEN:
+            events.emit(events.RUN_TRANSACTION_LEFT_OPEN, job=body.id, kind=body.kind)
             raise LeftOpen(f"the handler of job {body.id} ({body.kind}) left its transaction open")
 
     def _is_leased(self, job: int) -> bool:
-        """Whether a job still is in this worker's lease. Asks the server once, and again when more jobs are lost."""
+        """Return whether a job still is in this worker's lease. Asks the server once, and again when more jobs are
+        lost."""
         lost = self._slot.lost
         if lost != self._asked:
             self._asked, self._leased = lost, claim.leased(self.connection, self._worker)
@@ -299,19 +301,20 @@ class Loop:
         return self.pending.settle(self.connection)
 
 
-def _is_awaited(body: Body) -> bool:
-    """Whether other jobs may be waiting for the end of this one: the next of its line, or one that wants its key."""
+def _is_awaited(body: StoredJob) -> bool:
+    """Return whether other jobs may be waiting for the end of this one: the next of its line, or one that wants its
+    key."""
     return body.ordering_key is not None or body.unique_states is not None
 
 
-def _said(verdict: Verdict) -> tuple[str | None, str | None]:
+def _said(outcome: Outcome) -> tuple[str | None, str | None]:
     """Return the first line of what went wrong, and the rest where no other attempt follows; None when nothing did."""
-    if verdict.payload is None or verdict.state not in (JobState.Retryable, JobState.Failed):
+    if outcome.payload is None or outcome.state not in (JobState.Retryable, JobState.Failed):
         return None, None
-    text: str = msgspec.json.decode(verdict.payload)["error"]
+    text: str = msgspec.json.decode(outcome.payload)["error"]
     first, _, rest = text.partition("\n")
-    return first, rest if rest and verdict.state is JobState.Failed else None
+    return first, rest if rest and outcome.state is JobState.Failed else None
 
 
-def _label(body: Body) -> str:
+def _label(body: StoredJob) -> str:
     return f"{body.kind} from {body.queue}"

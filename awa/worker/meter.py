@@ -1,4 +1,4 @@
-"""What an attempt costs: processor time and peak memory."""
+"""The cost of an attempt: processor time and peak memory."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class Meter:
     """
 
     def __init__(self, *, alone: bool = False) -> None:
-        """`alone`: this process does nothing but run jobs, so its peak is ours to set back."""
+        """`alone`: this process does nothing but run jobs, so its peak may be reset."""
         self._reset = PeakReset() if alone else None
-        children = getrusage(RUSAGE_CHILDREN)  # changes only while a job runs: nobody else starts programs
+        children = getrusage(RUSAGE_CHILDREN)  # changes only while a job runs: nothing else starts programs
         self._children_s = children.ru_utime + children.ru_stime
         self._children_peak = children.ru_maxrss
         self._own_s = 0.0
         self._own_peak = 0
         self._is_fresh = False
-        """Whether what was read last is still true: nothing but the end of a job came after it."""
+        """True if what was read last is still true: nothing but the end of a job came after it."""
         self._short = 0
         if self._reset is not None:
             self._reset()

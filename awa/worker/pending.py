@@ -1,4 +1,4 @@
-"""What a worker has finished and not yet settled: in its memory and, for the case of its death, on the board."""
+"""The finished and unsettled jobs of a worker: in its memory and, in case it dies, on the board."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ HELPED_FROM_US: Final = 40_000
 HELP_NOTED_US: Final = 1_000_000
 """So long the supervisor may take to note what it has settled: where the processors are taken, or the disk is slow, it
 hears of its commit long after others see it. Waited for only when a job is refused, and may have been helped."""
-LOOK_S: Final = 0.001
+SETTLE_CHECK_S: Final = 0.001
 TOO_LATE: Final = "too large for the board, and the worker died before it could be stored"
-"""What is stored in the place of such a result or error."""
+"""The stand-in for such a result or error."""
 
 
 class Pending:
@@ -45,13 +45,13 @@ class Pending:
     def __init__(self, worker: int, journal: JournalWriter) -> None:
         self.worker = worker
         self.since = FROM_THE_START
-        """When the lease was claimed that these jobs are of."""
+        """Time at which the lease of these jobs was claimed."""
         self.jobs: list[Settlement] = []
         self._journal = journal
         self._in_doubt: set[int] = set()
         self._cancelled: set[int] = set()
         self._may_be_helped = False
-        """Whether a job of this lease that needs no settling has taken so long that the supervisor may have helped."""
+        """True if a job of this lease that needs no settling has taken so long that the supervisor may have helped."""
         self._due_us = 0.0
         self._slack_us: float = AGE_MAX_US
         self._settle_us = 1_000.0
@@ -88,7 +88,8 @@ class Pending:
         self._cancelled.add(job_id)
 
     def is_due(self, now_us: int, next_job_us: float, rest_us: float) -> bool:
-        """Whether to settle before the next job, expected to take `next_job_us`, the rest of the lease `rest_us`.
+        """Return whether to settle before the next job, expected to take `next_job_us`, the rest of the lease
+        `rest_us`.
 
         A lease that is about to end is settled together with the next claim, unless it was about to end long ago.
         """
@@ -137,7 +138,7 @@ class Pending:
         if refused and (self._may_be_helped or any(map(_takes_long, outstanding))):
             deadline_us = monotonic_us() + HELP_NOTED_US
             while refused and monotonic_us() < deadline_us:
-                sleep(LOOK_S)
+                sleep(SETTLE_CHECK_S)
                 helped = {job.job_id for job in self.jobs[: self._journal.settled_count()]}
                 refused = [job for job in refused if job not in helped]
         return refused

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import psycopg
 
 from awa.engine import claim, narrow
-from awa.engine.claim import NOT_READ, Body, Claimed, Lease
+from awa.engine.claim import NOT_READ, Claimed, Lease, StoredJob
 from awa.engine.expire import ERROR
 from awa.errors import JobTimeout
 from awa.job.attempt import Settlement
@@ -28,13 +28,13 @@ NOT_STARTED: Final = -1
 IN_LINE: Final = -2
 """… and those behind it in its line wait."""
 BEING_REPLACED_US: Final = 100_000
-"""A job whose contents somebody is changing at this moment is looked at again after so many microseconds."""
+"""A job whose contents are being changed at this moment is looked at again after so many microseconds."""
 
 
-class Item(NamedTuple):
+class RunnableJob(NamedTuple):
     """A claimed job, ready to run."""
 
-    body: Body
+    body: StoredJob
     attempt: int
     task: Task
     limits: Limits
@@ -48,12 +48,12 @@ class Item(NamedTuple):
     """It holds its unique key only until it is started."""
 
     def has_expired(self, now_us: int) -> bool:
-        """Whether it is too late to start it. One that has been started before is not asked again."""
+        """Return whether it is too late to start it. One that has been started before is not asked again."""
         expires_at = self.body.expires_at
         return self.may_expire and expires_at is not None and expires_at.timestamp() * 1e6 <= now_us
 
 
-class Vetting:
+class LeasePreparation:
     """Vets what one worker claims."""
 
     def __init__(self, worker: int, lanes: Lanes, registry: Registry, clock: ServerClock) -> None:
@@ -63,7 +63,7 @@ class Vetting:
         self._registry = registry
         self._contents = Contents()
 
-    def items(self, connection: psycopg.Connection[Any], claimed: Claimed) -> list[Item]:
+    def items(self, connection: psycopg.Connection[Any], claimed: Claimed) -> list[RunnableJob]:
         """Return the jobs of a claim that are to be run, in order; those with `NOT_READ` go through `whole` before."""
         replaced = self._being_replaced(connection, claimed)
         ids = [job for lease in claimed.leases for job in lease.ids if job not in replaced]
@@ -82,7 +82,7 @@ class Vetting:
         self._contents.begin([item.body.id for item in items if item.body.args == NOT_READ])
         return items
 
-    def whole(self, connection: psycopg.Connection[Any], item: Item) -> Item | None:
+    def whole(self, connection: psycopg.Connection[Any], item: RunnableJob) -> RunnableJob | None:
         """Return a job with its arguments, which were too large to be read with the others'; None: it cannot be run,
         and has ended."""
         try:
@@ -96,7 +96,7 @@ class Vetting:
         args, metadata = found
         return item._replace(body=item.body._replace(args=args, metadata=metadata))
 
-    def _items_of(self, lease: Lease, bodies: Mapping[int, Body], unstarted: Set[int]) -> Iterator[Item]:
+    def _items_of(self, lease: Lease, bodies: Mapping[int, StoredJob], unstarted: Set[int]) -> Iterator[RunnableJob]:
         lane = self._lanes.of(lease)
         task = self._registry.get(lane.kind)
         assert task is not None, f"claimed jobs of kind {lane.kind!r}, which has no handler here"
@@ -111,8 +111,8 @@ class Vetting:
                 body = body._replace(max_attempts=task.policy.attempts)
             limits = usual if body.timeout_ms is None else limits_of(task.policy, body.timeout_ms, lane.deadline_s)
             attempt = 1 + (lease.attempts[i] if lease.attempts else 0)
-            is_first = attempt == 1 and lease.round == 0
-            yield Item(
+            is_first = attempt == 1 and lease.retry_round == 0
+            yield RunnableJob(
                 body,
                 attempt,
                 task,
@@ -125,7 +125,8 @@ class Vetting:
 
     def _being_replaced(self, connection: psycopg.Connection[Any], claimed: Claimed) -> set[int]:
         """Put jobs aside for a moment that a transaction which is not over may have changed: whatever it comes to, they
-        are not run with what they said before. Whoever begins to change one from now on sees that it is leased."""
+        are not run with what they said before. A session that begins to change one from now on sees that it is
+        leased."""
         ids = [job for lease in claimed.leases if self._lanes.of(lease).is_unique for job in lease.ids]
         if not ids:
             return set()
@@ -134,7 +135,7 @@ class Vetting:
         self._put_aside(connection, dict.fromkeys(replaced, BEING_REPLACED_US), IN_LINE)
         return replaced
 
-    def _without_postponed(self, connection: psycopg.Connection[Any], items: list[Item]) -> list[Item]:
+    def _without_postponed(self, connection: psycopg.Connection[Any], items: list[RunnableJob]) -> list[RunnableJob]:
         """Put jobs aside that were sealed as due, and have been replaced by such as are not."""
         now = datetime.fromtimestamp(self._clock.now_us() / 1e6, timezone.utc)
         later = {
@@ -154,9 +155,9 @@ class Vetting:
         )
 
     def _write_off(self, connection: psycopg.Connection[Any], ids: Sequence[int]) -> None:
-        """End jobs whose rows somebody has deleted: nobody can run them, and every worker would stumble over them."""
-        self._fail(connection, ids, "the job's row is gone from awa.job_log: somebody has deleted it", "JobNotFound")
-        events.emit(events.SETTLE_WRITTEN_OFF, jobs=list(ids), worker=self._worker)
+        """End jobs whose rows have been deleted: they cannot run, and every worker would stumble over them."""
+        self._fail(connection, ids, "the job's row is gone from awa.job_log: it has been deleted", "JobNotFound")
+        events.emit(events.SETTLE_ROW_MISSING, jobs=list(ids), worker=self._worker)
 
     def _fail(self, connection: psycopg.Connection[Any], ids: Sequence[int], said: str, name: str) -> None:
         now = self._clock.now_us()
@@ -169,13 +170,13 @@ class Vetting:
         return any(self._lanes.of(lease).is_unique for lease in claimed.leases)
 
 
-def expired(body: Body, now_us: int) -> Settlement:
+def expired(body: StoredJob, now_us: int) -> Settlement:
     """Return the outcome of a job that was not started in time."""
     entry = error_entry(ERROR, "Expired", 0, now_us=now_us)
     return Settlement(body.id, JobState.Cancelled, NOT_STARTED, now_us, 0, 0, -1, entry)
 
 
-def _missing(ids: Sequence[int], bodies: Mapping[int, Body]) -> list[int]:
+def _missing(ids: Sequence[int], bodies: Mapping[int, StoredJob]) -> list[int]:
     return [job for job in ids if job not in bodies]
 
 

@@ -24,17 +24,17 @@ from awa.processes.title import Title
 from awa.processes.wakeups import WorkerWakes
 from awa.telemetry import events, log
 from awa.worker.app import loaded
-from awa.worker.claimer import Fenced
+from awa.worker.claimer import NodeDeclaredDead
 from awa.worker.completion import LeftOpen
 from awa.worker.hooks import StartFailed, start
 from awa.worker.interrupts import Interrupts
 from awa.worker.lifetime import Lifetime
-from awa.worker.loop import Loop
+from awa.worker.loop import WorkerLoop
 from awa.worker.meter import Meter
 
 IDLE_WAIT_S: Final = 2.0
 """An idle worker is woken when there is work; it looks by itself this often all the same."""
-RETRY_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+CONNECT_RETRIES_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Waits between tries to reach the database, each with up to half of it more."""
 STDERR: Final = 2
 """By number: what the application has made of `sys.stderr` may not have one."""
@@ -45,14 +45,14 @@ Result = TypeVar("Result")
 def main(slot: Slot, message: dict[str, Any], wakes: WorkerWakes) -> int:
     """Work until asked to stop, or for long enough.
 
-    `message` holds dsn, answer_s, node, queues (or None), max_jobs, max_memory_mb, log_format and log_level.
+    `message` holds dsn, response_timeout_s, node, queues (or None), max_jobs, max_memory_mb, log_format and log_level.
     """
     log.setup(message["log_format"], message["log_level"], f"worker {slot.index}")
     log.take_unhandled(message["log_format"], message["log_level"], f"worker {slot.index}")
     worker = _Worker(slot, message, wakes)
     try:
         return worker.live()
-    except (Fenced, _NodeGone):
+    except (NodeDeclaredDead, _NodeGone):
         return ExitCode.FENCED
     except DescriptorsLost as lost:
         return worker.leave_without_descriptors(lost)
@@ -81,7 +81,7 @@ class _Worker:
         self._slot = slot
         self._wakes = wakes
         self._dsn: str = message["dsn"]
-        self._answer_s: float = message["answer_s"]
+        self._response_timeout_s: float = message["response_timeout_s"]
         self._node: int = message["node"]
         self._queues: list[str] | None = message["queues"]
         self._log_level: str = message["log_level"]
@@ -124,7 +124,7 @@ class _Worker:
         return ExitCode.RECYCLED
 
     def _farewell(self) -> int:
-        """Say why, if nobody asked for it; return the exit code."""
+        """Say why, unless it was asked for; return the exit code."""
         if (end := self._lifetime.end) is None:
             return ExitCode.OK
         events.emit(
@@ -137,7 +137,7 @@ class _Worker:
         )
         return ExitCode.RECYCLED
 
-    def _step(self, loop: Loop) -> None:
+    def _step(self, loop: WorkerLoop) -> None:
         """Work, or wait for work."""
         if self._guarded(loop, loop.step):
             return
@@ -171,7 +171,7 @@ class _Worker:
 
     # The database, which may be away
 
-    def _start(self) -> Loop:
+    def _start(self) -> WorkerLoop:
         """Sign in and get ready to claim."""
         connection = self._connect()
         nodes.tell_tasks(connection, loaded().registry.max_attempts)
@@ -180,7 +180,7 @@ class _Worker:
             raise _NodeGone
         journal = self._slot.take(worker)
         self._lifetime = Lifetime(*self._limits, lacks_descriptors=are_scarce)
-        return Loop(
+        return WorkerLoop(
             connection,
             worker,
             self._slot,
@@ -195,7 +195,7 @@ class _Worker:
             check_files=self._wakes.files.check,
         )
 
-    def _guarded(self, loop: Loop, step: Callable[[], Result]) -> Result:
+    def _guarded(self, loop: WorkerLoop, step: Callable[[], Result]) -> Result:
         """Do a step; when the connection breaks, get another, tell the server again what we had finished, and go on."""
 
         def attempt() -> Result:
@@ -206,12 +206,12 @@ class _Worker:
         return self._persist(attempt)
 
     def _connect(self) -> psycopg.Connection[Any]:
-        connection = connect(self._dsn, role=self._name, answer_s=self._answer_s, plan_once=True)
+        connection = connect(self._dsn, role=self._name, response_timeout_s=self._response_timeout_s, plan_once=True)
         self._wakes.files.note_connection(connection)
         return connection
 
-    def _reconnect(self, loop: Loop) -> None:
-        self._wakes.files.check()  # or closing the old connection would close somebody's file
+    def _reconnect(self, loop: WorkerLoop) -> None:
+        self._wakes.files.check()  # or closing the old connection would close a file of the application's
         loop.connection.close()
         loop.recover(self._connect())
 
@@ -242,6 +242,8 @@ class _Worker:
             return
         self._title.show("waiting for the database")
         self._slot.enter(WorkerState.SETTLING)  # not idle: a wake-up would be wasted
-        self._wakes.wait(RETRY_S[min(self._tries - 2, len(RETRY_S) - 1)] * (1 + random.random() / 2))
+        self._wakes.wait(
+            CONNECT_RETRIES_S[min(self._tries - 2, len(CONNECT_RETRIES_S) - 1)] * (1 + random.random() / 2)
+        )
         if self._must_stop():
             raise _Stopped

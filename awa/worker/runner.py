@@ -8,13 +8,13 @@ from collections.abc import Coroutine, Sequence
 from types import CoroutineType, TracebackType
 from typing import Any, Final
 
-from awa.engine.claim import Body
+from awa.engine.claim import StoredJob
 from awa.errors import JobCancelled, JobTimeout
 from awa.processes.board.slot import Slot
 from awa.processes.clock import ServerClock
 from awa.processes.fork_generation import generation
-from awa.processes.memory import Capped, lift
-from awa.task.outcome import COMPLETED, Verdict, decide_error, decide_result
+from awa.processes.memory import MemoryLimit, clear_memory_limit
+from awa.task.outcome import COMPLETED, Outcome, decide_error, decide_result
 from awa.task.registry import Around, Task
 from awa.telemetry.current_job import CURRENT
 from awa.worker import hooks
@@ -40,7 +40,7 @@ class Runner:
         around_jobs: Sequence[Around] = (),
         interruptible: bool = False,
     ) -> None:
-        """`around_jobs`: see `Registry.around`. `interruptible`: Ctrl-C while a handler runs is meant for whoever
+        """`around_jobs`: see `Registry.around`. `interruptible`: Ctrl-C while a handler runs is meant for the code that
         called us, and is no outcome of the job."""
         self._slot = slot
         self._completions = completions
@@ -51,7 +51,7 @@ class Runner:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._generation = generation()
 
-    def run(self, task: Task, body: Body, attempt: int, deadline_us: int = 0) -> Verdict:
+    def run(self, task: Task, body: StoredJob, attempt: int, deadline_us: int = 0) -> Outcome:
         """Run attempt number `attempt` (from 1) of a job. What the handler raises is its outcome, and not raised.
 
         `deadline_us` (of the server's clock, since the epoch; 0: none) is what the handler is told; the supervisor
@@ -66,7 +66,7 @@ class Runner:
         try:
             value = self._call_inside(task, job) if self._around_jobs else self._call_capped(task, job)
             if value is None:
-                return COMPLETED  # by far the most: no call, and no look at a clock that nobody asks for
+                return COMPLETED  # by far the most: no call, and no look at a clock that is not needed
             return decide_result(value, attempt, body.max_attempts, now_us=self._clock.now_us())
         except BaseException as error:  # a handler's sys.exit() ends its job, not the worker
             self._interrupts.is_open = False  # if an interrupt came just when the handler was done
@@ -76,7 +76,7 @@ class Runner:
             now_us = self._clock.now_us()
             return decide_error(_from_the_handler(error), attempt, body.max_attempts, task.policy, now_us=now_us)
         finally:
-            lift()
+            clear_memory_limit()
             self._interrupts.stop_timer()
             CURRENT.job = None
             end(job)
@@ -111,7 +111,7 @@ class Runner:
         limit_mb = task.policy.memory_limit_mb
         if limit_mb is None:
             return self._call(task, job)
-        with Capped(limit_mb):
+        with MemoryLimit(limit_mb):
             return self._call(task, job)
 
     def _call(self, task: Task, job: RunningJob) -> Any:
@@ -184,7 +184,7 @@ def _exit_code(error: BaseException | None) -> int:
 
 
 def _from_the_handler(error: BaseException) -> BaseException:
-    """Return `error` without the frames of ours: those every traceback would begin with, and the signal handler that
+    """Return `error` without Awa's own frames: those every traceback would begin with, and the signal handler that
     an interrupt comes from."""
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename in _CALLERS:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Protocol
 
-from awa.database.adapters.connection import Foreign, refuse_autocommit
+from awa.database.adapters.connection import ConnectionAdapter, refuse_autocommit
 from awa.database.errors import translated
 from awa.enqueue.transaction import Lend, SyncTransaction
 from awa.errors import AwaError
@@ -37,7 +37,7 @@ class JobTransaction(SyncTransaction):
     """
 
     result: Any
-    """What to store as the job's result."""
+    """The value to store as the job's result."""
 
     def __init__(self, lend: Lend, registry: Registry, complete: Complete, commit: Commit, result: Any) -> None:
         super().__init__(lend, registry)
@@ -60,7 +60,7 @@ class JobTransaction(SyncTransaction):
 
     @property
     def is_open(self) -> bool:
-        """Whether it has been begun and not ended."""
+        """Return whether it has been begun and not ended."""
         return self._connection is not None and not self._end
 
     def abandon(self) -> bool:
@@ -92,9 +92,11 @@ class TransactionBlock:
     """
 
     result: Any
-    """What to store as the job's result."""
+    """The value to store as the job's result."""
 
-    def __init__(self, target: Foreign, connection: Any, complete: Complete, commit: Commit, result: Any) -> None:
+    def __init__(
+        self, target: ConnectionAdapter, connection: Any, complete: Complete, commit: Commit, result: Any
+    ) -> None:
         self.connection = connection
         self.result = result
         self._target = target

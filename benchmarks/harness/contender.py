@@ -18,7 +18,7 @@ from benchmarks.harness.environments import python_of
 from benchmarks.harness.rivals.specs import Spec
 
 HARNESS = Path(__file__).resolve().parent
-ANSWER_S = 120.0
+RESPONSE_TIMEOUT_S = 120.0
 """Most answers take less; a contender that takes longer has failed."""
 END_S = 20.0
 
@@ -71,7 +71,7 @@ class Contender:
             self.kill()
             raise
 
-    def ask(self, verb: str, *, timeout_s: float = ANSWER_S, **arguments: Any) -> Any:
+    def ask(self, verb: str, *, timeout_s: float = RESPONSE_TIMEOUT_S, **arguments: Any) -> Any:
         """Have it do something; return its answer."""
         assert self._process.stdin is not None
         try:

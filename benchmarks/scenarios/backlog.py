@@ -19,7 +19,7 @@ from awa import Client
 from awa.database.open import connect
 from awa.database.schema import chain
 from awa.engine import claim, nodes, seal, settle
-from awa.engine.claim import FROM_THE_START, Want
+from awa.engine.claim import FROM_THE_START, LaneRequest
 from awa.job.attempt import Settlement
 from awa.job.model import JobState
 from benchmarks.harness.plan import Plan
@@ -85,7 +85,7 @@ def _work_off(connection: psycopg.Connection[Any], worker: int, leases: int, at_
     start, times, jobs = FROM_THE_START, [], 0
     for _ in range(leases):
         began = time.perf_counter()
-        claimed = claim.claim(connection, worker, [Want(lane.id, start, 1.0)], budget_us=at_once, batches_max=2)
+        claimed = claim.claim(connection, worker, [LaneRequest(lane.id, start, 1.0)], budget_us=at_once, batches_max=2)
         if not claimed.leases:
             break
         ids = [job for lease in claimed.leases for job in lease.ids]
@@ -95,5 +95,5 @@ def _work_off(connection: psycopg.Connection[Any], worker: int, leases: int, at_
             connection, worker, [Settlement(job, JobState.Completed, now, now, 0, 0, -1, None) for job in ids]
         )
         times.append(time.perf_counter() - began)
-        start, jobs = claimed.leases[-1].order_key, jobs + len(ids)
+        start, jobs = claimed.leases[-1].sort_at, jobs + len(ids)
     return times, jobs

@@ -22,7 +22,7 @@ FEW, MANY = 2, 6
 BALLAST_MB = 300
 JOBS = 3_000
 WAIT_S = 120.0
-DONE = "select coalesce(sum(jobs), 0)::int from awa.tally where outcome = 3"
+DONE = "select coalesce(sum(jobs), 0)::int from awa.outcome_count where outcome = 3"
 
 
 def run(plan: Plan) -> Result:

@@ -43,17 +43,18 @@ _SURVIVORS = """
     from generate_series(1::bigint, %(jobs)s) i"""
 _ENDED = """
     insert into awa.job_log (id, xid, queue, kind)
-    select i, null, 'default', 'ended' from generate_series(%(lo)s::bigint, %(hi)s::bigint) i"""
+    select i, null, 'default', 'ended' from generate_series(%(first_id)s::bigint, %(end_id)s::bigint) i"""
 _LANE = "insert into awa.lane (queue, kind, priority) values ('default', 'kept', 2) returning id"
 _BATCHES = """
-    insert into awa.batch (order_key, lane, ids)
+    insert into awa.batch (sort_at, lane, ids)
     select now(), %(lane)s, array_agg(i) from generate_series(1::bigint, %(jobs)s) i group by i / 128"""
 _ATTEMPTS = """
-    insert into awa.attempt_log (job_id, started_at, finished_at, lane, round, attempt, outcome)
-    select i, now(), now(), %(lane)s, 0, 1, 3 from generate_series(%(lo)s::bigint, %(hi)s::bigint) i"""
+    insert into awa.attempt_log (job_id, started_at, finished_at, lane, retry_round, attempt, outcome)
+    select i, now(), now(), %(lane)s, 0, 1, 3 from generate_series(%(first_id)s::bigint, %(end_id)s::bigint) i"""
 _PASSED = """
-    update awa.segment set sealed = true, passed_at = now() - interval '1 day', passed_by = '{}', closed_at = now(),
-                           closed_gen = 1 where lo = 1"""
+    update awa.segment set sealed = true, exhausted_at = now() - interval '1 day', open_writers = '{}', closed_at =
+    now(),
+                           closed_seal = 1 where first_id = 1"""
 # With xids of another cluster, which is far ahead, a hundred jobs a transaction.
 _UNSEALED = """
     insert into awa.job_log (queue, kind, xid)
@@ -102,8 +103,8 @@ def _retired(connection: psycopg.Connection[Any], jobs: int) -> Callable[[], Non
     kept = max(1, jobs // 100)
     (lane,) = connection.execute(_LANE).fetchone() or (0,)
     connection.execute(_SURVIVORS.encode(), {"jobs": kept, "parts": BODY_BYTES // 32})
-    connection.execute(_ENDED.encode(), {"lo": kept + 1, "hi": jobs})
-    connection.execute(_ATTEMPTS.encode(), {"lane": lane, "lo": kept + 1, "hi": jobs})
+    connection.execute(_ENDED.encode(), {"first_id": kept + 1, "end_id": jobs})
+    connection.execute(_ATTEMPTS.encode(), {"lane": lane, "first_id": kept + 1, "end_id": jobs})
     connection.execute(_BATCHES.encode(), {"lane": lane, "jobs": kept})
     connection.execute("select setval('awa.job_id', %s)", [SEGMENT_IDS])
     connection.execute(_PASSED.encode())
@@ -118,12 +119,12 @@ def _retired(connection: psycopg.Connection[Any], jobs: int) -> Callable[[], Non
 
 def _extended(connection: psycopg.Connection[Any], strays: int) -> Callable[[], None]:
     """Have ids run past the last segment; return what makes new segments."""
-    connection.execute("select setval('awa.job_id', max(hi)) from awa.segment")
+    connection.execute("select setval('awa.job_id', max(end_id)) from awa.segment")
     connection.execute(_STRAY.encode(), {"jobs": strays})
 
     def act() -> None:
         while retire.extend(connection, SEGMENT_IDS, 8) or connection.execute(
-            "select last_value >= (select max(hi) from awa.segment) from awa.job_id"
+            "select last_value >= (select max(end_id) from awa.segment) from awa.job_id"
         ).fetchone() == (True,):
             pass
 
@@ -134,7 +135,7 @@ def _resealed(connection: psycopg.Connection[Any], jobs: int) -> Callable[[], No
     """Make jobs that nobody has sealed, and a ledger of another cluster; return what seals them."""
     seal.seal_all(connection)
     connection.execute(_UNSEALED.encode(), {"jobs": jobs})
-    connection.execute("update awa.seal set system_id = system_id + 1")
+    connection.execute("update awa.seal_ledger set system_id = system_id + 1")
 
     def act() -> None:
         while seal.seal(connection).more:

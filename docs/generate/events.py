@@ -31,20 +31,20 @@ MEANINGS = {
     "its worker is killed.",
     "run.cancelled": "A running job has been cancelled; its handler may see it, and after the grace "
     "its worker is killed.",
-    "run.left_open": "A handler ended and left the transaction open in which it had called `job.complete()`. Its "
-    "worker ends, so that the transaction is rolled back; the job is retried.",
+    "run.transaction_left_open": "A handler ended and left the transaction open in which it had called "
+    "`job.complete()`. Its worker ends, so that the transaction is rolled back; the job is retried.",
     "settle.jobs": "Outcomes were recorded; `by` says for whom, if not by the worker itself.",
     "settle.refused": "Outcomes were refused, because the jobs were no longer in the worker's lease: cancelled, or "
     "given to others, or recorded already by a try whose answer was lost with the connection. "
     "A warning unless the worker knew that (`expected`).",
-    "settle.written_off": "Jobs were claimed whose rows in `awa.job_log` somebody has deleted; nobody can run them, "
+    "settle.row_missing": "Jobs were claimed whose rows in `awa.job_log` somebody has deleted; nobody can run them, "
     "and they count as failed.",
     "settle.stand_in": "The server refused to store what a job came to (`error` says why). `kept` says what was "
     "stored in its place; the other jobs of its lease were settled as usual.",
     "promote.jobs": "Deferred jobs were due and are ready now.",
     "rescue.jobs": "The lease of a dead worker was taken apart.",
     "rescue.node": "A node missed three heartbeats; the leases of its workers are being taken apart.",
-    "rescue.killer_kind": "Jobs of one kind keep killing their workers: so many in the last ten minutes (`window_s`). "
+    "rescue.crash_loop": "Jobs of one kind keep killing their workers: so many in the last ten minutes (`window_s`). "
     "Said at the third, and at each doubling from there.",
     "retire.segment": "A segment of the log was dropped.",
     "retire.postponed": "A lock was not to be had within 50 ms; the leader tries again at the next round.",
@@ -95,7 +95,7 @@ MEANINGS = {
     "and exits with code 74; one whose main thread hangs sends no heartbeat any more, and exits a little later.",
     "supervisor.stopped": "The supervisor has signed out.",
     "supervisor.warning": "Something about the application that will cause trouble, such as threads started at import.",
-    "supervisor.fenced": "This node had been declared dead and has signed in anew.",
+    "supervisor.declared_dead": "This node had been declared dead and has signed in anew.",
     "supervisor.service_failed": "Something in the supervisor failed and is tried again.",
 }
 

@@ -34,7 +34,7 @@ INTERNAL: Final = {
     "InternalError": "a defect of Awa's if it is ever seen",
     "explain": "makes an EmbeddedError from what a program has printed",
     "BoardDamage": "names a cell; the event worker.damaged says it",
-    "LeftOpen": "ends the worker; the event run.left_open says it",
+    "LeftOpen": "ends the worker; the event run.transaction_left_open says it",
     "BoardError": "only seen by a worker that was not started by a supervisor",
 }
 """What is raised with a text and is no message for a user, with the reason."""
@@ -175,9 +175,9 @@ REMEDIES: Final = (
 EVENTS: Final = {
     "run.timed_out": "Give the kind a longer timeout, or make the job shorter; the attempt's error has its stack.",
     "run.finished": "Read the error, and awa job show for all attempts.",
-    "run.left_open": "Commit the transaction in the handler, before it returns.",
+    "run.transaction_left_open": "Commit the transaction in the handler, before it returns.",
     "settle.refused": "Nothing, if it is rare: the job was cancelled or given to others, and counts once.",
-    "settle.written_off": "Let no program delete rows of awa.job_log.",
+    "settle.row_missing": "Let no program delete rows of awa.job_log.",
     "settle.stand_in": "Read the job's error: it says what of the outcome the server refused.",
     "seal.restored": "Nothing: it is what happens after a restore.",
     "seal.ids_behind": "Nothing: the sequence has been moved on. Restore sequences with their values.",
@@ -185,7 +185,7 @@ EVENTS: Final = {
     "claim.locked": "End the transaction that is named.",
     "rescue.jobs": "See how the worker died: worker.exited says it.",
     "rescue.node": "See whether that machine, or its way to the database, is down.",
-    "rescue.killer_kind": "Pause the queue, and read the errors of its jobs: awa queue deaths.",
+    "rescue.crash_loop": "Pause the queue, and read the errors of its jobs: awa queue deaths.",
     "retire.refused": "Report it as a defect, with the line.",
     "retire.overflow": "End the long transaction that has used awa.job_log.",
     "dlq.moved": "Read the dead letters: awa dlq list.",
@@ -197,7 +197,7 @@ EVENTS: Final = {
     "worker.damaged": "Find what writes into memory that is not its own: a native library of the handler's.",
     "worker.exited": "See how it ended; for want of memory, give it more or limit the job.",
     "supervisor.warning": "Do what it says.",
-    "supervisor.fenced": "See why the node could not reach the database for so long.",
+    "supervisor.declared_dead": "See why the node could not reach the database for so long.",
     "supervisor.giving_up": "Nothing at once: the service manager starts it again. Report what `reason` says.",
     "supervisor.service_failed": "Nothing, if it is rare: it is tried again. Else read the error.",
     "supervisor.reload_failed": "Mend the application, then reload again; the old code goes on.",

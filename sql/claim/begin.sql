@@ -9,9 +9,9 @@ with leased as materialized (
     select key from awa.unique_claim where job_id = %(id)s and (states >> 2) & 1 = 0 and exists (select from leased)
     for update skip locked))
 ), begun as (
-  update awa.line n set state = 3
+  update awa.key_line n set state = 3
   where n.job_id = %(id)s and n.state = 2 and exists (select from leased)
     and not exists (select from awa.queue q where q.name = n.queue and q.serial)
   returning queue, key
 )
-insert into awa.line_freed (queue, key) select queue, key from begun;
+insert into awa.key_freed (queue, key) select queue, key from begun;

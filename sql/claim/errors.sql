@@ -2,4 +2,4 @@
 -- included: what a handler asks for that looks at job.errors. Parameter: id.
 -- Index: the primary key of attempt_log.
 select error::text from awa.every_attempt
-where job_id = %(id)s and error is not null order by round, attempt;
+where job_id = %(id)s and error is not null order by retry_round, attempt;

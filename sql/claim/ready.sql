@@ -6,7 +6,7 @@ from (select cardinality(b.ids) as jobs
       from unnest(%(lanes)s::int[]) as l(lane)
       cross join lateral (
         select ids from awa.batch b where b.lane = l.lane and b.owner is null
-        order by b.order_key, b.id limit %(jobs_max)s
+        order by b.sort_at, b.id limit %(jobs_max)s
       ) b
       where not exists (select from awa.queue q join awa.lane p on p.queue = q.name
                         where q.paused_at is not null and p.id = l.lane)

@@ -1,2 +1,2 @@
 -- The attempts of a job, oldest first. Parameter: id.
-select * from awa.attempts where job_id = %(id)s order by round, attempt;
+select * from awa.attempts where job_id = %(id)s order by retry_round, attempt;

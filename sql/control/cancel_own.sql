@@ -1,4 +1,4 @@
--- Cancel a job that this very transaction has inserted and that is in no batch: nobody
+-- Cancel a job that this very transaction has inserted and that is in no batch: no worker
 -- else can see it, and no seal will: without an xid it never meets one.
 -- Runs behind control/cancel, which has not found it. Parameters: id, error (jsonb).
 -- Returns nothing where another transaction inserted the job.
@@ -19,9 +19,9 @@ with own as materialized (
     select key from awa.unique_claim where job_id = %(id)s and (states >> 6) & 1 = 0 and exists (select from own)
     for update skip locked))
 ), counted as (
-  insert into awa.tally (minute, lane, outcome, jobs) select date_trunc('minute', now()), lane, 6, 1 from found
+  insert into awa.outcome_count (minute, lane, outcome, jobs) select date_trunc('minute', now()), lane, 6, 1 from found
 ), attempted as (
-  insert into awa.attempt_log (job_id, finished_at, lane, round, attempt, outcome, error)
+  insert into awa.attempt_log (job_id, finished_at, lane, retry_round, attempt, outcome, error)
   select %(id)s, clock_timestamp(), lane, 0, 1, 6, %(error)s::jsonb from found
 )
 select false as was_running from found;

@@ -7,12 +7,12 @@
 with ready as (
   select l.queue, sum(cardinality(b.ids)) filter (where b.owner is null) as available,
          sum(cardinality(b.ids)) filter (where b.owner is not null) as running,
-         min(b.order_key - awa.ageing(l.priority, q.ageing_s)) filter (where b.owner is null) as oldest
+         min(b.sort_at - awa.ageing(l.priority, q.ageing_s)) filter (where b.owner is null) as oldest
   from awa.batch b join awa.lane l on l.id = b.lane left join awa.queue q on q.name = l.queue
   group by l.queue
 ), in_line as (
-  select l.queue, count(*) as waiting, min(n.order_key - awa.ageing(l.priority, q.ageing_s)) as first
-  from awa.line n join awa.lane l on l.id = n.lane left join awa.queue q on q.name = l.queue
+  select l.queue, count(*) as waiting, min(n.sort_at - awa.ageing(l.priority, q.ageing_s)) as first
+  from awa.key_line n join awa.lane l on l.id = n.lane left join awa.queue q on q.name = l.queue
   where n.state = 1 group by l.queue
 ), aside as (
   select l.queue, count(*) filter (where d.why <> 'retry') as scheduled, count(*) filter (where d.why = 'retry') as retryable,
@@ -27,11 +27,11 @@ with ready as (
   from awa.every_attempt a join awa.lane l on l.id = a.lane
   where a.outcome = 5 and a.outcome <> 3
     and not exists (select from awa.every_attempt n
-                    where n.job_id = a.job_id and (n.round, n.attempt) > (a.round, a.attempt))
+                    where n.job_id = a.job_id and (n.retry_round, n.attempt) > (a.retry_round, a.attempt))
   group by l.queue
 ), done as (
   select l.queue, sum(t.jobs) as completed_last_hour
-  from awa.tally t join awa.lane l on l.id = t.lane
+  from awa.outcome_count t join awa.lane l on l.id = t.lane
   where t.outcome = 3 and t.minute > now() - interval '1 hour' group by l.queue
 )
 select q.name as queue,

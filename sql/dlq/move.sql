@@ -6,7 +6,7 @@ with moved as (
   select u.id, f.lane, (select count(*) from awa.every_attempt a where a.job_id = u.id and a.started_at is not null), %(reason)s
   from unnest(%(ids)s::bigint[]) as u(id)
   cross join lateral (select a.lane, a.outcome from awa.every_attempt a where a.job_id = u.id
-                      order by a.round desc, a.attempt desc limit 1) f
+                      order by a.retry_round desc, a.attempt desc limit 1) f
   where f.outcome = 5
   on conflict (job_id) do nothing
   returning job_id

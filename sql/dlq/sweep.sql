@@ -10,7 +10,7 @@ cross join lateral (
   where d.lane = l.id and (d.dlq_at, d.job_id) > (%(after_at)s::timestamptz, %(after_id)s::bigint)
     and (d.dlq_at, d.job_id) < (%(before_at)s::timestamptz, %(before_id)s::bigint)
     and d.job_id < %(below)s::bigint
-    and (%(tag)s::text is null or exists (select from awa.body b where b.id = d.job_id and %(tag)s = any (b.tags)))
+    and (%(tag)s::text is null or exists (select from awa.stored_job b where b.id = d.job_id and %(tag)s = any (b.tags)))
   order by d.dlq_at, d.job_id limit %(jobs_max)s
 ) d
 where (%(queue)s::text is null or l.queue = %(queue)s) and (%(kind)s::text is null or l.kind = %(kind)s)

@@ -18,5 +18,5 @@ select u.job_id, last.outcome = 5 and last.lane = any (array(select id from lane
                  and not exists (select from awa.dlq d where d.job_id = u.job_id) as is_one
 from (select distinct job_id from looked) u
 cross join lateral (select a.lane, a.outcome from awa.every_attempt a where a.job_id = u.job_id
-                    order by a.round desc, a.attempt desc limit 1) last
+                    order by a.retry_round desc, a.attempt desc limit 1) last
 order by u.job_id;

@@ -5,6 +5,6 @@
 with logged as materialized (
   select id from awa.job_log where id = any (%(ids)s::bigint[]) order by id for update
 ), kept as materialized (
-  select id from awa.held where id = any (%(ids)s::bigint[]) order by id for update
+  select id from awa.job_archive where id = any (%(ids)s::bigint[]) order by id for update
 )
 select id from logged union all select id from kept;

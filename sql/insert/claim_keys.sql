@@ -1,5 +1,5 @@
 -- Take unique keys for a bulk insert of the same transaction. Of jobs with the same
--- key the first gets it. Returns the jobs that have not got theirs, the duplicates.
+-- key the first gets it. Returns the jobs whose keys are taken, the duplicates.
 -- Keys are taken in their order: two bulk inserts that want the same ones cannot wait
 -- for each other.
 -- Parameters, parallel arrays: keys bytea[]; ids bigint[]; states smallint[].

@@ -4,7 +4,7 @@
 -- lanes int[], times timestamptz[] (when its first job was inserted), ends int[] (how many
 -- of the ids are in this one and those before it).
 -- Does not read the log: that would lock all of its partitions until this transaction
--- ends, and whoever makes or drops one would wait for it.
+-- ends, and a session that makes or drops one would wait for it.
 -- The ids stand in a subselect, so that they are not carried along with each batch.
 with given as materialized (
   select coalesce(%(ids)s::text::bigint[], array(select generate_series(%(first)s::bigint, %(last)s::bigint))) as ids
@@ -13,8 +13,8 @@ with given as materialized (
   from (select lane, time, upto, pos, lag(upto, 1, 0) over (order by pos) as after
         from unnest(%(lanes)s::text::int[], %(times)s::text::timestamptz[], %(ends)s::text::int[])
                with ordinality as g(lane, time, upto, pos)) g
-), filed as (
-  insert into awa.batch (order_key, lane, ids)
+), batched as (
+  insert into awa.batch (sort_at, lane, ids)
   select cut.time + awa.ageing(l.priority, q.ageing_s), l.id, cut.ids
   from cut
   join awa.lane l on l.id = cut.lane
@@ -22,4 +22,4 @@ with given as materialized (
   order by cut.pos
   returning cardinality(ids) as jobs
 )
-select coalesce(sum(jobs), 0)::int from filed;
+select coalesce(sum(jobs), 0)::int from batched;

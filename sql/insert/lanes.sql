@@ -1,6 +1,6 @@
 -- The lane of each queue, kind and priority: the oldest one, as a seal takes it. Makes
 -- those that there are not. Another transaction may be making the same: then there are
--- two for ever, which costs whoever claims one more to look at.
+-- two for ever, which costs every claim one more to look at.
 -- Parameters, parallel arrays: queues text[], kinds text[], priorities smallint[].
 -- Returns the place in these, from one, and the lane.
 with wanted as materialized (

@@ -1,6 +1,6 @@
 -- Reserve ids for a bulk insert of the same transaction, and tell the time, for jobs
 -- with a delay. Parameter: jobs. Returns the first of them and, where others took some
--- in between, all: mostly nobody has.
+-- in between, all: mostly none has.
 -- Taken in the transaction that uses them: the lock on the sequence, held until
 -- it ends, tells retire that ids of this range are still under way.
 select ids[1] as first,

@@ -1,5 +1,5 @@
 -- Kinds with jobs ready to run that no live node can run: no handler, or a queue
--- nobody works on. They stay available; the leader says so.
+-- no node serves. They stay available; the leader reports them.
 -- kind_known: some node has a handler, it only does not work on this queue.
 select l.kind, l.queue, sum(cardinality(b.ids))::bigint as jobs,
        exists (select from awa.node n where l.kind = any (n.kinds)) as kind_known

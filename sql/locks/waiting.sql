@@ -5,7 +5,7 @@
 -- and times of another role's session only to who may see them, else they are null.
 -- pg_blocking_pids stops the lock manager for an instant: so it is asked for those only
 -- that wait. Who waits in turn for another is passed over: a holder is at the end of the
--- line, and waits for nobody. Holder 0 is a prepared transaction.
+-- line, and waits for no session. Holder 0 is a prepared transaction.
 with recursive waiting as materialized (
   select l.pid, a.application_name,
          extract(epoch from clock_timestamp() - min(l.waitstart))::float8 as waited_s,

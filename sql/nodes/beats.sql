@@ -1,2 +1,2 @@
--- How many heartbeats there were of each node.
+-- Number of heartbeats by node.
 select id, beat from awa.node;

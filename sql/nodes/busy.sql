@@ -1,2 +1,2 @@
 -- Ask producers to stop sending wake-ups for this node. Parameter: node.
-delete from awa.idle where node_id = %(node)s;
+delete from awa.idle_node where node_id = %(node)s;

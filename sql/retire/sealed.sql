@@ -3,9 +3,9 @@
 -- None is while jobs of a restore are still being sealed (seal/reseal.sql).
 with done as (
   update awa.segment s set sealed = true
-  where not sealed and closed_gen is not null and not exists (select from awa.restored)
-    and exists (select from awa.seal where target is null and base_gen >= s.closed_gen + 2)
-  returning no
+  where not sealed and closed_seal is not null and not exists (select from awa.restored)
+    and exists (select from awa.seal_ledger where target is null and base_generation >= s.closed_seal + 2)
+  returning id
 )
 select count(*)::int as waiting from awa.segment
-where closed_at is not null and not sealed and no not in (select no from done);
+where closed_at is not null and not sealed and id not in (select id from done);

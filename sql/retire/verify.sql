@@ -2,16 +2,16 @@
 -- have not ended, dead letters, failed ones within their retention, and ended ones of a
 -- queue that keeps them for longer than is usual.
 --
--- Parameters: lo, hi (of a slice of the segment); completed_s, failed_s (retentions of
+-- Parameters: first_id, end_id (of a slice of the segment); completed_s, failed_s (retentions of
 -- queues without their own, seconds).
 -- jobs: how many there are; fresh: ended ones whose retention has not passed;
 -- survivors: those that must live on; open: those among them that have not ended.
 with log as materialized (
-  select id from awa.job_log where id >= %(lo)s and id < %(hi)s
+  select id from awa.job_log where id >= %(first_id)s and id < %(end_id)s
 ), last as materialized (
   select distinct on (job_id) job_id, lane, outcome, finished_at
-  from awa.attempt_log where job_id >= %(lo)s and job_id < %(hi)s
-  order by job_id, round desc, attempt desc
+  from awa.attempt_log where job_id >= %(first_id)s and job_id < %(end_id)s
+  order by job_id, retry_round desc, attempt desc
 ), kept as materialized (
   select l.id as lane, clock_timestamp() - make_interval(secs => coalesce(q.retention_completed_h * 3600, %(completed_s)s)) as completed,
          clock_timestamp() - make_interval(secs => coalesce(q.retention_failed_h * 3600, %(failed_s)s)) as failed
@@ -25,7 +25,7 @@ with log as materialized (
   from log
   left join last on last.job_id = log.id
   left join kept on kept.lane = last.lane
-  left join (select job_id from awa.dlq where job_id >= %(lo)s and job_id < %(hi)s) dead on dead.job_id = log.id
+  left join (select job_id from awa.dlq where job_id >= %(first_id)s and job_id < %(end_id)s) dead on dead.job_id = log.id
 )
 select count(*)::int as jobs,
        count(*) filter (where ended and not failed and recent and usual)::int as fresh,

@@ -5,7 +5,7 @@
 -- if it were further on. Index: the primary keys, one probe a partition.
 select at, least
 from (select case when is_called then last_value else last_value - 1 end as at from awa.job_id) s,
-     (select greatest((select max(id) from awa.job_log), (select max(id) from awa.held),
-                      (select max(lo) from awa.segment where opened_at is not null),
-                      (select max(hi) - 1 from awa.segment where passed_at is not null)) as least) u
+     (select greatest((select max(id) from awa.job_log), (select max(id) from awa.job_archive),
+                      (select max(first_id) from awa.segment where opened_at is not null),
+                      (select max(end_id) - 1 from awa.segment where exhausted_at is not null)) as least) u
 where at < least;

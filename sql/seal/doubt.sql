@@ -5,15 +5,15 @@
 -- Runs under seal/lock.sql. Returns nothing when this is not the sealer, or when jobs are
 -- being looked for already.
 with aim as materialized (
-  select gen + 1 as gen, base_gen, snap, target, cur_xid, cur_id, system_id
-  from (select * from awa.seal order by gen desc limit 1) head
+  select generation + 1 as generation, base_generation, snapshot, target, cursor_xid, cursor_id, system_id
+  from (select * from awa.seal_ledger order by generation desc limit 1) head
   where current_setting('awa.sealer', true) = 'true' and not exists (select from awa.restored)
 ), newest as materialized (
   select greatest((select last_value from awa.job_id), (select max(id) from awa.job_log)) as id where exists (select from aim)
 ), begun as (
-  insert into awa.restored (above, upto, snap, target, cur_xid, cur_id, since, foreign_done)
-  select 0, n.id, a.snap, a.target, a.cur_xid, a.cur_id, '3', true from aim a, newest n
+  insert into awa.restored (above, upto, snapshot, target, cursor_xid, cursor_id, since, foreign_done)
+  select 0, n.id, a.snapshot, a.target, a.cursor_xid, a.cursor_id, '3', true from aim a, newest n
 )
-insert into awa.seal (gen, base_gen, snap, target, cur_xid, cur_id, jobs, system_id, foreign_id)
-select a.gen, a.base_gen, a.snap, a.target, a.cur_xid, a.cur_id, 0, a.system_id, n.id from aim a, newest n
-returning gen;
+insert into awa.seal_ledger (generation, base_generation, snapshot, target, cursor_xid, cursor_id, jobs, system_id, foreign_id)
+select a.generation, a.base_generation, a.snapshot, a.target, a.cursor_xid, a.cursor_id, 0, a.system_id, n.id from aim a, newest n
+returning generation;

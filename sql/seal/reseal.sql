@@ -20,8 +20,8 @@
 with job as materialized (
   select * from awa.restored where current_setting('awa.sealer', true) = 'true' order by upto limit 1
 ), old as materialized (
-  select *, greatest(at_xid, pg_snapshot_xmax(snap)) as from_xid,
-         case when at_xid >= pg_snapshot_xmax(snap) then at_id else 0 end as from_id
+  select *, greatest(at_xid, pg_snapshot_xmax(snapshot)) as from_xid,
+         case when at_xid >= pg_snapshot_xmax(snapshot) then at_id else 0 end as from_id
   from job where not foreign_done
 ), own as materialized (
   select *, greatest(at_xid, since) as from_xid, case when at_xid >= since then at_id else 0 end as from_id,
@@ -34,20 +34,20 @@ with job as materialized (
        select xid, id, created_at, run_at, queue, kind, priority, expires_at, unique_states, ordering_key
        from awa.job_log
        where xid is not null and id + 0 > old.above and id + 0 <= old.upto and (xid, id) > (old.from_xid, old.from_id)
-         and (old.target is null or (xid, id) > (old.cur_xid, old.cur_id) or not pg_visible_in_snapshot(xid, old.target))
+         and (old.target is null or (xid, id) > (old.cursor_xid, old.cursor_id) or not pg_visible_in_snapshot(xid, old.target))
        order by xid, id limit %(jobs_max)s
      ) j)
     union all
     (select late.*
      from (select old.*, xip, case when xip = at_xid then at_id else 0 end as past
-           from old cross join lateral pg_snapshot_xip(snap) as xip where xip >= at_xid) open
+           from old cross join lateral pg_snapshot_xip(snapshot) as xip where xip >= at_xid) open
      cross join lateral (
        select j.xid, j.id, j.created_at, j.run_at, j.queue, j.kind, j.priority, j.expires_at, j.unique_states,
               j.ordering_key
        from awa.job_log j
        where j.xid is not null and j.id + 0 > open.above and j.id + 0 <= open.upto
          and (j.xid, j.id) > (open.xip, open.past) and (j.xid, j.id) <= (open.xip, 9223372036854775807)
-         and (open.target is null or (j.xid, j.id) > (open.cur_xid, open.cur_id)
+         and (open.target is null or (j.xid, j.id) > (open.cursor_xid, open.cursor_id)
               or not pg_visible_in_snapshot(j.xid, open.target))
        order by j.xid, j.id limit %(jobs_max)s
      ) late)
@@ -64,10 +64,10 @@ with job as materialized (
   select * from looked c
   where not exists (select from awa.attempt_log a where a.job_id = c.id)
     and not exists (select from awa.deferred d where d.job_id = c.id)
-    and not exists (select from awa.line l where l.job_id = c.id)
+    and not exists (select from awa.key_line l where l.job_id = c.id)
 ), batched as materialized (
   -- Reads every batch, if there is any doubt, and keeps only what is asked for: "is true" because
-  -- a join would make its table of the doubtful ones anew for each batch.
+  -- a join would make its table of the doubtful ones again for each batch.
   select u.id from awa.batch b cross join lateral unnest(b.ids) as u(id)
   where (select count(*) > 0 from doubtful) and (u.id in (select id from doubtful)) is true
 ), fresh as materialized (
@@ -103,7 +103,7 @@ with job as materialized (
   group by m.queue, m.kind, m.priority
 ), placed as materialized (
   select f.id, f.run_at, l.id as lane, l.stream, f.queue, f.ordering_key, f.expires_at, f.unique_states,
-         greatest(f.created_at, f.run_at) + awa.ageing(f.priority, q.ageing_s) as order_key,
+         greatest(f.created_at, f.run_at) + awa.ageing(f.priority, q.ageing_s) as sort_at,
          f.run_at is null or f.run_at <= now() as due
   from fresh f
   join lanes l on l.queue = f.queue and l.kind = f.kind and l.priority = f.priority
@@ -112,28 +112,28 @@ with job as materialized (
   -- A batch ends where a job of another kind comes in between: so those of a queue
   -- and priority are run in the order in which they were inserted, whatever their
   -- kinds. What was inserted by one statement has no order, and is kept together.
-  select id, lane, stream, order_key, row_number() over in_order - 1 as pos,
+  select id, lane, stream, sort_at, row_number() over in_order - 1 as pos,
          lag(lane) over in_order is distinct from lane as is_first
   from placed where due and ordering_key is null
-  window in_order as (partition by stream order by order_key, lane, id)
+  window in_order as (partition by stream order by sort_at, lane, id)
 ), run as (
-  select id, lane, order_key, pos,
-         sum(is_first::int) over (partition by stream order by order_key, lane, id rows unbounded preceding) as no
+  select id, lane, sort_at, pos,
+         sum(is_first::int) over (partition by stream order by sort_at, lane, id rows unbounded preceding) as no
   from ranked
 ), batches as (
-  insert into awa.batch (lane, order_key, ids)
-  select lane, min(order_key), array_agg(id order by pos)
+  insert into awa.batch (lane, sort_at, ids)
+  select lane, min(sort_at), array_agg(id order by pos)
   from run
   group by lane, no, pos / %(batch_max)s
-  order by min(order_key), min(pos), lane
+  order by min(sort_at), min(pos), lane
 ), later as (
   insert into awa.deferred (job_id, run_at, lane, why)
   select id, run_at, lane, 'scheduled' from placed where not due
 ), lined_up as (
-  insert into awa.line (job_id, order_key, lane, state, queue, key)
-  select id, order_key, lane, due::int, queue, ordering_key from placed where ordering_key is not null order by id
+  insert into awa.key_line (job_id, sort_at, lane, state, queue, key)
+  select id, sort_at, lane, due::int, queue, ordering_key from placed where ordering_key is not null order by id
 ), lines as (
-  insert into awa.line_freed (queue, key)
+  insert into awa.key_freed (queue, key)
   select distinct queue, ordering_key from placed where ordering_key is not null and due
 ), let_go as (
   -- Keys held only while a job is scheduled, whose time came before it was sealed.
@@ -142,7 +142,7 @@ with job as materialized (
     where u.job_id = any (array(select id from placed where due and (unique_states >> 1) & 1 = 0))
     for update skip locked))
 ), expiring as (
-  insert into awa.expiring (job_id, expires_at) select id, expires_at from placed where expires_at is not null
+  insert into awa.job_expiry (job_id, expires_at) select id, expires_at from placed where expires_at is not null
 ), moved_on as (
   update awa.restored r
   set jobs = s.jobs, foreign_done = s.foreign_done or not s.is_full, own_done = s.foreign_done and not s.is_full,

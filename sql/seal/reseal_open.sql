@@ -7,7 +7,7 @@
 update awa.restored r
 set holders = o.still_open, own_done = false
 from (
-  select coalesce(array_agg(virtualtransaction order by virtualtransaction), '{}') as everybody,
+  select coalesce(array_agg(virtualtransaction order by virtualtransaction), '{}') as running,
          coalesce(array_agg(virtualtransaction order by virtualtransaction) filter (where virtualtransaction like '-1/%'), '{}') as recovered
   from pg_locks
   where locktype = 'relation' and relation = 'awa.job_id'::regclass and mode = 'RowExclusiveLock'
@@ -15,9 +15,9 @@ from (
 ) now
 cross join lateral (
   select n.upto,
-         case when n.holders is null then now.everybody
-              when n.holders && now.everybody
-              then array(select h from unnest(n.holders) as h where h = any (now.everybody) order by h)
+         case when n.holders is null then now.running
+              when n.holders && now.running
+              then array(select h from unnest(n.holders) as h where h = any (now.running) order by h)
               when exists (select from unnest(n.holders) as h where h not like '-1/%') then now.recovered
               else '{}' end as still_open
   from awa.restored n

@@ -7,11 +7,11 @@
 -- are judged by where they are alone, as xids of two clusters are mixed in them.
 -- Runs under seal/lock.sql, as a statement of its own. Returns whether it has begun one.
 with aim as materialized (
-  select gen + 1 as gen, snap, target, cur_xid, cur_id, coalesce(foreign_id, 0) as foreign_id,
+  select generation + 1 as generation, snapshot, target, cursor_xid, cursor_id, coalesce(foreign_id, 0) as foreign_id,
          greatest(pg_snapshot_xmax(pg_current_snapshot())::text::bigint - age(xmin) - 1, 4) as since
-  from (select *, xmin from awa.seal order by gen desc limit 1) head
+  from (select *, xmin from awa.seal_ledger order by generation desc limit 1) head
   where current_setting('awa.sealer', true) = 'true'
-    and (pg_snapshot_xmax(snap) > pg_snapshot_xmax(pg_current_snapshot())
+    and (pg_snapshot_xmax(snapshot) > pg_snapshot_xmax(pg_current_snapshot())
          or system_id <> (select system_identifier from pg_control_system()))
 ), newest as materialized (
   select greatest((select last_value from awa.job_id), (select max(id) from awa.job_log)) as id where exists (select from aim)
@@ -21,10 +21,10 @@ with aim as materialized (
       at_id = case when foreign_done then 0 else at_id end, own_done = false
   where exists (select from aim)
 ), begun as (
-  insert into awa.restored (above, upto, snap, target, cur_xid, cur_id, since)
-  select a.foreign_id, n.id, a.snap, a.target, a.cur_xid, a.cur_id, a.since::text::xid8 from aim a, newest n
+  insert into awa.restored (above, upto, snapshot, target, cursor_xid, cursor_id, since)
+  select a.foreign_id, n.id, a.snapshot, a.target, a.cursor_xid, a.cursor_id, a.since::text::xid8 from aim a, newest n
   where n.id > a.foreign_id
 )
-insert into awa.seal (gen, base_gen, snap, jobs, system_id, foreign_id)
-select a.gen, a.gen, pg_current_snapshot(), 0, (select system_identifier from pg_control_system()), n.id from aim a, newest n
-returning gen;
+insert into awa.seal_ledger (generation, base_generation, snapshot, jobs, system_id, foreign_id)
+select a.generation, a.generation, pg_current_snapshot(), 0, (select system_identifier from pg_control_system()), n.id from aim a, newest n
+returning generation;

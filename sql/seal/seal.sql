@@ -1,7 +1,7 @@
 -- Route newly committed jobs: due ones into batches, future ones to deferred, those
 -- with an ordering key into their line. unsettled: whether seal/replaced.sql and
 -- seal/advance.sql have anything to look at. claimable: how many jobs were put into
--- batches that can be claimed now, by lane; fronts: the least order_key of these.
+-- batches that can be claimed now, by lane; fronts: the least sort_at of these.
 --
 -- Parameters: floor (no job below this id can still be unsealed), jobs_max (of
 --   one step), batch_max (jobs a batch), force (write a ledger row even when
@@ -19,15 +19,15 @@
 -- is reported and left alone: its xids mean nothing here. Ids up to foreign_id came
 -- with such a one and are left to seal/reseal.sql (resealing: there are some to do).
 with head as materialized (
-  select gen, base_gen, snap, target, cur_xid, cur_id, foreign_id, system_id,
-         pg_snapshot_xmax(snap) > pg_snapshot_xmax(pg_current_snapshot())
+  select generation, base_generation, snapshot, target, cursor_xid, cursor_id, foreign_id, system_id,
+         pg_snapshot_xmax(snapshot) > pg_snapshot_xmax(pg_current_snapshot())
            or system_id <> (select system_identifier from pg_control_system()) as foreign_cluster
-  from awa.seal order by gen desc limit 1
+  from awa.seal_ledger order by generation desc limit 1
 ), aim as materialized (
-  select gen + 1 as gen, snap, cur_xid, cur_id, foreign_id, system_id,
-         greatest(cur_xid, pg_snapshot_xmax(snap)) as from_xid,
-         case when cur_xid >= pg_snapshot_xmax(snap) then cur_id else 0 end as from_id,
-         case when target is null then gen + 1 else base_gen end as base_gen,
+  select generation + 1 as generation, snapshot, cursor_xid, cursor_id, foreign_id, system_id,
+         greatest(cursor_xid, pg_snapshot_xmax(snapshot)) as from_xid,
+         case when cursor_xid >= pg_snapshot_xmax(snapshot) then cursor_id else 0 end as from_id,
+         case when target is null then generation + 1 else base_generation end as base_generation,
          target is not null as going_on,
          coalesce(target, pg_current_snapshot()) as target
   from head where current_setting('awa.sealer', true) = 'true' and not foreign_cluster
@@ -42,8 +42,8 @@ with head as materialized (
      order by xid, id limit %(jobs_max)s)
     union all
     (select late.*
-     from (select xip as xid, case when xip = cur_xid then cur_id else 0 end as past
-           from aim cross join lateral pg_snapshot_xip(snap) as xip where xip >= cur_xid) open
+     from (select xip as xid, case when xip = cursor_xid then cursor_id else 0 end as past
+           from aim cross join lateral pg_snapshot_xip(snapshot) as xip where xip >= cursor_xid) open
      cross join lateral (
        select j.xid, j.id, j.created_at, j.run_at, j.queue, j.kind, j.priority, j.expires_at, j.unique_states,
               j.ordering_key
@@ -79,7 +79,7 @@ with head as materialized (
   group by m.queue, m.kind, m.priority
 ), placed as materialized (
   select f.id, f.run_at, l.id as lane, l.stream, f.queue, f.ordering_key, f.expires_at, f.unique_states,
-         greatest(f.created_at, f.run_at) + awa.ageing(f.priority, q.ageing_s) as order_key,
+         greatest(f.created_at, f.run_at) + awa.ageing(f.priority, q.ageing_s) as sort_at,
          f.run_at is null or f.run_at <= now() as due
   from fresh f
   join lanes l on l.queue = f.queue and l.kind = f.kind and l.priority = f.priority
@@ -88,23 +88,23 @@ with head as materialized (
   -- A batch ends where a job of another kind comes in between: so those of a queue
   -- and priority are run in the order in which they were inserted, whatever their
   -- kinds. What was inserted by one statement has no order, and is kept together.
-  select id, lane, stream, order_key, row_number() over in_order - 1 as pos,
+  select id, lane, stream, sort_at, row_number() over in_order - 1 as pos,
          lag(lane) over in_order is distinct from lane as is_first
   from placed where due and ordering_key is null
-  window in_order as (partition by stream order by order_key, lane, id)
+  window in_order as (partition by stream order by sort_at, lane, id)
 ), run as (
-  select id, lane, order_key, pos,
-         sum(is_first::int) over (partition by stream order by order_key, lane, id rows unbounded preceding) as no
+  select id, lane, sort_at, pos,
+         sum(is_first::int) over (partition by stream order by sort_at, lane, id rows unbounded preceding) as no
   from ranked
 ), batches as (
-  insert into awa.batch (lane, order_key, ids)
-  select lane, min(order_key), array_agg(id order by pos)
+  insert into awa.batch (lane, sort_at, ids)
+  select lane, min(sort_at), array_agg(id order by pos)
   from run
   group by lane, no, pos / %(batch_max)s
-  order by min(order_key), min(pos), lane
-  returning lane, cardinality(ids) as jobs, order_key
+  order by min(sort_at), min(pos), lane
+  returning lane, cardinality(ids) as jobs, sort_at
 ), ready as (
-  select lane, count(*)::int as batches, sum(jobs)::int as jobs, min(order_key) as front from batches group by lane
+  select lane, count(*)::int as batches, sum(jobs)::int as jobs, min(sort_at) as front from batches group by lane
 ), claimable as (
   select lane, jobs, front from ready
   where lane not in (select l.id from lanes l join awa.queue q on q.name = l.queue where q.paused_at is not null)
@@ -112,10 +112,10 @@ with head as materialized (
   insert into awa.deferred (job_id, run_at, lane, why)
   select id, run_at, lane, 'scheduled' from placed where not due
 ), lined_up as (
-  insert into awa.line (job_id, order_key, lane, state, queue, key)
-  select id, order_key, lane, due::int, queue, ordering_key from placed where ordering_key is not null order by id
+  insert into awa.key_line (job_id, sort_at, lane, state, queue, key)
+  select id, sort_at, lane, due::int, queue, ordering_key from placed where ordering_key is not null order by id
 ), lines as (
-  insert into awa.line_freed (queue, key)
+  insert into awa.key_freed (queue, key)
   select distinct queue, ordering_key from placed where ordering_key is not null and due
 ), let_go as (
   -- Keys held only while a job is scheduled, whose time came before it was sealed.
@@ -124,11 +124,11 @@ with head as materialized (
     where u.job_id = any (array(select id from placed where due and (unique_states >> 1) & 1 = 0))
     for update skip locked))
 ), expiring as (
-  insert into awa.expiring (job_id, expires_at) select id, expires_at from placed where expires_at is not null
+  insert into awa.job_expiry (job_id, expires_at) select id, expires_at from placed where expires_at is not null
 ), ledger as (
-  insert into awa.seal (gen, base_gen, snap, target, cur_xid, cur_id, jobs, system_id, foreign_id)
-  select a.gen, a.base_gen,
-         case when t.more then a.snap else a.target end,
+  insert into awa.seal_ledger (generation, base_generation, snapshot, target, cursor_xid, cursor_id, jobs, system_id, foreign_id)
+  select a.generation, a.base_generation,
+         case when t.more then a.snapshot else a.target end,
          case when t.more then a.target end,
          case when t.more then (select xid from last) else '0' end,
          case when t.more then (select id from last) else 0 end,
@@ -144,7 +144,7 @@ select current_setting('awa.sealer', true) = 'true' as locked,
        (select coalesce(sum(batches), 0)::int from ready) as batches,
        (select jsonb_object_agg(lane, jobs)::text from claimable) as claimable,
        (select jsonb_object_agg(lane, front::text)::text from claimable) as fronts,
-       exists (select from placed where ordering_key is not null) or exists (select from awa.line_freed)
-         or exists (select from awa.replaced) as unsettled,
+       exists (select from placed where ordering_key is not null) or exists (select from awa.key_freed)
+         or exists (select from awa.job_replaced) as unsettled,
        exists (select from awa.restored) as resealing,
-       coalesce((select min(lo) from awa.segment where not sealed), (select coalesce(max(hi), 1) from awa.segment)) as floor;
+       coalesce((select min(first_id) from awa.segment where not sealed), (select coalesce(max(end_id), 1) from awa.segment)) as floor;

@@ -14,7 +14,7 @@ with given as materialized (
       error = a.error || coalesce(%(ends)s::jsonb -> a.job_id::text, '{}')
   from given g where a.job_id = g.job_id and a.worker = %(worker)s and a.outcome = 6 and a.cpu_s is null
 )
-update awa.attempt_held a
+update awa.attempt_archive a
 set started_at = least(to_timestamp(g.started / 1e6), a.finished_at), cpu_s = g.cpu / 1e6, peak_kb = nullif(g.peak, 0),
     error = a.error || coalesce(%(ends)s::jsonb -> a.job_id::text, '{}')
 from given g where a.job_id = g.job_id and a.worker = %(worker)s and a.outcome = 6 and a.cpu_s is null;

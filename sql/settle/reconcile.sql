@@ -8,14 +8,14 @@
 -- jobs, so that others pay nothing for it.
 -- Index: batch_leased (owner, leased_at), then primary keys.
 with lease as materialized (
-  select id, round, ids, attempts from awa.batch where owner = %(worker)s
+  select id, retry_round, ids, attempts from awa.batch where owner = %(worker)s
 ), held as materialized (
   select l.id as batch, u.job_id, u.pos, coalesce(u.attempt, 0) as attempt,
          coalesce(%(ids)s::bigint[] is null or u.job_id = any (%(ids)s::bigint[]), false) as is_asked,
          (select max(a.attempt) from awa.every_attempt a
-          where a.job_id = u.job_id and a.round = l.round and a.outcome <> 1) as last,
+          where a.job_id = u.job_id and a.retry_round = l.retry_round and a.outcome <> 1) as last,
          coalesce((select a.outcome in (3, 5, 6) from awa.every_attempt a where a.job_id = u.job_id
-                   order by a.round desc, a.attempt desc limit 1), false)
+                   order by a.retry_round desc, a.attempt desc limit 1), false)
            or exists (select from awa.deferred d where d.job_id = u.job_id) as is_elsewhere
   from lease l cross join lateral unnest(l.ids, l.attempts) with ordinality as u(job_id, attempt, pos)
 ), kept as materialized (

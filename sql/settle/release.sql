@@ -3,7 +3,7 @@
 -- to release everything). Returns the jobs handed back. Runs behind
 -- settle/lock.sql in one transaction.
 with lease as materialized (
-  select id, order_key, lane, round, leased_at, ids, attempts from awa.batch where owner = %(worker)s
+  select id, sort_at, lane, retry_round, leased_at, ids, attempts from awa.batch where owner = %(worker)s
 ), held as materialized (
   select l.id as batch, u.job_id, coalesce(u.attempt, 0)::smallint as attempt, u.pos,
          coalesce(u.job_id = any (%(keep)s::bigint[]), false) as stays
@@ -16,8 +16,8 @@ with lease as materialized (
   from part p where p.batch = b.id and not p.stays
 ), kept as (
   -- a batch of which some stay: the freed part keeps the row, these get their own
-  insert into awa.batch (order_key, leased_at, owner, lane, round, lease_pos, ids, attempts)
-  select l.order_key, l.leased_at, %(worker)s, l.lane, l.round, 0, p.ids, p.attempts
+  insert into awa.batch (sort_at, leased_at, owner, lane, retry_round, lease_pos, ids, attempts)
+  select l.sort_at, l.leased_at, %(worker)s, l.lane, l.retry_round, 0, p.ids, p.attempts
   from part p join lease l on l.id = p.batch
   where p.stays and exists (select from part f where f.batch = p.batch and not f.stays)
 )

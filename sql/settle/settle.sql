@@ -19,10 +19,10 @@
 -- with a plain join, statistics from before a burst of new batches made the planner
 -- hash the whole table at every settle (20,000 batches: 230 pages against 4).
 with lease as materialized (
-  select id, lane, round, ids, attempts from awa.batch
+  select id, lane, retry_round, ids, attempts from awa.batch
   where owner = %(worker)s and leased_at >= %(since)s::timestamptz
 ), held as materialized (
-  select l.id as batch, l.lane, l.round, u.job_id, coalesce(u.attempt, 0)::smallint as attempt, u.pos
+  select l.id as batch, l.lane, l.retry_round, u.job_id, coalesce(u.attempt, 0)::smallint as attempt, u.pos
   from lease l cross join lateral unnest(l.ids, l.attempts) with ordinality as u(job_id, attempt, pos)
 ), given as materialized (
   select * from unnest(%(ids)s::bigint[], %(outcomes)s::smallint[], %(started)s::bigint[], %(finished)s::bigint[],
@@ -50,28 +50,28 @@ with lease as materialized (
   where b.id = any (array(select batch from touched except select batch from remaining))
 ), attempted as (
   insert into awa.attempt_log (job_id, started_at, finished_at, worker, lane, cpu_s, peak_kb,
-                               round, attempt, outcome, error, result)
+                               retry_round, attempt, outcome, error, result)
   select a.job_id, to_timestamp(case when a.started >= 0 then a.started end / 1e6::float8),
-         to_timestamp(a.finished / 1e6::float8), %(worker)s, a.lane, a.cpu / 1e6::float8, a.peak, a.round,
+         to_timestamp(a.finished / 1e6::float8), %(worker)s, a.lane, a.cpu / 1e6::float8, a.peak, a.retry_round,
          a.attempt + 1, a.outcome,
          case when a.outcome <> 3 then p.payload end, case when a.outcome = 3 then p.payload end
   from accepted a left join payload p using (job_id)
   where a.outcome <> 0
 ), put_aside as (
-  insert into awa.deferred (job_id, run_at, lane, round, attempt, why)
-  select job_id, now() + delay * interval '1 microsecond', lane, round,
+  insert into awa.deferred (job_id, run_at, lane, retry_round, attempt, why)
+  select job_id, now() + delay * interval '1 microsecond', lane, retry_round,
          attempt + (outcome = 4)::int,
          case when outcome = 4 then 'retry' when started < 0 then 'scheduled' else 'snooze' end
   from accepted where outcome in (0, 4)
 ), counted as (
-  insert into awa.tally (minute, lane, outcome, jobs)
+  insert into awa.outcome_count (minute, lane, outcome, jobs)
   select date_trunc('minute', now()), lane, outcome, count(*) from accepted where outcome <> 0 group by lane, outcome
 ), keyed as materialized (
   -- Lanes without unique keys, and without lines, cost one look at an empty index each.
   select job_id, outcome from accepted
   where lane = any (array(select id from awa.lane where is_unique)) and not (outcome = 0 and started < 0)
 ), let_go as (
-  -- What somebody has locked he is taking over, because his job wants the key.
+  -- Skip locked keys: a concurrent insert is taking them over.
   delete from awa.unique_claim where key = any (array(
     select u.key from awa.unique_claim u join keyed k on k.job_id = u.job_id
     where u.job_id = any (array(select job_id from keyed)) and (u.states >> k.outcome) & 1 = 0
@@ -85,25 +85,25 @@ with lease as materialized (
 ), in_time as (
   -- As with keys, lanes without jobs that expire cost one look at a small index. Waits for expire/expire.sql,
   -- which waits for nothing.
-  delete from awa.expiring where job_id = any (array(
+  delete from awa.job_expiry where job_id = any (array(
     select job_id from accepted
     where lane = any (array(select id from awa.lane where is_expiring or is_unique)) and not (outcome = 0 and started < 0)))
 ), lined as materialized (
   select a.job_id, a.attempt + (a.outcome = 4)::int as attempt, a.outcome in (0, 4) as comes_back,
-         case when a.started = -1 then false else coalesce(q.retry_holds_line, false) or a.started = -2 end as holds,
+         case when a.started = -1 then false else coalesce(q.block_on_retry, false) or a.started = -2 end as holds,
          coalesce(q.serial, false) and %(within)s as goes_on
   from accepted a join awa.lane l on l.id = a.lane left join awa.queue q on q.name = l.queue
   where a.lane = any (array(select id from awa.lane where is_ordered))
 ), left_line as (
-  delete from awa.line where job_id = any (array(select job_id from lined where not comes_back and not goes_on))
+  delete from awa.key_line where job_id = any (array(select job_id from lined where not comes_back and not goes_on))
   returning queue, key
 ), stopping as (
-  update awa.line set state = 4 where job_id = any (array(select job_id from lined where not comes_back and goes_on))
+  update awa.key_line set state = 4 where job_id = any (array(select job_id from lined where not comes_back and goes_on))
 ), stepped_aside as (
-  update awa.line n set state = case when d.holds then 2 else 0 end, attempt = d.attempt from lined d
+  update awa.key_line n set state = case when d.holds then 2 else 0 end, attempt = d.attempt from lined d
   where d.comes_back and n.job_id = d.job_id and n.job_id = any (array(select job_id from lined where comes_back))
   returning n.queue, n.key
 ), freed as (
-  insert into awa.line_freed (queue, key) select queue, key from left_line union select queue, key from stepped_aside
+  insert into awa.key_freed (queue, key) select queue, key from left_line union select queue, key from stepped_aside
 )
 select array(select job_id from accepted) as accepted;

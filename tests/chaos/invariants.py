@@ -71,16 +71,16 @@ QUERIES: Final = {
         where not exists (select from chaos.attempt a where a.job = b.id and a.outcome in (3, 5, 6))""",
     "no job has two ends, or an attempt after its end": """
         select 'job ' || job || ': outcomes ' || string_agg(outcome::text, ', ' order by attempt)
-        from chaos.attempt group by job, round
+        from chaos.attempt group by job, retry_round
         having count(*) filter (where outcome in (3, 5, 6)) > 1
             or max(attempt) > max(attempt) filter (where outcome in (3, 5, 6))""",
     "attempts are counted one by one": """
         select 'job ' || job || ': attempts ' || string_agg(attempt::text, ', ' order by attempt)
-        from chaos.attempt where outcome <> 1 group by job, round
+        from chaos.attempt where outcome <> 1 group by job, retry_round
         having min(attempt) <> 1 or max(attempt) <> count(*)""",
-    "the tally agrees with the attempts": """
+    "the outcome count agrees with the attempts": """
         select 'outcome ' || outcome || ': ' || coalesce(t.jobs, 0) || ' counted, ' || coalesce(a.jobs, 0) || ' settled'
-        from (select outcome, sum(jobs) as jobs from awa.tally group by 1) t
+        from (select outcome, sum(jobs) as jobs from awa.outcome_count group by 1) t
         full join (select outcome, count(*) as jobs from chaos.attempt where outcome <> 1 group by 1) a
         using (outcome)
         where t.jobs is distinct from a.jobs""",
@@ -136,7 +136,7 @@ def of_producer(
     seen = {n for (n,) in connection.execute("select n from chaos.effect union select n from chaos.body")}
     ends = dict(
         connection.execute(
-            "select distinct on (job) job, outcome from chaos.attempt order by job, round desc, attempt desc"
+            "select distinct on (job) job, outcome from chaos.attempt order by job, retry_round desc, attempt desc"
         )
     )
     return [

@@ -12,7 +12,7 @@ from tests.chaos.node import Life
 
 _LOGGED: Final = {
     "nodes taken for dead": events.RESCUE_NODE,
-    "nodes that found themselves taken for dead": events.SUPERVISOR_FENCED,
+    "nodes that found themselves taken for dead": events.SUPERVISOR_DECLARED_DEAD,
     "changes of leader": events.LEAD_ELECTED,
     "segments of the log dropped": events.RETIRE_SEGMENT,
 }

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
 import awa
-from awa.engine.insert.filing import JOBS_MIN
+from awa.engine.insert.direct_batches import JOBS_MIN
 from awa.errors import AwaError, DatabaseError, OutcomeUnknown, StateConflict
 from tests.chaos.config import Config
 from tests.chaos.server import Server
@@ -101,7 +101,7 @@ class Stream:
     def _once(self) -> int:
         """Insert something; return how many jobs."""
         way = self._draw.choices(list(WAYS), list(WAYS.values()))[0]
-        if way == "flood":  # of one kind, and so many that they are filed
+        if way == "flood":  # of one kind, and so many that they are batched
             jobs = [self._job("quick") for _ in range(JOBS_MIN + self._draw.randint(0, 50))]
         else:
             count = self._draw.randint(5, 60) if way == "bulk" else 1

@@ -29,8 +29,8 @@ create table chaos.lease (
 create index on chaos.lease (job, seq);
 create table chaos.body (id bigint primary key, n text not null, kind text not null);
 create table chaos.attempt (
-  job bigint not null, round smallint not null, attempt smallint not null, outcome smallint not null, worker integer,
-  error jsonb, primary key (job, round, attempt)
+  job bigint not null, retry_round smallint not null, attempt smallint not null, outcome smallint not null,
+  worker integer, error jsonb, primary key (job, retry_round, attempt)
 );
 create function chaos.keep_body() returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -40,7 +40,7 @@ end $$;
 create function chaos.keep_attempt() returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   -- A second time it comes when it outlives its segment: Awa's own key has seen to it that it is the same one.
-  insert into chaos.attempt values (new.job_id, new.round, new.attempt, new.outcome, new.worker, new.error)
+  insert into chaos.attempt values (new.job_id, new.retry_round, new.attempt, new.outcome, new.worker, new.error)
   on conflict do nothing;
   return null;
 end $$;

@@ -15,27 +15,29 @@ HISTORY = """
 insert into awa.lane (queue, kind, priority) values ('default', 'work', 2);
 insert into chaos.ledger select 'n' || i, 'work' from generate_series(1, 3) i;
 insert into awa.job_log (kind, args) select kind, jsonb_build_object('n', n) from chaos.ledger order by n;
-insert into awa.batch (order_key, owner, lane, ids) values (now(), 7, 1, '{1,2,3}');
+insert into awa.batch (sort_at, owner, lane, ids) values (now(), 7, 1, '{1,2,3}');
 insert into chaos.effect (n, job, attempt, pid, what) select 'n' || i, i, 1, 1, 'ran' from generate_series(1, 3) i;
 """
 SETTLED = """
 begin;
 delete from awa.batch;
-insert into awa.attempt_log (job_id, started_at, finished_at, worker, lane, round, attempt, outcome)
+insert into awa.attempt_log (job_id, started_at, finished_at, worker, lane, retry_round, attempt, outcome)
 select i, now(), now(), 7, 1, 0, 1, 3 from generate_series(1, 3) i;
-insert into awa.tally (minute, lane, outcome, jobs) values (now(), 1, 3, 3);
+insert into awa.outcome_count (minute, lane, outcome, jobs) values (now(), 1, 3, 3);
 commit;
 """
-ATTEMPT = "insert into awa.attempt_log (job_id, started_at, finished_at, worker, lane, round, attempt, outcome) values "
+ATTEMPT = (
+    "insert into awa.attempt_log (job_id, started_at, finished_at, worker, lane, retry_round, attempt, outcome) values "
+)
 WRONG = {
     "no committed job is lost": "insert into chaos.ledger values ('n4', 'work')",
     "no job exists that nobody committed": "delete from chaos.ledger where n = 'n2'",
-    "each in one place": "insert into awa.batch (order_key, lane, ids) values (now(), 1, '{2}')",
+    "each in one place": "insert into awa.batch (sort_at, lane, ids) values (now(), 1, '{2}')",
     "forgotten before its end": "delete from chaos.attempt where job = 2; delete from awa.job_log where id = 2",
     "no job has two ends": ATTEMPT + "(2, now(), now(), 7, 1, 0, 2, 3)",
     "attempts are counted": ATTEMPT + "(2, now(), now(), 7, 1, 0, 3, 3)",
-    "the tally agrees": "delete from awa.tally",
-    "one worker at a time": "insert into awa.batch (order_key, owner, lane, ids) values (now(), 7, 1, '{2}'), "
+    "the outcome count agrees": "delete from awa.outcome_count",
+    "one worker at a time": "insert into awa.batch (sort_at, owner, lane, ids) values (now(), 7, 1, '{2}'), "
     "(now(), 8, 1, '{2}')",
     "settled out of the lease": ATTEMPT + "(2, now(), now(), 8, 1, 0, 2, 4)",
     "has been run to its end": "delete from chaos.effect where job = 2",

@@ -214,7 +214,7 @@ def test_kinds_that_kill_their_workers(awa: Run, client: Client, database: str) 
     with psycopg.connect(database) as connection:
         seal_all(connection)
         connection.execute(
-            "insert into awa.tally (minute, lane, outcome, jobs, deaths) "
+            "insert into awa.outcome_count (minute, lane, outcome, jobs, deaths) "
             "select date_trunc('minute', now()), id, 5, 4, 3 from awa.lane"
         )
     header, row = awa("queue", "deaths").stdout.splitlines()

@@ -15,7 +15,7 @@ def fail(job: Job) -> None:
 
 
 @pytest.fixture
-def bury(client: Client) -> Callable[..., list[int]]:
+def dead_letter(client: Client) -> Callable[..., list[int]]:
     """Makes dead letters in queue "mail", or plain failed jobs."""
     client.task(kind="bad")(fail)
     client.task(kind="worse")(fail)
@@ -29,9 +29,9 @@ def bury(client: Client) -> Callable[..., list[int]]:
     return make
 
 
-def test_lists_have_pages(awa: Run, bury: Callable[..., list[int]]) -> None:
+def test_lists_have_pages(awa: Run, dead_letter: Callable[..., list[int]]) -> None:
     assert awa("dlq", "list").output.splitlines()[-1] == "0 dead letters listed."
-    ids = bury(5)
+    ids = dead_letter(5)
     listed: list[int] = []
     options: list[str] = []
     for _ in range(3):
@@ -47,8 +47,8 @@ def test_lists_have_pages(awa: Run, bury: Callable[..., list[int]]) -> None:
     assert json.loads(awa("dlq", "list", "--json", "--tag", "u").output) == []
 
 
-def test_one_is_shown(awa: Run, bury: Callable[..., list[int]]) -> None:
-    (job,) = bury(1)
+def test_one_is_shown(awa: Run, dead_letter: Callable[..., list[int]]) -> None:
+    (job,) = dead_letter(1)
     shown = dict(line.split(None, 1) for line in awa("dlq", "show", job).output.splitlines() if line[0] != " ")
     assert (shown["reason"], shown["runs"], shown["kind"], shown["args"]) == ("terminal_error", "1", "bad", '{"n": 1}')
     assert re.search(r"^last error +TerminalError: no such customer$", awa("dlq", "show", job).output, re.MULTILINE)
@@ -59,8 +59,8 @@ def test_one_is_shown(awa: Run, bury: Callable[..., list[int]]) -> None:
     )
 
 
-def test_depths_are_counted(awa: Run, bury: Callable[..., list[int]], client: Client) -> None:
-    bury(3)
+def test_depths_are_counted(awa: Run, dead_letter: Callable[..., list[int]], client: Client) -> None:
+    dead_letter(3)
     assert awa("dlq", "depth").output.splitlines()[1:] == ["mail                          3", "3 dead letters."]
     client.insert({}, kind="good", queue="else")
     assert json.loads(awa("dlq", "depth", "--json", "--queue", "else").output) == {"total": 0, "by_queue": []}
@@ -70,8 +70,8 @@ def test_depths_are_counted(awa: Run, bury: Callable[..., list[int]], client: Cl
     )
 
 
-def test_one_runs_again(awa: Run, bury: Callable[..., list[int]], client: Client) -> None:
-    first, second = bury(2)
+def test_one_runs_again(awa: Run, dead_letter: Callable[..., list[int]], client: Client) -> None:
+    first, second = dead_letter(2)
     assert awa("dlq", "retry", first).output == f"Retried job {first}\n"
     assert "is no dead letter" in awa("dlq", "retry", first, code=1).output
     options = ("--queue", "night", "--priority", 4, "--run-at", "2040-01-01T00:00:00Z")
@@ -81,8 +81,8 @@ def test_one_runs_again(awa: Run, bury: Callable[..., list[int]], client: Client
     assert client.dlq_depth() == 0
 
 
-def test_many_are_moved_retried_and_purged(awa: Run, bury: Callable[..., list[int]], client: Client) -> None:
-    first, second, *rest = bury(4, dlq=False)
+def test_many_are_moved_retried_and_purged(awa: Run, dead_letter: Callable[..., list[int]], client: Client) -> None:
+    first, second, *rest = dead_letter(4, dlq=False)
     assert awa("dlq", "move", first, "--reason", "odd").output == f"Moved job {first}\n"
     refusal = awa("dlq", "move", first, code=1).output
     assert "was not moved" in refusal
@@ -99,8 +99,8 @@ def test_many_are_moved_retried_and_purged(awa: Run, bury: Callable[..., list[in
 
 
 @pytest.mark.parametrize("command", ["retry-bulk", "move", "purge"])
-def test_which_has_to_be_said(awa: Run, command: str, bury: Callable[..., list[int]], client: Client) -> None:
-    (job,) = bury(1)
+def test_which_has_to_be_said(awa: Run, command: str, dead_letter: Callable[..., list[int]], client: Client) -> None:
+    (job,) = dead_letter(1)
     assert "say which: --kind, --queue" in awa("dlq", command, code=2).output
     if command != "retry-bulk":
         assert "not both" in awa("dlq", command, job, "--all", code=2).output
@@ -109,9 +109,9 @@ def test_which_has_to_be_said(awa: Run, command: str, bury: Callable[..., list[i
     assert client.dlq_depth() == 1
 
 
-def test_failed_jobs_are_retried_or_discarded(awa: Run, bury: Callable[..., list[int]], client: Client) -> None:
-    bury(3, dlq=False)
-    bury(2, "worse", dlq=False)
+def test_failed_jobs_are_retried_or_discarded(awa: Run, dead_letter: Callable[..., list[int]], client: Client) -> None:
+    dead_letter(3, dlq=False)
+    dead_letter(2, "worse", dlq=False)
     assert awa("job", "retry-failed", "--kind", "bad").output == "Retried 3 jobs\n"
     assert json.loads(awa("job", "retry-failed", "--queue", "mail", "--json").output)["matched"] == 2
     client.work(["mail"])

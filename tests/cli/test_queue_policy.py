@@ -17,7 +17,7 @@ def test_a_policy_is_set_and_shown(awa: Run, client: Client) -> None:
         "retention_failed_h     as the supervisor's setting says",
         "retention_dlq_h        24.0",
         "serial                 false",
-        "retry_holds_line       false",
+        "block_on_retry         false",
     ]
     assert awa("queue", "policy", "mail").output == done.output
     awa("queue", "configure", "mail", "--no-dlq", "--deadline-s", "default", "--ageing-s", 0)
@@ -30,7 +30,7 @@ def test_a_policy_is_set_and_shown(awa: Run, client: Client) -> None:
         "retention_failed_h": None,
         "retention_dlq_h": 24.0,
         "serial": False,
-        "retry_holds_line": False,
+        "block_on_retry": False,
     }
 
 

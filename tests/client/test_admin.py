@@ -91,7 +91,7 @@ def test_failed_and_cancelled_jobs_can_be_retried_and_others_not(client: Client)
     with pytest.raises(StateConflict, match=f"job {bad.id} cannot be retried: it is available"):
         client.retry(bad.id)
     client.work()
-    assert [(each["round"], each["attempt"], each["outcome"]) for each in client.attempts(bad.id)] == [
+    assert [(each["retry_round"], each["attempt"], each["outcome"]) for each in client.attempts(bad.id)] == [
         (0, 1, "failed"),
         (1, 1, "failed"),
     ]

@@ -19,7 +19,7 @@ def fail(job: Job) -> None:
 
 
 @pytest.fixture
-def bury(client: Client) -> Callable[..., list[int]]:
+def dead_letter(client: Client) -> Callable[..., list[int]]:
     """Makes dead letters: jobs of kind "bad" in a queue with dlq, run once."""
     client.task(kind="bad")(fail)
     client.task(kind="worse")(fail)
@@ -74,9 +74,9 @@ def test_jobs_that_fail_become_dead_letters_where_their_queue_has_that(client: C
 
 
 def test_switching_it_on_and_off_concerns_what_fails_from_then_on(
-    client: Client, bury: Callable[..., list[int]]
+    client: Client, dead_letter: Callable[..., list[int]]
 ) -> None:
-    (first,) = bury()
+    (first,) = dead_letter()
     client.configure_queue("q", dlq=False)
     second = client.insert({}, kind="bad", queue="q").id
     client.work(["q"])
@@ -84,10 +84,10 @@ def test_switching_it_on_and_off_concerns_what_fails_from_then_on(
     assert client.get_job(second).state is JobState.Failed
 
 
-def test_lists_are_newest_first_filtered_and_paged(client: Client, bury: Callable[..., list[int]]) -> None:
-    first = bury(3, queue="a", tags=["x", "y"])
-    second = bury(2, queue="b", kind="worse", tags=["y"])
-    third = bury(2, queue="a", kind="worse")
+def test_lists_are_newest_first_filtered_and_paged(client: Client, dead_letter: Callable[..., list[int]]) -> None:
+    first = dead_letter(3, queue="a", tags=["x", "y"])
+    second = dead_letter(2, queue="b", kind="worse", tags=["y"])
+    third = dead_letter(2, queue="a", kind="worse")
     # As after one bulk move: what became a dead letter at the same instant is told apart by id.
     with client._using("test") as connection:
         connection.execute("update awa.dlq set dlq_at = date_trunc('hour', dlq_at)")
@@ -114,17 +114,17 @@ def test_lists_are_newest_first_filtered_and_paged(client: Client, bury: Callabl
     assert seen == ids
 
 
-def test_depths(client: Client, bury: Callable[..., list[int]]) -> None:
+def test_depths(client: Client, dead_letter: Callable[..., list[int]]) -> None:
     assert (client.dlq_depth(), client.dlq_depth_by_queue()) == (0, [])
-    bury(1, queue="a")
-    bury(2, queue="b")
+    dead_letter(1, queue="a")
+    dead_letter(2, queue="b")
     assert client.dlq_depth_by_queue() == [("b", 2), ("a", 1)]
     assert (client.dlq_depth(), client.dlq_depth(queue="a"), client.dlq_depth(queue="c")) == (3, 1, 0)
 
 
 @both_servers
-def test_a_dead_letter_is_run_again_with_its_errors_kept(client: Client, bury: Callable[..., list[int]]) -> None:
-    (job,) = bury()
+def test_a_dead_letter_is_run_again_with_its_errors_kept(client: Client, dead_letter: Callable[..., list[int]]) -> None:
+    (job,) = dead_letter()
     retried = client.retry_from_dlq(job)
     assert retried is not None
     assert (retried.state, retried.attempt, len(retried.errors)) == (JobState.Available, 0, 1)
@@ -137,8 +137,10 @@ def test_a_dead_letter_is_run_again_with_its_errors_kept(client: Client, bury: C
 
 
 @both_servers
-def test_a_dead_letter_moves_to_another_queue_and_priority(client: Client, bury: Callable[..., list[int]]) -> None:
-    (job,) = bury()
+def test_a_dead_letter_moves_to_another_queue_and_priority(
+    client: Client, dead_letter: Callable[..., list[int]]
+) -> None:
+    (job,) = dead_letter()
     seen: list[tuple[str, int]] = []
     moved = client.retry_from_dlq(job, queue="night", priority=4)
     assert moved is not None
@@ -163,8 +165,8 @@ def test_a_dead_letter_moves_to_another_queue_and_priority(client: Client, bury:
     assert client.cancel(job).queue == "q"
 
 
-def test_a_dead_letter_can_be_run_again_later(client: Client, bury: Callable[..., list[int]]) -> None:
-    later, past = bury(2)
+def test_a_dead_letter_can_be_run_again_later(client: Client, dead_letter: Callable[..., list[int]]) -> None:
+    later, past = dead_letter(2)
     when = datetime(2040, 1, 1, tzinfo=timezone.utc)
     retried = client.retry_from_dlq(later, run_at=when)
     assert retried is not None
@@ -175,8 +177,8 @@ def test_a_dead_letter_can_be_run_again_later(client: Client, bury: Callable[...
     assert client.work(["q"]) == 1
 
 
-def test_retry_takes_a_job_out_of_the_dead_letters(client: Client, bury: Callable[..., list[int]]) -> None:
-    (job,) = bury()
+def test_retry_takes_a_job_out_of_the_dead_letters(client: Client, dead_letter: Callable[..., list[int]]) -> None:
+    (job,) = dead_letter()
     assert client.retry(job).state is JobState.Available
     assert client.get_dlq_job(job) is None
     with pytest.raises(StateConflict):
@@ -185,12 +187,12 @@ def test_retry_takes_a_job_out_of_the_dead_letters(client: Client, bury: Callabl
 
 @both_servers
 def test_bulk_retries_take_steps_the_oldest_first(
-    client: Client, bury: Callable[..., list[int]], monkeypatch: pytest.MonkeyPatch
+    client: Client, dead_letter: Callable[..., list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dlq, "STEP_JOBS_MAX", 2)
-    ids = bury(5, tags=["x"])
-    other = bury(2, kind="worse")
-    elsewhere = bury(1, queue="z")
+    monkeypatch.setattr(dlq, "BULK_JOBS_MAX", 2)
+    ids = dead_letter(5, tags=["x"])
+    other = dead_letter(2, kind="worse")
+    elsewhere = dead_letter(1, queue="z")
     assert client.bulk_retry_from_dlq(kind="bad", queue="q", tag="x") == 5
     assert sorted(ids_of(client.list_dlq())) == sorted(other + elsewhere)
     ran: list[int] = []
@@ -203,10 +205,10 @@ def test_bulk_retries_take_steps_the_oldest_first(
 
 
 def test_a_bulk_retry_of_jobs_that_fail_at_once_comes_to_an_end(
-    client: Client, bury: Callable[..., list[int]], monkeypatch: pytest.MonkeyPatch
+    client: Client, dead_letter: Callable[..., list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dlq, "STEP_JOBS_MAX", 2)
-    ids = bury(5)
+    monkeypatch.setattr(dlq, "BULK_JOBS_MAX", 2)
+    ids = dead_letter(5)
     retry = ended.retry
 
     def run_as_well(*args: Any, **options: Any) -> list[int]:
@@ -231,10 +233,10 @@ def test_a_bulk_retry_of_jobs_that_fail_at_once_comes_to_an_end(
 
 @both_servers
 def test_failed_jobs_are_moved_there(
-    client: Client, bury: Callable[..., list[int]], monkeypatch: pytest.MonkeyPatch
+    client: Client, dead_letter: Callable[..., list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ended, "STEP_JOBS_MAX", 2)
-    (already,) = bury()
+    monkeypatch.setattr(ended, "BULK_JOBS_MAX", 2)
+    (already,) = dead_letter()
     client.configure_queue("q", dlq=False)
     plain = client.insert_many([{}] * 5, kind="bad", queue="q").ids
     waiting = client.insert({}, kind="bad", queue="else").id
@@ -251,10 +253,10 @@ def test_failed_jobs_are_moved_there(
 
 
 @both_servers
-def test_purged_is_gone(client: Client, bury: Callable[..., list[int]], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dlq, "STEP_JOBS_MAX", 2)
-    first, *rest = bury(5, tags=["x"])
-    other = bury(2, queue="b")
+def test_purged_is_gone(client: Client, dead_letter: Callable[..., list[int]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dlq, "BULK_JOBS_MAX", 2)
+    first, *rest = dead_letter(5, tags=["x"])
+    other = dead_letter(2, queue="b")
     assert client.purge_dlq_job(first) is True
     assert client.purge_dlq_job(first) is False
     for ask in (client.get_job, client.retry, client.attempts):
@@ -273,10 +275,10 @@ def test_purged_is_gone(client: Client, bury: Callable[..., list[int]], monkeypa
 
 @both_servers
 def test_failed_jobs_of_a_kind_are_retried_or_discarded_but_not_dead_letters(
-    client: Client, bury: Callable[..., list[int]], monkeypatch: pytest.MonkeyPatch
+    client: Client, dead_letter: Callable[..., list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ended, "STEP_JOBS_MAX", 2)
-    (letter,) = bury()
+    monkeypatch.setattr(ended, "BULK_JOBS_MAX", 2)
+    (letter,) = dead_letter()
     client.configure_queue("q", dlq=False)
     bad = client.insert_many([{}] * 3, kind="bad", queue="q").ids
     worse = client.insert_many([{}] * 2, kind="worse", queue="q").ids
@@ -338,10 +340,10 @@ def test_numbers_no_job_can_have_are_no_dead_letters(client: Client) -> None:
 
 
 def test_on_the_callers_connection_it_is_part_of_his_transaction(
-    database: str, bury: Callable[..., list[int]], client: Client, monkeypatch: pytest.MonkeyPatch
+    database: str, dead_letter: Callable[..., list[int]], client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dlq, "STEP_JOBS_MAX", 2)
-    first, *rest = bury(4)
+    monkeypatch.setattr(dlq, "BULK_JOBS_MAX", 2)
+    first, *rest = dead_letter(4)
     with psycopg.connect(database) as theirs:
         mine = Client(theirs)
         assert mine.purge_dlq_job(first)

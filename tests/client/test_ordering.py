@@ -15,7 +15,7 @@ from awa import Client, JobState, RetryAfter, Snooze, StateConflict, TerminalErr
 from awa.engine import expire, nodes, settle
 from awa.engine.claim import begin
 from awa.engine.promote import promote
-from awa.engine.rescue import Death, rescue, rescue_stale
+from awa.engine.rescue import WorkerExit, rescue, rescue_stale
 from awa.engine.seal import seal_all
 from awa.job.model import Job
 from tests.engine.helpers import Connection, ids_of, outcome, outcomes, places, sign_in, take
@@ -162,7 +162,7 @@ def test_where_it_is_not_the_next_may_start_when_one_has(client: Client, databas
 def test_a_job_that_comes_back_holds_its_line_only_if_the_queue_says_so(
     client: Client, connection: Connection, holds: bool, how: str
 ) -> None:
-    client.configure_queue("default", serial=True, retry_holds_line=holds)
+    client.configure_queue("default", serial=True, block_on_retry=holds)
     worker = sign_in(connection)
     first, second, third = (put(client) for _ in range(3))
     assert startable(connection, worker) == [first]
@@ -229,7 +229,7 @@ def test_a_cancelled_job_that_is_being_run_keeps_a_serial_line_until_it_has_stop
         case "handed back":
             assert settle.release(connection, worker) == 0
         case "rescued":
-            rescue(connection, worker, Death("killed", first))
+            rescue(connection, worker, WorkerExit("killed", first))
         case "signed out":
             connection.execute("delete from awa.worker")
             assert rescue_stale(connection, {}) == []
@@ -254,7 +254,7 @@ def test_a_handler_that_goes_on_after_its_transaction_keeps_a_serial_line(
     assert client.work() == 2
     assert could_start == [[], []]
     assert [client.get_job(job).state for job in (first, second)] == [JobState.Completed] * 2
-    assert connection.execute("select count(*) from awa.line").fetchone() == (0,)
+    assert connection.execute("select count(*) from awa.key_line").fetchone() == (0,)
 
 
 def test_a_queue_that_becomes_serial_waits_for_what_runs(client: Client, connection: Connection) -> None:
@@ -285,9 +285,9 @@ def test_a_dead_worker_leaves_the_line_in_order(client: Client, connection: Conn
     worker, other = sign_in(connection), sign_in(connection, "other")
     first, second = put(client, max_attempts=2), put(client)
     assert startable(connection, worker) == [first]
-    rescue(connection, worker, Death("killed", first if running else 0))
+    rescue(connection, worker, WorkerExit("killed", first if running else 0))
     assert startable(connection, other) == [first]
-    rescue(connection, other, Death("killed", first))
+    rescue(connection, other, WorkerExit("killed", first))
     third = sign_in(connection, "third")
     assert startable(connection, third) == ([second] if running else [first])
 
@@ -322,7 +322,7 @@ def test_a_line_whose_first_job_somebody_is_cancelling_is_not_passed(
     assert set(startable(connection, worker)) == {first, head}
     end(connection, worker, first)
     with connect() as theirs, theirs.transaction(force_rollback=True):
-        theirs.execute("delete from awa.line where job_id = %s", [second])
+        theirs.execute("delete from awa.key_line where job_id = %s", [second])
         assert startable(connection, worker) == []
     assert startable(connection, worker) == [second]
 
@@ -351,7 +351,7 @@ def gone_by(client: Client, job: int) -> Job:
 def late(connection: Connection, job: int) -> None:
     """Let a job's time be over."""
     connection.execute("update awa.job_log set expires_at = now() - interval '1 s' where id = %s", [job])
-    connection.execute("update awa.expiring set expires_at = now() - interval '1 s' where job_id = %s", [job])
+    connection.execute("update awa.job_expiry set expires_at = now() - interval '1 s' where job_id = %s", [job])
 
 
 def soon() -> datetime:
@@ -383,7 +383,7 @@ def test_what_nobody_takes_expires_where_it_waits(client: Client, connection: Co
     gone_by(client, job)
     assert places(connection)[job] == ["ended"]
     assert {client.get_job(each).state for each in (stays, beside)} == {JobState.Available}
-    assert connection.execute("select count(*) from awa.expiring").fetchone() == (0,)
+    assert connection.execute("select count(*) from awa.job_expiry").fetchone() == (0,)
 
 
 def test_what_has_been_started_does_not_expire(client: Client, connection: Connection) -> None:
@@ -396,7 +396,7 @@ def test_what_has_been_started_does_not_expire(client: Client, connection: Conne
     late(connection, job)  # it had been put off by a moment
     assert expire.expire(connection) == []
     assert client.get_job(job).state == JobState.Retryable
-    assert connection.execute("select count(*) from awa.expiring").fetchone() == (0,)
+    assert connection.execute("select count(*) from awa.job_expiry").fetchone() == (0,)
 
 
 @pytest.mark.parametrize("how", ["completed", "failed", "cancelled", "cancelled while it ran", "in a transaction"])
@@ -422,21 +422,21 @@ def test_what_has_ended_keeps_no_note_of_when_it_would_expire(
     else:
         job = put(client, None, expires_at=soon())
         seal_all(connection)
-    assert connection.execute("select job_id from awa.expiring").fetchall() == [(job,)]
+    assert connection.execute("select job_id from awa.job_expiry").fetchall() == [(job,)]
     if how == "cancelled":
         client.cancel(job)
     else:
         client.work()
     assert client.get_job(job).state in (JobState.Completed, JobState.Failed, JobState.Cancelled)
-    assert connection.execute("select job_id from awa.expiring").fetchall() == []
+    assert connection.execute("select job_id from awa.job_expiry").fetchall() == []
 
 
 def test_a_rescued_job_keeps_no_note_of_when_it_would_expire(client: Client, connection: Connection) -> None:
     worker = sign_in(connection)
     jobs = [put(client, None, expires_at=soon()) for _ in range(3)]
     assert startable(connection, worker) == jobs
-    rescue(connection, worker, Death("killed", jobs[0]))
-    left = connection.execute("select job_id from awa.expiring order by job_id").fetchall()
+    rescue(connection, worker, WorkerExit("killed", jobs[0]))
+    left = connection.execute("select job_id from awa.job_expiry order by job_id").fetchall()
     assert left == [(job,) for job in jobs[1:]]
 
 
@@ -447,14 +447,14 @@ def test_of_two_notes_of_a_job_the_leader_holds_the_one_that_is_due(
     worker = sign_in(connection)
     job = put(client, None, expires_at=soon())
     assert startable(connection, worker) == [job]
-    connection.execute("insert into awa.expiring values (%s, now() - interval '1 s')", [job])
+    connection.execute("insert into awa.job_expiry values (%s, now() - interval '1 s')", [job])
     with connect(autocommit=False) as leader:
         assert expire.expire(leader) == []
-        free = connection.execute("select expires_at > now() from awa.expiring for update skip locked").fetchall()
+        free = connection.execute("select expires_at > now() from awa.job_expiry for update skip locked").fetchall()
         assert free == [(True,)]
         leader.commit()
     end(connection, worker, job)
-    assert connection.execute("select count(*) from awa.expiring").fetchone() == (0,)
+    assert connection.execute("select count(*) from awa.job_expiry").fetchone() == (0,)
 
 
 def test_a_snooze_counts_as_a_start(client: Client, connection: Connection) -> None:
@@ -585,8 +585,8 @@ def test_nothing_is_left_of_lines_when_all_is_done(client: Client, connection: p
         put(client, str(n % 4), expires_at=soon())
     client.work()
     seal_all(connection)
-    assert connection.execute("select count(*) from awa.line").fetchone() == (0,)
-    assert connection.execute("select count(*) from awa.line_freed").fetchone() == (0,)
+    assert connection.execute("select count(*) from awa.key_line").fetchone() == (0,)
+    assert connection.execute("select count(*) from awa.key_freed").fetchone() == (0,)
 
 
 def test_settling_many_of_a_line_at_once_frees_one(client: Client, connection: Connection) -> None:

@@ -100,7 +100,7 @@ def test_a_key_held_until_the_start_outlives_a_postponement(client: Client, seen
 
 
 def test_a_postponed_job_holds_up_no_line(client: Client, seen: list[Any]) -> None:
-    client.configure_queue("default", serial=True, retry_holds_line=True)
+    client.configure_queue("default", serial=True, block_on_retry=True)
     put(client, 1, ordering_key="k")
     client.insert({"n": 2}, kind="mail", ordering_key="k")
     assert client.queue_stats()[0].available == 2  # sealed as due
@@ -182,7 +182,7 @@ def test_a_time_that_came_nearer_during_a_seal_is_kept(
         assert seal(connection).jobs == 1  # it sees the time before
     seal_all(connection)
     assert connection.execute("select run_at from awa.deferred where job_id = %s", [job.id]).fetchone() == (soon,)
-    assert connection.execute("select count(*) from awa.replaced").fetchone() == (0,)
+    assert connection.execute("select count(*) from awa.job_replaced").fetchone() == (0,)
     put(client, 3)
     promote(connection)
     assert client.work() == 1
@@ -207,11 +207,11 @@ def test_what_is_being_replaced_does_not_expire_meanwhile(
     job = put(client, 1, expires_at=datetime.now(timezone.utc) + hour)
     seal_all(connection)
     connection.execute("update awa.job_log set expires_at = now() - interval '1 s'")
-    connection.execute("update awa.expiring set expires_at = now() - interval '1 s'")
+    connection.execute("update awa.job_expiry set expires_at = now() - interval '1 s'")
     with connect(autocommit=False) as theirs:
         put(client, 2, theirs, expires_at=datetime.now(timezone.utc) + hour)
         assert expire.expire(connection) == []
-    connection.execute("update awa.expiring set expires_at = now() - interval '1 s'")
+    connection.execute("update awa.job_expiry set expires_at = now() - interval '1 s'")
     assert expire.expire(connection) == []
     assert client.get_job(job.id).state == JobState.Available
 
@@ -298,7 +298,7 @@ def test_a_seal_waits_for_nobody_who_replaces_the_job_again(
     seal_all(connection)
     row = connection.execute("select run_at from awa.deferred where job_id = %s", [soon.id]).fetchone()
     assert row == (soon.run_at,)
-    assert connection.execute("select count(*) from awa.replaced").fetchone() == (0,)
+    assert connection.execute("select count(*) from awa.job_replaced").fetchone() == (0,)
 
 
 def test_replacing_again_and_again_leaves_no_trail(client: Client, connection: psycopg.Connection[Any]) -> None:
@@ -306,4 +306,4 @@ def test_replacing_again_and_again_leaves_no_trail(client: Client, connection: p
     for n in range(5):
         put(client, n, expires_at=now + timedelta(hours=n + 1))
         seal_all(connection)
-    assert connection.execute("select count(*) from awa.expiring").fetchone() == (1,)
+    assert connection.execute("select count(*) from awa.job_expiry").fetchone() == (1,)

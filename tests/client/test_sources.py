@@ -256,7 +256,7 @@ def test_a_waiter_gets_the_connection_somebody_returns(database: str) -> None:
 def test_connections_the_server_ended_are_replaced_unnoticed(
     database: str, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(own_pool, "FRESH_S", 0.0)
+    monkeypatch.setattr(own_pool, "UNCHECKED_S", 0.0)
     with Client(database) as client:
         with client.transaction(), client.transaction(), client.transaction():
             pass
@@ -277,7 +277,7 @@ def test_only_a_connection_that_was_not_in_use_a_moment_ago_is_looked_at(
     with Client(database) as client:
         client.insert({}, kind="x")
         for moment_s, seen in ((3600.0, 0), (0.0, 1)):
-            monkeypatch.setattr(own_pool, "FRESH_S", moment_s)
+            monkeypatch.setattr(own_pool, "UNCHECKED_S", moment_s)
             client.insert({}, kind="x")
             assert len(looks) == seen
 

@@ -37,7 +37,7 @@ def idle(database: str, connection: psycopg.Connection[Any]) -> None:
     """A node with an idle worker, by what the database knows."""
     connection.execute("""
         with made as (insert into awa.node (name, pid, version) values ('here', 1, '1') returning id)
-        insert into awa.idle (node_id) select id from made""")
+        insert into awa.idle_node (node_id) select id from made""")
 
 
 def ways(database: str) -> dict[str, Insert]:
@@ -124,7 +124,7 @@ def test_an_idle_worker_runs_it_after_the_commit(
     supervisor = Supervisor(tmp_path, {"SHOP_DSN": database, "SHOP_GATES": str(tmp_path)}, "supervisor")
     try:
         supervisor.ready()
-        until(lambda: shop.rows("select from awa.idle"), message="the node is idle")
+        until(lambda: shop.rows("select from awa.idle_node"), message="the node is idle")
         with Client(database, wake=False) as client:
             job = client.insert({}, kind="note", connection=prepared)
         prepared.tpc_prepare()

@@ -27,9 +27,9 @@ from awa import (
     TerminalError,
     ValidationError,
 )
-from awa.engine.seal import STEP_JOBS_MAX
+from awa.engine.seal import SEAL_JOBS_MAX
 from awa.worker import loop
-from awa.worker.lease_size import LEASE_JOBS_MAX, Pace
+from awa.worker.lease_size import LEASE_JOBS_MAX, LeaseSizer
 from tests.client.kinds import AttrsOrder, Colour, DataOrder, Line, MsgspecOrder, PydanticOrder, SendEmail
 from tests.fixtures.waiting import until
 
@@ -64,7 +64,7 @@ def test_a_lease_of_jobs_that_have_become_slow_is_handed_back(
 ) -> None:
     """All of them are taken, because they are thought to take no time; others are to have a part in them."""
     monkeypatch.setattr(loop, "OVERDUE_US", 30_000)
-    monkeypatch.setattr(Pace, "cost_us", lambda self, *_: self.lease_us / LEASE_JOBS_MAX)
+    monkeypatch.setattr(LeaseSizer, "cost_us", lambda self, *_: self.lease_us / LEASE_JOBS_MAX)
     leases: set[Any] = set()
 
     @client.task(kind="job")
@@ -475,7 +475,7 @@ def test_a_job_whose_time_comes_while_others_are_worked_on_is_taken(client: Clie
 
 def test_jobs_behind_more_of_others_than_one_step_seals_are_found(client: Client) -> None:
     """Nobody else seals here, and those that are sealed first are not ours."""
-    client.insert_many(({} for _ in range(STEP_JOBS_MAX + 1)), kind="others")
+    client.insert_many(({} for _ in range(SEAL_JOBS_MAX + 1)), kind="others")
     client.task(kind="one")(lambda job: None)
     client.insert({}, kind="one")
     assert client.work() == 1

@@ -8,7 +8,7 @@ import pytest
 from awa.demo import checks
 from awa.demo.facts import Facts
 from awa.demo.kill import Kill, Victim
-from awa.demo.report import Report
+from awa.demo.report import DemoReport
 
 GOOD = Facts(
     files=10,
@@ -69,7 +69,7 @@ def test_a_kill_between_two_jobs_does_not_count() -> None:
 
 def test_the_report_tells_of_lost_jobs_and_failed_checks() -> None:
     bad = replace(GOOD, rows=8, paths=8, completed=8, ended=8)
-    report = Report(bad, 2, KILL, 1, checks.of_the_work(bad), 5.0)
+    report = DemoReport(bad, 2, KILL, 1, checks.of_the_work(bad), 5.0)
     assert not report.holds
     assert "jobs lost: 2" in report.text()
     assert "FAILED: each job completed: 8 of 10 did" in report.text()
@@ -77,7 +77,7 @@ def test_the_report_tells_of_lost_jobs_and_failed_checks() -> None:
 
 
 def test_the_report_of_a_good_run() -> None:
-    report = Report(replace(GOOD, refused_writes=1), 2, KILL, 2, checks.of_the_work(GOOD), 5.0)
+    report = DemoReport(replace(GOOD, refused_writes=1), 2, KILL, 2, checks.of_the_work(GOOD), 5.0)
     text = report.text()
     assert report.holds
     assert "jobs lost: 0" in text

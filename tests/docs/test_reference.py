@@ -79,4 +79,4 @@ def test_every_column_of_a_view_is_documented(view: str, connection: psycopg.Con
 
 def test_views_are_all_that_is_public(connection: psycopg.Connection[Any]) -> None:
     found = connection.execute("select viewname from pg_views where schemaname = 'awa'")
-    assert {name for (name,) in found} - {"body", "every_attempt"} == set(VIEWS)
+    assert {name for (name,) in found} - {"stored_job", "every_attempt"} == set(VIEWS)

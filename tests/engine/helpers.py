@@ -11,7 +11,7 @@ from psycopg import sql
 from awa.database.statements import statement
 from awa.engine import nodes as engine_nodes
 from awa.engine import retire
-from awa.engine.claim import FROM_THE_START, Claimed, Want, claim, lanes
+from awa.engine.claim import FROM_THE_START, Claimed, LaneRequest, claim, lanes
 from awa.engine.insert.bulk import insert_many
 from awa.engine.insert.single import Envelope, NewJob, Unique, insert
 from awa.engine.seal import seal_all
@@ -62,9 +62,9 @@ def sign_in(connection: Connection, name: str = "node") -> int:
     return worker
 
 
-def wants(connection: Connection, *kinds: str, queues: Sequence[str] | None = None) -> list[Want]:
+def wants(connection: Connection, *kinds: str, queues: Sequence[str] | None = None) -> list[LaneRequest]:
     """How a worker would claim from the very beginning of every lane of these kinds (none given: of "work")."""
-    return [Want(lane.id, FROM_THE_START, COST_US) for lane in lanes(connection, kinds or (KIND,), queues)]
+    return [LaneRequest(lane.id, FROM_THE_START, COST_US) for lane in lanes(connection, kinds or (KIND,), queues)]
 
 
 def take(connection: Connection, worker: int, jobs: int = 10_000, *kinds: str, **options: Any) -> Claimed:
@@ -104,10 +104,10 @@ def places(connection: Connection) -> dict[int, list[str]]:
           union all select job_id, 'deferred' from awa.deferred
           union all select job_id, 'ended' from (
             select distinct on (job_id) job_id, outcome from awa.every_attempt
-            order by job_id, round desc, attempt desc) last where outcome in (3, 5, 6)
+            order by job_id, retry_round desc, attempt desc) last where outcome in (3, 5, 6)
         )
         select b.id, coalesce(array_agg(s.place) filter (where s.place is not null), '{unsealed}')
-        from awa.body b left join spot s using (id) group by b.id
+        from awa.stored_job b left join spot s using (id) group by b.id
         """
     )
     return dict(rows.fetchall())
@@ -121,14 +121,14 @@ def all_in(connection: Connection, place: str, ids: Iterable[int]) -> bool:
 
 def batches(connection: Connection) -> list[tuple[Any, ...]]:
     """Every batch: (owner, ids, attempts), in the order they would be claimed."""
-    return connection.execute("select owner, ids, attempts from awa.batch order by order_key, id").fetchall()
+    return connection.execute("select owner, ids, attempts from awa.batch order by sort_at, id").fetchall()
 
 
 def small_segments(connection: Connection, ids: int = 100, ahead: int = 3) -> None:
     """Replace the segments of a fresh database by small ones."""
-    for (no,) in connection.execute("delete from awa.segment returning no").fetchall():
+    for (number,) in connection.execute("delete from awa.segment returning id").fetchall():
         connection.execute(sql.SQL("drop table awa.{}, awa.{}").format(
-            sql.Identifier(f"job_log_{no}"), sql.Identifier(f"attempt_log_{no}")))  # fmt: skip
+            sql.Identifier(f"job_log_{number}"), sql.Identifier(f"attempt_log_{number}")))  # fmt: skip
     assert retire.extend(connection, ids, ahead) == ahead
 
 

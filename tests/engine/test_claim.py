@@ -13,7 +13,7 @@ from awa.database.open import connect, dsn_of
 from awa.engine import claim as claiming
 from awa.engine import nodes, rescue
 from awa.engine.admin import control
-from awa.engine.claim import FROM_THE_START, NOT_READ, Body, Want, bodies, claim, contents, lanes
+from awa.engine.claim import FROM_THE_START, NOT_READ, LaneRequest, StoredJob, bodies, claim, contents, lanes
 from awa.engine.seal import seal, seal_all
 from awa.engine.settle import release, settle
 from tests.engine.helpers import (
@@ -85,11 +85,11 @@ def test_the_last_batch_is_split_to_fit_the_budget(db: Connection) -> None:
 def test_a_split_deals_out_attempts_with_their_jobs(db: Connection) -> None:
     ids = add_sealed(db, 6)
     worker = sign_in(db)
-    db.execute("update awa.batch set attempts = '{0,1,2,3,4,5}', round = 3")
+    db.execute("update awa.batch set attempts = '{0,1,2,3,4,5}', retry_round = 3")
     (lease,) = take(db, worker, 2).leases
-    assert (lease.ids, lease.attempts, lease.round) == (ids[:2], [0, 1], 3)
+    assert (lease.ids, lease.attempts, lease.retry_round) == (ids[:2], [0, 1], 3)
     (rest,) = take(db, worker).leases
-    assert (rest.ids, rest.attempts, rest.round) == (ids[2:], [2, 3, 4, 5], 3)
+    assert (rest.ids, rest.attempts, rest.retry_round) == (ids[2:], [2, 3, 4, 5], 3)
 
 
 @pytest.mark.parametrize("budget_us", [0.0, 1.0, COST_US / 2])
@@ -102,7 +102,10 @@ def test_one_job_is_claimed_however_small_the_budget(db: Connection, budget_us: 
 def test_the_budget_counts_what_each_lane_costs(db: Connection) -> None:
     slow, quick = add_sealed(db, 4, kind="slow"), add_sealed(db, 100, kind="quick")
     by_kind = {lane.kind: lane.id for lane in lanes(db, ["slow", "quick"])}
-    both = [Want(by_kind["slow"], FROM_THE_START, 50_000.0), Want(by_kind["quick"], FROM_THE_START, 100.0)]
+    both = [
+        LaneRequest(by_kind["slow"], FROM_THE_START, 50_000.0),
+        LaneRequest(by_kind["quick"], FROM_THE_START, 100.0),
+    ]
     claimed = claim(db, sign_in(db), both, budget_us=205_000.0)
     assert ids_of(claimed) == slow + quick[:50]
 
@@ -110,7 +113,7 @@ def test_the_budget_counts_what_each_lane_costs(db: Connection) -> None:
 def test_a_cost_of_zero_is_taken_for_a_microsecond(db: Connection) -> None:
     ids = add_sealed(db, 20)
     (lane,) = lanes(db, ["work"])
-    assert ids_of(claim(db, sign_in(db), [Want(lane.id, FROM_THE_START, 0.0)], budget_us=5)) == ids[:5]
+    assert ids_of(claim(db, sign_in(db), [LaneRequest(lane.id, FROM_THE_START, 0.0)], budget_us=5)) == ids[:5]
 
 
 def test_no_more_batches_than_asked_for(db: Connection) -> None:
@@ -126,7 +129,7 @@ def test_lanes_are_merged_by_key(db: Connection) -> None:
         expected += add_sealed(db, 2, queue=f"q{n % 3}", kind="xy"[n % 2], priority=1)
     claimed = take(db, sign_in(db), 10_000, "x", "y")
     assert ids_of(claimed) == expected
-    assert [lease.order_key for lease in claimed.leases] == sorted(lease.order_key for lease in claimed.leases)
+    assert [lease.sort_at for lease in claimed.leases] == sorted(lease.sort_at for lease in claimed.leases)
 
 
 def test_urgent_jobs_first_and_older_ones_overtake_in_time(db: Connection) -> None:
@@ -183,7 +186,7 @@ def test_a_claim_starts_where_the_last_one_ended(db: Connection) -> None:
     lease = take(db, worker, 10, "k").leases[-1]
     assert release(db, worker) == 10
     (lane,) = lanes(db, ["k"])
-    onward = [Want(lane.id, lease.order_key, COST_US)]
+    onward = [LaneRequest(lane.id, lease.sort_at, COST_US)]
     assert ids_of(claim(db, worker, onward, budget_us=5 * COST_US, batches_max=64)) == ids[9:14]
     assert ids_of(take(db, worker, 3, "k")) == ids[:3], "from the beginning, what came back is found"
 
@@ -194,7 +197,7 @@ def test_a_worker_that_is_not_registered_gets_nothing(db: Connection) -> None:
     claimed = take(db, 999)
     assert (claimed.leases, claimed.registered) == ([], False)
     worker = sign_in(db)
-    rescue.rescue(db, worker, rescue.Death("gone"))
+    rescue.rescue(db, worker, rescue.WorkerExit("gone"))
     assert not take(db, worker).registered
     assert all_in(db, "ready", ids)
 
@@ -222,10 +225,10 @@ def test_bodies_are_what_was_inserted(db: Connection) -> None:
         db, args=b'{"a": [1, "\\\\"]}', metadata=b'{"m": 1}', tags=["t"], run_at=run_at, max_attempts=3, timeout_ms=0
     )[0]
     (plain,) = add(db)
-    move = "with j as (delete from awa.job_log where id = %s returning *) insert into awa.held select * from j"
+    move = "with j as (delete from awa.job_log where id = %s returning *) insert into awa.job_archive select * from j"
     db.execute(move, [plain])
     found = bodies(db, [rich, plain])
-    assert found[rich] == Body(
+    assert found[rich] == StoredJob(
         rich, found[rich].created_at, run_at, 2, 3, 0, "default", "work", b'{"a": [1, "\\\\"]}', b'{"m": 1}', ["t"]
     )
     assert (found[plain].metadata, found[plain].timeout_ms) == (None, None)
@@ -235,14 +238,15 @@ def test_bodies_are_what_was_inserted(db: Connection) -> None:
 def test_bodies_leave_out_what_is_too_large_to_be_read_together(
     db: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claiming, "SLICE_BYTES", 100_000)
+    monkeypatch.setattr(claiming, "READ_BYTES_MAX", 100_000)
     noise = "".join(sha256(bytes([n])).hexdigest() for n in range(250))  # 16,000 characters, as stored a little less
     (large,) = add(db, args=f'{{"n": "{noise * 3}"}}'.encode(), metadata=b'{"m": 1}')
     (beside,) = add(db, args=b'{"n": 1}', metadata=f'{{"n": "{noise * 2}"}}'.encode())
     (packed,) = add(db, args=f'{{"n": "{"x" * 200_000}"}}'.encode())
     (plain,) = add(db, args=f'{{"n": "{noise}"}}'.encode())
     db.execute(
-        "with j as (delete from awa.job_log where id = %s returning *) insert into awa.held select * from j", [large]
+        "with j as (delete from awa.job_log where id = %s returning *) insert into awa.job_archive select * from j",
+        [large],
     )
     found = bodies(db, [plain, large, beside, packed])
     assert {job for job, body in found.items() if body.args == NOT_READ} == {large, beside, packed}
@@ -254,7 +258,7 @@ def test_bodies_leave_out_what_is_too_large_to_be_read_together(
     assert contents(db, [large, beside, plain]).keys() == {large, beside, plain}
     assert contents(db, [packed, plain]).keys() == {packed, plain}
     assert contents(db, [packed, large, plain]).keys() == {packed}
-    monkeypatch.setattr(claiming, "SLICE_BYTES", 1)
+    monkeypatch.setattr(claiming, "READ_BYTES_MAX", 1)
     (args, metadata) = contents(db, [large, beside])[large]
     assert (len(args) > 48_000, metadata) == (True, b'{"m": 1}')
     assert contents(db, [beside, large]).keys() == {beside}
@@ -349,7 +353,7 @@ def test_a_claim_planned_before_anything_was_inserted_reads_no_dead_batches(db: 
     """While somebody's snapshot keeps them, they are still in the index of those that are ready."""
     with connect(database, role="worker", plan_once=True) as session, psycopg.connect(database) as pinning:
         worker = sign_in(session)
-        assert claim(session, worker, [Want(1, FROM_THE_START, COST_US)], budget_us=COST_US).leases == []
+        assert claim(session, worker, [LaneRequest(1, FROM_THE_START, COST_US)], budget_us=COST_US).leases == []
         pinning.execute("set transaction isolation level repeatable read")
         pinning.execute("select 1 from awa.batch")
         add_unsealed(db, 300)
@@ -357,9 +361,9 @@ def test_a_claim_planned_before_anything_was_inserted_reads_no_dead_batches(db: 
         while taken := ids_of(take(db, worker)):
             settle(db, worker, outcomes(taken))
         add_sealed(db)
-        front = db.execute("select lane, order_key::text from awa.batch").fetchall()
+        front = db.execute("select lane, sort_at::text from awa.batch").fetchall()
         before = entries_read(session, "batch_ready")
-        wanted = [Want(lane, start, COST_US) for lane, start in front]
+        wanted = [LaneRequest(lane, start, COST_US) for lane, start in front]
         assert claim(session, worker, wanted, budget_us=COST_US).jobs == 1
         assert entries_read(session, "batch_ready") - before < 10
 
@@ -372,8 +376,8 @@ def test_bodies_are_read_by_primary_key_from_their_segment_alone(db: Connection,
     db.execute("analyze awa.job_log")
     wanted = {
         "ids": "{" + ",".join(map(str, ids[500:628])) + "}",
-        "lo": ids[500],
-        "hi": ids[627],
+        "first_id": ids[500],
+        "end_id": ids[627],
         "light": 8000,
         "sure": 250,
     }

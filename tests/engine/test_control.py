@@ -178,7 +178,7 @@ def test_lag_is_the_age_of_the_oldest_available_job_whatever_its_priority(db: Co
 def test_completed_last_hour_forgets(db: Connection) -> None:
     one_in(db, S.Completed)
     assert control.queue_stats(db)[0].completed_last_hour == 1
-    db.execute("update awa.tally set minute = minute - interval '61 minutes'")
+    db.execute("update awa.outcome_count set minute = minute - interval '61 minutes'")
     assert control.queue_stats(db)[0].completed_last_hour == 0
 
 
@@ -243,7 +243,7 @@ def test_a_cancelled_job_is_out_of_its_workers_lease(db: Connection) -> None:
 
 def test_cancelled_jobs_are_tallied(db: Connection) -> None:
     control.cancel(db, one_in(db, S.Available))
-    assert db.execute("select outcome, jobs from awa.tally").fetchall() == [(6, 1)]
+    assert db.execute("select outcome, jobs from awa.outcome_count").fetchall() == [(6, 1)]
 
 
 # -------------------------------------------------------------------- retry
@@ -260,11 +260,11 @@ def test_a_retried_job_starts_over_and_keeps_its_errors(db: Connection, ended: J
     assert (row["finalized_at"], row["attempted_at"]) == (None, None)
     worker = sign_in(db)
     (lease,) = take(db, worker).leases
-    assert (lease.ids, lease.round, (lease.attempts or [0])[0]) == ([job], 1, 0)
+    assert (lease.ids, lease.retry_round, (lease.attempts or [0])[0]) == ([job], 1, 0)
     assert control.get(db, job)["attempt"] == 1
     settle(db, worker, [outcome(job)])
     assert state(db, job) == "completed"
-    assert [(each["round"], each["attempt"]) for each in control.attempts(db, job)] == [(0, 1), (1, 1)]
+    assert [(each["retry_round"], each["attempt"]) for each in control.attempts(db, job)] == [(0, 1), (1, 1)]
 
 
 def test_rounds_go_on_as_often_as_somebody_retries(db: Connection) -> None:
@@ -273,7 +273,7 @@ def test_rounds_go_on_as_often_as_somebody_retries(db: Connection) -> None:
         control.retry(db, job)
         take(db, worker)
         assert settle(db, worker, [outcome(job, S.Failed, payload={"error": "again"})]) == {job}
-    assert [(each["round"], each["attempt"]) for each in control.attempts(db, job)] == [(n, 1) for n in range(5)]
+    assert [(each["retry_round"], each["attempt"]) for each in control.attempts(db, job)] == [(n, 1) for n in range(5)]
     assert state(db, job) == "failed"
 
 
@@ -291,7 +291,7 @@ def test_a_retried_job_can_be_cancelled_and_retried_again(db: Connection, way: s
     control.retry(db, job)
     assert state(db, job) == "available"
     (lease,) = take(db, worker).leases
-    assert (lease.ids, lease.round) == ([job], 2)
+    assert (lease.ids, lease.retry_round) == ([job], 2)
 
 
 @pytest.mark.parametrize("wanted", [S.Scheduled, S.Available, S.Running, S.Completed, S.Retryable])

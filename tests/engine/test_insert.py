@@ -224,6 +224,6 @@ def test_a_wake_up_is_sent_only_while_a_node_is_idle(db: Connection, connect: An
 
 
 def test_ids_beyond_the_last_segment_are_accepted(db: Connection) -> None:
-    db.execute("select setval('awa.job_id', (select max(hi) + 10 from awa.segment))")
+    db.execute("select setval('awa.job_id', (select max(end_id) + 10 from awa.segment))")
     job = add(db)[0]
     assert db.execute("select id from awa.job_log_default").fetchall() == [(job,)]

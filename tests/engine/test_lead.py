@@ -96,11 +96,11 @@ def test_idle_and_busy_may_be_said_twice(db: Connection, nodes: tuple[int, int])
     for _ in range(2):
         engine_nodes.idle(db, nodes[0])
     engine_nodes.idle(db, 77)
-    assert db.execute("select node_id from awa.idle").fetchall() == [(nodes[0],)]
+    assert db.execute("select node_id from awa.idle_node").fetchall() == [(nodes[0],)]
     assert idle_nodes(db) == 1
     for _ in range(2):
         engine_nodes.busy(db, nodes[0])
-    assert db.execute("select node_id from awa.idle").fetchall() == []
+    assert db.execute("select node_id from awa.idle_node").fetchall() == []
     assert idle_nodes(db) == 0
 
 
@@ -109,7 +109,7 @@ def test_a_node_that_left_is_idle_no_more(db: Connection, nodes: tuple[int, int]
     engine_nodes.idle(db, nodes[1])
     assert idle_nodes(db) == 2
     engine_nodes.leave_node(db, nodes[0])
-    assert db.execute("select node_id from awa.idle").fetchall() == [(nodes[1],)]
+    assert db.execute("select node_id from awa.idle_node").fetchall() == [(nodes[1],)]
     assert idle_nodes(db) == 1
 
 
@@ -117,7 +117,7 @@ def test_what_a_failed_transaction_leaves_is_mended_by_saying_it_again(db: Conne
     engine_nodes.idle(db, nodes[0])
     with db.transaction(force_rollback=True):
         engine_nodes.busy(db, nodes[0])
-    assert db.execute("select node_id from awa.idle").fetchall() == [(nodes[0],)]
+    assert db.execute("select node_id from awa.idle_node").fetchall() == [(nodes[0],)]
     engine_nodes.idle(db, nodes[0])
     assert idle_nodes(db) == 1
 

@@ -10,7 +10,7 @@ import pytest
 from awa.engine import nodes
 from awa.engine.admin import control
 from awa.engine.narrow import AGAIN_US, settle
-from awa.engine.rescue import Death, rescue, rescue_stale
+from awa.engine.rescue import WorkerExit, rescue, rescue_stale
 from awa.job.attempt import Settlement
 from awa.job.model import JobState
 from awa.task.outcome import RESULT_NOT_STORED
@@ -74,7 +74,7 @@ def errors(db: Connection, job: int) -> list[dict[str, Any]]:
 def record(db: Connection, job: int, attempt: int, outcome: int) -> None:
     """Put an attempt on record of which the job's lease does not know."""
     db.execute(
-        "insert into awa.attempt_log (job_id, finished_at, lane, round, attempt, outcome)"
+        "insert into awa.attempt_log (job_id, finished_at, lane, retry_round, attempt, outcome)"
         " select %s, now(), id, 0, %s, %s from awa.lane limit 1", [job, attempt, outcome],
     )  # fmt: skip
 
@@ -178,7 +178,7 @@ def test_a_dead_workers_lease_is_taken_apart_whatever_its_outcomes_are(
     db: Connection, worker: int, wrong: dict[str, Any]
 ) -> None:
     ids = leased(db, worker, 9)
-    rescued = rescue(db, worker, Death("killed", ids[5]), with_refused(ids[:5], ids[2], **wrong))
+    rescued = rescue(db, worker, WorkerExit("killed", ids[5]), with_refused(ids[:5], ids[2], **wrong))
     assert (rescued.settled, rescued.suspect, rescued.returned) == (5, ids[5], 3)
     where = places(db)
     assert [where[job] for job in ids[5:]] == [["ready"]] * 4
@@ -189,7 +189,7 @@ def test_a_death_that_cannot_be_stored_costs_an_attempt_all_the_same(
     db: Connection, worker: int, said: list[dict[str, Any]]
 ) -> None:
     ids = leased(db, worker, 3)
-    rescue(db, worker, Death("killed", ids[0], details={"type": "JobTimeout", "stack": "a \0 in it"}))
+    rescue(db, worker, WorkerExit("killed", ids[0], details={"type": "JobTimeout", "stack": "a \0 in it"}))
     assert all_in(db, "ready", ids)
     (error,) = errors(db, ids[0])
     assert error["type"] == "JobTimeout"
@@ -199,7 +199,7 @@ def test_a_death_that_cannot_be_stored_costs_an_attempt_all_the_same(
 def test_the_attempt_a_worker_died_in_may_be_on_record_already(db: Connection, worker: int) -> None:
     ids = leased(db, worker, 3)
     record(db, ids[0], 1, JobState.Retryable)
-    assert rescue(db, worker, Death("killed", ids[0])).suspect == ids[0]
+    assert rescue(db, worker, WorkerExit("killed", ids[0])).suspect == ids[0]
     assert all_in(db, "ready", ids[1:])
     assert all_in(db, "deferred", ids[:1])
     assert [each["attempt"] for each in control.attempts(db, ids[0])] == [2]
@@ -210,7 +210,7 @@ def test_a_suspect_that_cannot_be_stored_is_handed_back_with_the_rest(
 ) -> None:
     ids = leased(db, worker, 3)
     db.execute(f"alter table awa.attempt_log add check (job_id <> {ids[0]})".encode())
-    assert rescue(db, worker, Death("killed", ids[0])).returned == 3
+    assert rescue(db, worker, WorkerExit("killed", ids[0])).returned == 3
     assert all_in(db, "ready", ids)
     assert said[-1]["kept"] == "nothing: it runs again, with no attempt spent"
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from awa.engine.claim import FROM_THE_START
-from awa.engine.promote import STEP_JOBS_MAX, promote
+from awa.engine.promote import PROMOTE_JOBS_MAX, promote
 from awa.engine.seal import BATCH_JOBS_MAX, seal_all
 from tests.engine.helpers import (
     Connection,
@@ -47,10 +47,10 @@ def test_what_is_due_comes_back_and_the_rest_waits(db: Connection) -> None:
 def test_attempts_and_rounds_come_back_with_the_jobs(db: Connection) -> None:
     ids = put_aside(db, 4)
     make_due(db, ids)
-    db.execute("update awa.deferred set attempt = job_id % 3, round = job_id % 2, why = 'retry'")
+    db.execute("update awa.deferred set attempt = job_id % 3, retry_round = job_id % 2, why = 'retry'")
     promote(db)
     for lease in take(db, sign_in(db)).leases:
-        assert all(job % 2 == lease.round for job in lease.ids)
+        assert all(job % 2 == lease.retry_round for job in lease.ids)
         assert lease.attempts == [job % 3 for job in lease.ids]
 
 
@@ -74,7 +74,7 @@ def test_the_key_of_a_promoted_batch_is_its_due_time_and_ageing(db: Connection) 
     first = put_aside(db, 1, priority=3)
     make_due(db, first, ago_s=300)
     promote(db)
-    row = db.execute("select extract(epoch from now() - order_key)::float8 from awa.batch").fetchone()
+    row = db.execute("select extract(epoch from now() - sort_at)::float8 from awa.batch").fetchone()
     assert row is not None
     assert row[0] == pytest.approx(300 - 2 * 60, abs=30)
 
@@ -125,7 +125,7 @@ def test_promotion_reads_its_index_at_any_number_of_deferred_jobs(
     seal_all(db)
     if statistics == "fresh":
         db.execute("vacuum analyze awa.deferred")
-    wanted = {"start": FROM_THE_START, "jobs_max": STEP_JOBS_MAX, "batch_max": BATCH_JOBS_MAX}
+    wanted = {"start": FROM_THE_START, "jobs_max": PROMOTE_JOBS_MAX, "batch_max": BATCH_JOBS_MAX}
     plan = explain(db, "promote/promote", wanted, generic=generic)
     assert buffers(plan) < 20, "nothing is due: next to nothing is read"
     assert buffers(explain(db, "promote/any", {"start": FROM_THE_START}, generic=generic)) < 20

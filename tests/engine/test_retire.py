@@ -48,7 +48,7 @@ def events() -> Iterator[list[tuple[str, dict[str, Any]]]]:
 
 
 def segments(db: Connection) -> list[int]:
-    return [row[0] for row in db.execute("select lo from awa.segment order by lo")]
+    return [row[0] for row in db.execute("select first_id from awa.segment order by first_id")]
 
 
 def one(db: Connection, query: str) -> Any:
@@ -87,7 +87,7 @@ def test_segments_are_kept_ahead_of_the_sequence(db: Connection) -> None:
     assert retire.extend(db, 10, 2) == 1
     assert segments(db) == [1, 11, 21]
     assert retire.extend(db, 1000, 3) == 1
-    assert (segments(db)[-1], one(db, "select max(hi) from awa.segment")) == (31, 1031)
+    assert (segments(db)[-1], one(db, "select max(end_id) from awa.segment")) == (31, 1031)
 
 
 @both_servers
@@ -140,17 +140,17 @@ def test_a_segment_is_sealed_only_after_it_was_left_and_a_later_seal(db: Connect
     add_sealed(db, 1)
     while retire.watch(db):
         pass
-    assert db.execute("select lo from awa.segment where sealed").fetchall() == [(1,)]
+    assert db.execute("select first_id from awa.segment where sealed").fetchall() == [(1,)]
 
 
 def test_a_segment_whose_end_was_only_just_reached_counts_as_left(db: Connection) -> None:
     small_segments(db, 10)
     add(db, 9)
     retire.watch(db)
-    assert one(db, "select passed_at from awa.segment where lo = 1") is None
+    assert one(db, "select exhausted_at from awa.segment where first_id = 1") is None
     add(db, 1)
     retire.watch(db)
-    assert one(db, "select passed_at from awa.segment where lo = 1") is not None
+    assert one(db, "select exhausted_at from awa.segment where first_id = 1") is not None
 
 
 # ------------------------------------------------------------------ dropped
@@ -168,7 +168,7 @@ def test_a_segment_goes_with_its_jobs_and_their_attempts(db: Connection) -> None
         db, "select count(*) from pg_class where relnamespace = 'awa'::regnamespace and relkind = 'r'"
     )
     assert state(db, ids[0]) is None
-    assert one(db, "select count(*) from awa.held") == 0
+    assert one(db, "select count(*) from awa.job_archive") == 0
     assert one(db, "select count(*) from awa.every_attempt") == 0
     assert segments(db)[0] == 11
 
@@ -179,7 +179,7 @@ def test_retention_keeps_a_segment(db: Connection) -> None:
     leave_segment(db)
     db.execute("update awa.attempt_log set finished_at = now()")
     assert drop(db, Retention(3600.0, 0.0)) == 0
-    db.execute("update awa.segment set passed_at = passed_at - interval '2 hours'")
+    db.execute("update awa.segment set exhausted_at = exhausted_at - interval '2 hours'")
     assert drop(db, Retention(3600.0, 0.0)) == 0, "it was left long ago, but its jobs have just ended"
     db.execute("update awa.attempt_log set finished_at = now() - interval '2 hours'")
     assert drop(db, Retention(3600.0, 0.0)) == 1
@@ -212,7 +212,7 @@ def test_jobs_that_are_not_done_live_on_in_held(db: Connection) -> None:
     assert drop(db, Retention(0.0, 3600.0)) == 1
     assert state(db, done) is None
     assert {job: control.get(db, job) for job in before} == before
-    assert sorted(row[0] for row in db.execute("select id from awa.held")) == sorted(before)
+    assert sorted(row[0] for row in db.execute("select id from awa.job_archive")) == sorted(before)
     assert bodies(db, [ready])[ready].kind == "r"
 
 
@@ -251,7 +251,7 @@ def test_a_job_retried_by_hand_after_the_check_survives_the_drop(db: Connection)
     small_segments(db, 10)
     run_all(db, ids := add_sealed(db, 5), S.Failed)
     leave_segment(db)
-    (no,) = db.execute("select no from awa.segment where lo = 1").fetchone() or ()
+    (no,) = db.execute("select id from awa.segment where first_id = 1").fetchone() or ()
     db.execute("select awa.leave_segment(%s)", [no])
     control.retry(db, ids[0])
     # However long ago the retry was begun: its transaction may have been open for hours.
@@ -301,10 +301,11 @@ def test_pruning_is_bounded(db: Connection) -> None:
 
 def test_the_ledger_is_trimmed_but_never_loses_its_cursor(db: Connection) -> None:
     for _ in range(120):
-        db.execute("""insert into awa.seal (gen, base_gen, snap, jobs, system_id)
-                      select gen + 1, gen + 1, snap, 0, system_id from awa.seal order by gen desc limit 1""")
+        db.execute("""insert into awa.seal_ledger (generation, base_generation, snapshot, jobs, system_id)
+                      select generation + 1, generation + 1, snapshot, 0, system_id from awa.seal_ledger order by
+                      generation desc limit 1""")
     retire.prune(db, AT_ONCE, recheck_s=0.0)
-    assert one(db, "select max(gen) - min(gen) from awa.seal") == 100
+    assert one(db, "select max(generation) - min(generation) from awa.seal_ledger") == 100
     ids = add(db, 3)
     assert seal_all(db) == 3
     assert all_in(db, "ready", ids)
@@ -313,10 +314,10 @@ def test_the_ledger_is_trimmed_but_never_loses_its_cursor(db: Connection) -> Non
 def test_tallies_are_folded_by_the_minute_without_changing_a_sum(db: Connection) -> None:
     for _ in range(5):
         run_all(db, add_sealed(db, 2))
-    db.execute("update awa.tally set minute = minute - interval '5 minutes'")
+    db.execute("update awa.outcome_count set minute = minute - interval '5 minutes'")
     run_all(db, add_sealed(db, 3))
     for _ in range(2):
         retire.prune(db, AT_ONCE, recheck_s=0.0)
-    rows = db.execute("select jobs, folded from awa.tally order by minute").fetchall()
+    rows = db.execute("select jobs, folded from awa.outcome_count order by minute").fetchall()
     assert rows == [(10, True), (3, False)]
     assert control.queue_stats(db)[0].completed_last_hour == 13

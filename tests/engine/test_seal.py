@@ -10,7 +10,7 @@ from awa.database.statements import statement
 from awa.engine import retire
 from awa.engine.admin import control
 from awa.engine.insert.bulk import insert_many
-from awa.engine.seal import BATCH_JOBS_MAX, STEP_JOBS_MAX, reseal, seal, seal_all
+from awa.engine.seal import BATCH_JOBS_MAX, SEAL_JOBS_MAX, reseal, seal, seal_all
 from tests.engine.helpers import (
     Connection,
     add,
@@ -48,7 +48,7 @@ def test_due_jobs_go_into_a_batch_and_later_ones_aside(db: Connection) -> None:
     assert (sealed.jobs, sealed.batches, sealed.more, sealed.locked) == (7, 1, False, True)
     assert all_in(db, "ready", due + past)
     assert all_in(db, "deferred", later)
-    assert db.execute("select distinct why, attempt, round from awa.deferred").fetchall() == [("scheduled", 0, 0)]
+    assert db.execute("select distinct why, attempt, retry_round from awa.deferred").fetchall() == [("scheduled", 0, 0)]
 
 
 def test_a_seal_says_how_many_jobs_can_be_claimed_now_and_where(db: Connection) -> None:
@@ -61,7 +61,7 @@ def test_a_seal_says_how_many_jobs_can_be_claimed_now_and_where(db: Connection) 
     sealed = seal(db)
     lanes = dict(db.execute("select id, queue from awa.lane").fetchall())
     assert {lanes[lane]: jobs for lane, jobs in sealed.claimable.items()} == {"default": 150, "other": 2}
-    first = dict(db.execute("select lane, min(order_key)::text from awa.batch group by lane").fetchall())
+    first = dict(db.execute("select lane, min(sort_at)::text from awa.batch group by lane").fetchall())
     assert sealed.fronts == {lane: first[lane] for lane in sealed.claimable}
     assert sealed.headed == 1
     assert seal(db).claimable == {}
@@ -70,16 +70,16 @@ def test_a_seal_says_how_many_jobs_can_be_claimed_now_and_where(db: Connection) 
 def test_nothing_is_sealed_twice_and_an_empty_seal_writes_nothing(db: Connection) -> None:
     add(db, 3)
     assert seal(db).jobs == 3
-    before = one(db, "select pg_current_wal_insert_lsn()"), one(db, "select max(gen) from awa.seal")
+    before = one(db, "select pg_current_wal_insert_lsn()"), one(db, "select max(generation) from awa.seal_ledger")
     again = seal(db)
     assert (again.jobs, again.batches, again.more, again.locked) == (0, 0, False, True)
-    assert one(db, "select max(gen) from awa.seal") == before[1]
+    assert one(db, "select max(generation) from awa.seal_ledger") == before[1]
 
 
 def test_force_moves_the_cursor_on_without_jobs(db: Connection) -> None:
-    gen = one(db, "select max(gen) from awa.seal")
+    gen = one(db, "select max(generation) from awa.seal_ledger")
     seal(db, force=True)
-    assert one(db, "select max(gen) from awa.seal") == gen + 1
+    assert one(db, "select max(generation) from awa.seal_ledger") == gen + 1
 
 
 def test_batches_hold_one_queue_kind_and_priority_in_order_and_are_bounded(db: Connection) -> None:
@@ -127,7 +127,7 @@ def test_order_key_is_enqueue_time_plus_the_queues_ageing_per_priority(db: Conne
 
     def shift(job: int) -> timedelta:
         batched = "awa.batch b join awa.job_log j on j.id = any (b.ids)"
-        return one(db, f"select b.order_key - j.created_at from {batched} where j.id = %s", [job])
+        return one(db, f"select b.sort_at - j.created_at from {batched} where j.id = %s", [job])
 
     for case, seconds in cases.items():
         assert shift(ids[case]) == timedelta(seconds=seconds), case
@@ -149,7 +149,7 @@ def test_a_step_that_ends_exactly_at_the_limit_closes_with_the_next(db: Connecti
     ids = add(db, 40)
     full, closing, nothing = (20, 1, True, True), (0, 0, True, True), (0, 0, False, True)
     assert [seal(db, jobs_max=20)[:4] for _ in range(4)] == [full, full, closing, nothing]
-    assert one(db, "select target is null from awa.seal order by gen desc limit 1")
+    assert one(db, "select target is null from awa.seal_ledger order by generation desc limit 1")
     assert all_in(db, "ready", ids)
 
 
@@ -174,10 +174,10 @@ def test_seal_all_goes_on_behind_what_an_earlier_step_began(db: Connection) -> N
 
 def test_seal_all_seals_everything_committed_before(db: Connection) -> None:
     ids = [job for _ in range(3) for job in add_unsealed(db, 9_000)]
-    assert len(ids) > STEP_JOBS_MAX
+    assert len(ids) > SEAL_JOBS_MAX
     assert seal_all(db) == len(ids)
     assert all_in(db, "ready", ids)
-    assert len(batches(db)) == -(-STEP_JOBS_MAX // BATCH_JOBS_MAX) + -(-(len(ids) - STEP_JOBS_MAX) // BATCH_JOBS_MAX)
+    assert len(batches(db)) == -(-SEAL_JOBS_MAX // BATCH_JOBS_MAX) + -(-(len(ids) - SEAL_JOBS_MAX) // BATCH_JOBS_MAX)
 
 
 def test_floor_is_the_first_segment_that_may_still_get_jobs(db: Connection) -> None:
@@ -210,14 +210,14 @@ def test_jobs_of_the_default_partition_are_sealed(db: Connection) -> None:
 
 def restored_elsewhere(connection: Connection) -> None:
     """Make the ledger look as if it came, with all tables, from the dump of another cluster."""
-    connection.execute("update awa.seal set system_id = system_id + 1")
+    connection.execute("update awa.seal_ledger set system_id = system_id + 1")
 
 
 @both_servers
 def test_after_a_restore_only_jobs_that_are_nowhere_are_sealed(db: Connection) -> None:
     ready, later = add(db, 5), add(db, 2, run_at=now() + SOON)
     seal(db)
-    db.execute("insert into awa.attempt_log (job_id, finished_at, lane, round, attempt, outcome) "
+    db.execute("insert into awa.attempt_log (job_id, finished_at, lane, retry_round, attempt, outcome) "
                "select unnest(ids[:2]), now(), lane, 0, 1, 3 from awa.batch")  # fmt: skip
     db.execute("update awa.batch set ids = ids[3:]")
     unsealed, unsealed_later = add(db, 4), add(db, 1, run_at=now() + SOON)
@@ -311,16 +311,16 @@ def test_a_segment_is_not_called_sealed_while_a_restore_is(db: Connection) -> No
     seal(db, jobs_max=2)
     for _ in range(4):
         db.execute(statement("retire/sealed"))
-        for name in ("pass", "pass_by", "close", "close_gen"):
+        for name in ("exhaust", "note_open_writers", "close", "note_closed_seal"):
             db.execute(statement(f"retire/{name}"))
-        db.execute("""insert into awa.seal (gen, base_gen, snap, jobs, system_id, foreign_id)
-                      select gen + 2, gen + 2, snap, 0, system_id, foreign_id from awa.seal
-                      order by gen desc limit 1""")
+        db.execute("""insert into awa.seal_ledger (generation, base_generation, snapshot, jobs, system_id, foreign_id)
+                      select generation + 2, generation + 2, snapshot, 0, system_id, foreign_id from awa.seal_ledger
+                      order by generation desc limit 1""")
     assert resealing(db)
     assert not one(db, "select bool_or(sealed) from awa.segment")
     seal_all(db)
     db.execute(statement("retire/sealed"))
-    assert one(db, "select sealed from awa.segment where lo = 1")
+    assert one(db, "select sealed from awa.segment where first_id = 1")
 
 
 def test_a_ledger_of_this_cluster_is_not_resealed(db: Connection) -> None:
@@ -348,7 +348,7 @@ def test_sealing_reads_its_index_and_an_empty_seal_next_to_nothing(
     seal_all(db)
     if analyzed:
         db.execute("analyze awa.job_log")
-    wanted = {"floor": 0, "jobs_max": STEP_JOBS_MAX, "batch_max": BATCH_JOBS_MAX, "force": False}
+    wanted = {"floor": 0, "jobs_max": SEAL_JOBS_MAX, "batch_max": BATCH_JOBS_MAX, "force": False}
     with db.transaction():
         db.execute(statement("seal/lock"))
         plan = explain(db, "seal/seal", wanted, generic=generic)

@@ -5,11 +5,11 @@ from datetime import datetime, timedelta, timezone
 import psycopg
 import pytest
 
-from awa.database.pipeline import one_trip
+from awa.database.pipeline import pipeline
 from awa.engine.admin import control
 from awa.engine.claim import claim, read_claim, send_claim
 from awa.engine.promote import promote
-from awa.engine.rescue import Death, rescue
+from awa.engine.rescue import WorkerExit, rescue
 from awa.engine.seal import seal, seal_all
 from awa.engine.settle import read_settle, release, send_settle, settle
 from awa.job.model import JobState
@@ -54,7 +54,12 @@ def test_completed_jobs_leave_one_attempt_and_no_batch(db: Connection, worker: i
     assert all_in(db, "ended", ids)
     (attempt,) = control.attempts(db, ids[0])
     begun = datetime.fromtimestamp(EPOCH_US / 1e6, timezone.utc)
-    assert (attempt["outcome"], attempt["attempt"], attempt["round"], attempt["worker"]) == ("completed", 1, 0, worker)
+    assert (attempt["outcome"], attempt["attempt"], attempt["retry_round"], attempt["worker"]) == (
+        "completed",
+        1,
+        0,
+        worker,
+    )
     assert (attempt["started_at"], attempt["finished_at"]) == (begun, begun + timedelta(seconds=2.5))
     assert (attempt["cpu_s"], attempt["peak_kb"]) == (1.5, 4096)
     assert (attempt["error"], attempt["result"]) == (None, None)
@@ -152,7 +157,7 @@ def test_mixed_outcomes_of_one_lease(db: Connection, worker: int) -> None:
 def test_outcomes_are_tallied_per_lane_and_minute(db: Connection, worker: int) -> None:
     ids = leased(db, worker, 5)
     settle(db, worker, [*outcomes(ids[:3]), outcome(ids[3], JobState.Failed), outcome(ids[4], JobState.Scheduled)])
-    assert db.execute("select outcome, jobs from awa.tally order by 1").fetchall() == [(3, 3), (5, 1)]
+    assert db.execute("select outcome, jobs from awa.outcome_count order by 1").fetchall() == [(3, 3), (5, 1)]
 
 
 def test_ids_that_are_not_in_the_lease_are_refused(db: Connection, worker: int) -> None:
@@ -185,10 +190,10 @@ def test_a_thousand_outcomes_of_eight_leases(db: Connection, worker: int) -> Non
 
 def test_attempts_of_a_long_retried_job_fit(db: Connection, worker: int) -> None:
     (job,) = leased(db, worker, 1)
-    db.execute("update awa.batch set attempts = '{998}', round = 12")
+    db.execute("update awa.batch set attempts = '{998}', retry_round = 12")
     settle(db, worker, [outcome(job, JobState.Retryable, delay_us=0)])
-    assert [(row["round"], row["attempt"]) for row in control.attempts(db, job)] == [(12, 999)]
-    assert db.execute("select round, attempt from awa.deferred").fetchone() == (12, 999)
+    assert [(row["retry_round"], row["attempt"]) for row in control.attempts(db, job)] == [(12, 999)]
+    assert db.execute("select retry_round, attempt from awa.deferred").fetchone() == (12, 999)
 
 
 # ------------------------------------------------------------------ release
@@ -230,10 +235,10 @@ def test_released_jobs_go_back_to_their_old_place(db: Connection, worker: int) -
 
 def test_release_keeps_spent_attempts_and_the_round(db: Connection, worker: int) -> None:
     leased(db, worker, 3)
-    db.execute("update awa.batch set attempts = '{2,0,1}', round = 4")
+    db.execute("update awa.batch set attempts = '{2,0,1}', retry_round = 4")
     release(db, worker)
     (lease,) = take(db, worker).leases
-    assert (lease.attempts, lease.round) == ([2, 0, 1], 4)
+    assert (lease.attempts, lease.retry_round) == ([2, 0, 1], 4)
 
 
 def test_release_of_nothing(db: Connection, worker: int) -> None:
@@ -251,9 +256,9 @@ def test_a_settle_with_a_claim_behind_it_is_one_transaction(db: Connection, work
     ids = leased(db, worker, 5)
     waiting = add_sealed(db, 5)
     wanted = wants(db)
-    with one_trip(db) as trip:
-        settled = send_settle(trip, worker, outcomes(ids))
-        claimed = send_claim(trip, worker, wanted, budget_us=1e9)
+    with pipeline(db) as pipe:
+        settled = send_settle(pipe, worker, outcomes(ids))
+        claimed = send_claim(pipe, worker, wanted, budget_us=1e9)
     assert read_settle(settled) == set(ids)
     assert ids_of(read_claim(claimed)) == waiting
 
@@ -262,10 +267,10 @@ def test_a_follow_up_job_commits_with_its_settle_or_not_at_all(db: Connection, w
     (job,) = leased(db, worker, 1)
 
     def settle_follow_up_and_fail() -> None:
-        with one_trip(db) as trip:
-            send_settle(trip, worker, outcomes([job]))
-            trip.execute(b"insert into awa.job_log (kind) values ('next')")
-            trip.execute(b"select 1 / 0")
+        with pipeline(db) as pipe:
+            send_settle(pipe, worker, outcomes([job]))
+            pipe.execute(b"insert into awa.job_log (kind) values ('next')")
+            pipe.execute(b"select 1 / 0")
 
     with pytest.raises(psycopg.errors.DivisionByZero):
         settle_follow_up_and_fail()
@@ -283,7 +288,7 @@ def test_a_settle_finds_its_lease_by_owner_at_any_backlog(
     if statistics == "before the burst":
         db.execute("vacuum analyze awa.batch")  # one owner, and every batch is leased to it
     burst = "select now(), 1, array[n] from generate_series(1, 20000) n"
-    db.execute(f"insert into awa.batch (order_key, lane, ids) {burst}".encode())
+    db.execute(f"insert into awa.batch (sort_at, lane, ids) {burst}".encode())
     if statistics == "fresh":
         db.execute("vacuum analyze awa.batch")
     given = dict.fromkeys(("started", "finished", "cpu", "peak", "delays"), "{1,1}")
@@ -327,7 +332,7 @@ def test_what_a_cancelled_attempt_cost_is_added_once_and_to_no_other(db: Connect
     assert (cancelled["worker"], cancelled["cpu_s"], cancelled["peak_kb"]) == (worker, 1.5, 4096)
     assert (completed["outcome"], completed["cpu_s"]) == ("completed", 1.5)
     control.cancel(db, third)
-    rescue(db, worker, Death("killed", third, EPOCH_US, 2_000_000, None))
+    rescue(db, worker, WorkerExit("killed", third, EPOCH_US, 2_000_000, None))
     (cancelled,) = control.attempts(db, third)
     assert (cancelled["outcome"], cancelled["cpu_s"], cancelled["peak_kb"]) == ("cancelled", 2.0, None)
 
@@ -336,7 +341,7 @@ def test_what_a_cancelled_attempt_cost_is_added_once_and_to_no_other(db: Connect
 def test_notes_of_jobs_that_expire_go_with_them_and_others_do_not_look(db: Connection) -> None:
     def looks() -> int:
         db.execute("select pg_stat_force_next_flush()")
-        row = db.execute("select idx_scan from pg_stat_user_indexes where indexrelname = 'expiring_job'").fetchone()
+        row = db.execute("select idx_scan from pg_stat_user_indexes where indexrelname = 'job_expiry_job'").fetchone()
         assert row is not None
         return int(row[0])
 
@@ -348,9 +353,9 @@ def test_notes_of_jobs_that_expire_go_with_them_and_others_do_not_look(db: Conne
     before = looks()
     settle(db, worker, outcomes(plain))
     assert looks() == before
-    assert db.execute("select count(*) from awa.expiring").fetchone() == (30,)
+    assert db.execute("select count(*) from awa.job_expiry").fetchone() == (30,)
     settle(db, worker, outcomes(limited[:20]))
-    assert db.execute("select count(*) from awa.expiring").fetchone() == (10,)
+    assert db.execute("select count(*) from awa.job_expiry").fetchone() == (10,)
     # A worker that puts a job aside before it starts it has not started it.
     settle(db, worker, [outcome(limited[20], JobState.Scheduled, delay_us=1)._replace(started_us=-1)])
-    assert db.execute("select count(*) from awa.expiring").fetchone() == (10,)
+    assert db.execute("select count(*) from awa.job_expiry").fetchone() == (10,)

@@ -10,11 +10,11 @@ import pytest
 from awa.engine import claim
 from awa.engine.admin import control
 from awa.engine.promote import promote
-from awa.engine.rescue import Death, rescue
+from awa.engine.rescue import WorkerExit, rescue
 from awa.engine.seal import seal
 from awa.engine.settle import release, settle
 from awa.worker.lanes import Lanes
-from awa.worker.lease_size import Pace
+from awa.worker.lease_size import LeaseSizer
 from tests.engine.helpers import (
     KIND,
     Connection,
@@ -218,7 +218,7 @@ def test_a_batch_that_came_back_smaller_meanwhile_is_claimed_as_it_is_now(
     if way == "release":
         release(first.session.connection, first.worker)
     else:
-        rescue(db, first.worker, Death("killed", 0))
+        rescue(db, first.worker, WorkerExit("killed", 0))
     gate.open()
     assert second.result() == ids[7:]
     assert all_in(db, "ended", ids[:7])
@@ -411,10 +411,10 @@ def test_where_a_claim_passed_locked_batches_the_next_one_starts_behind_them(
     operator.run("select id from awa.batch where lane = %s for update", [wants(db)[0].lane])
     lanes = Lanes([KIND, "other"], None)
     lanes.refresh(db)
-    claimed = claim.claim(db, first.worker, lanes.wants(Pace()), budget_us=1.0)
+    claimed = claim.claim(db, first.worker, lanes.wants(LeaseSizer()), budget_us=1.0)
     assert ids_of(claimed) == free
     lanes.note(claimed)
-    assert claim.FROM_THE_START not in [want.start for want in lanes.wants(Pace())]
+    assert claim.FROM_THE_START not in [want.start for want in lanes.wants(LeaseSizer())]
 
 
 @both_servers

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from awa.engine.admin import control
-from awa.engine.rescue import Death, rescue
+from awa.engine.rescue import WorkerExit, rescue
 from awa.engine.settle import identity, recorded, release, settle, settle_within, stands
 from awa.errors import StateConflict
 from awa.job.attempt import Settlement
@@ -118,7 +118,7 @@ def test_a_savepoint_rolled_back_takes_the_completion_along(
 def test_whether_the_lease_stands(db: Connection, worker: int, ids: list[int]) -> None:
     assert stands(db, worker)
     assert not stands(db, worker + 1)
-    rescue(db, worker, Death(KILLED, 0))
+    rescue(db, worker, WorkerExit(KILLED, 0))
     assert not stands(db, worker)
 
 
@@ -153,7 +153,7 @@ def test_one_that_does_is_ended(db: Connection, worker: int, ids: list[int], han
     handler.run("begin; insert into public.effects values (1)")
     handler.run(complete, worker, ids[0])
     until(lambda: not db.execute("select from pg_stat_activity where pid = %s", [handler.pid]).fetchall())
-    assert rescue(db, worker, Death(KILLED, ids[0]))[:4] == (0, ids[0], False, 2)
+    assert rescue(db, worker, WorkerExit(KILLED, ids[0]))[:4] == (0, ids[0], False, 2)
     with pytest.raises(psycopg.Error, match="idle-in-transaction"):
         handler.run("commit")
     assert effects(db) == []
@@ -165,7 +165,7 @@ def test_one_that_does_is_ended(db: Connection, worker: int, ids: list[int], han
 @both_servers
 def test_after_a_rescue_it_is_refused(db: Connection, worker: int, ids: list[int], handler: Session) -> None:
     begin(handler, worker, ids[0])
-    rescue(db, worker, Death(KILLED, ids[0]))
+    rescue(db, worker, WorkerExit(KILLED, ids[0]))
     assert handler.run(complete, worker, ids[0]) is None
     handler.run("rollback")
     assert all_in(db, "ready", ids)
@@ -177,7 +177,7 @@ def test_a_rescue_waits_for_it_and_takes_the_rest(
 ) -> None:
     begin(handler, worker, ids[0])
     handler.run(complete, worker, ids[0])
-    other.start(rescue, worker, Death(KILLED, ids[0]))
+    other.start(rescue, worker, WorkerExit(KILLED, ids[0]))
     other.until_blocked()
     handler.run("commit")
     assert other.result()[:4] == (0, None, False, 2)
@@ -192,7 +192,7 @@ def test_a_rescue_waits_for_it_and_takes_all_when_its_client_dies(
 ) -> None:
     begin(handler, worker, ids[0])
     handler.run(complete, worker, ids[0])
-    other.start(rescue, worker, Death(KILLED, ids[0]))
+    other.start(rescue, worker, WorkerExit(KILLED, ids[0]))
     other.until_blocked()
     handler.kill()
     assert other.result()[:4] == (0, ids[0], False, 2)
@@ -204,7 +204,7 @@ def test_it_waits_for_a_rescue_and_is_refused(
     db: Connection, worker: int, ids: list[int], handler: Session, other: Session
 ) -> None:
     begin(handler, worker, ids[0])
-    in_transaction(other, rescue_open, worker, Death(KILLED, ids[0]))
+    in_transaction(other, rescue_open, worker, WorkerExit(KILLED, ids[0]))
     handler.start(complete, worker, ids[0])
     handler.until_blocked()
     other.run("commit")
@@ -217,7 +217,7 @@ def test_with_an_old_snapshot_a_rescue_is_not_overlooked(
 ) -> None:
     begin(handler, worker, ids[0], isolation)
     handler.run("select count(*) from awa.batch")
-    rescue(db, worker, Death(KILLED, ids[0]))
+    rescue(db, worker, WorkerExit(KILLED, ids[0]))
     with pytest.raises(psycopg.errors.SerializationFailure):
         handler.run(complete, worker, ids[0])
     handler.run("rollback")

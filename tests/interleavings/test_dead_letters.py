@@ -8,7 +8,7 @@ import pytest
 from awa.engine import nodes
 from awa.engine.admin import control, dlq, queues
 from awa.engine.admin.dlq import Scope
-from awa.engine.rescue import NODE_LOST, Death, rescue
+from awa.engine.rescue import NODE_LOST, WorkerExit, rescue
 from awa.engine.settle import read_settle, send_settle, settle
 from awa.errors import JobNotFound, StateConflict
 from awa.job.model import JobState
@@ -65,10 +65,10 @@ def rows_of(db: Connection, job: int) -> int:
     """In how many rows of any table there is something of a job."""
     row = db.execute(
         "select (select count(*) from awa.job_log where id = %(id)s) "
-        "+ (select count(*) from awa.held where id = %(id)s) "
+        "+ (select count(*) from awa.job_archive where id = %(id)s) "
         "+ (select count(*) from awa.every_attempt where job_id = %(id)s) "
         "+ (select count(*) from awa.dlq where job_id = %(id)s) "
-        "+ (select count(*) from awa.rerouted where job_id = %(id)s)",
+        "+ (select count(*) from awa.job_override where job_id = %(id)s)",
         {"id": job},
     ).fetchone()
     assert row is not None
@@ -260,7 +260,7 @@ def test_a_job_that_dies_with_its_worker_for_the_last_time_is_a_dead_letter(db: 
     (job,) = add_sealed(db, 1, max_attempts=2)
     (plain,) = add_sealed(db, 1, max_attempts=1, queue="other")
     assert ids_of(take(db, worker)) == [job, plain]
-    rescue(db, worker, Death("killed by SIGKILL", running=job), outcomes([plain], S.Failed))
+    rescue(db, worker, WorkerExit("killed by SIGKILL", running=job), outcomes([plain], S.Failed))
     assert dead(db) == []
     second = sign_in(db)
     assert ids_of(take(db, second)) == [job]

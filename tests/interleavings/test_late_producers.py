@@ -66,7 +66,9 @@ class River:
         return ran
 
     def has_segment_of(self, job: int) -> bool:
-        return bool(self.db.execute("select 1 from awa.segment where lo <= %s and hi > %s", [job, job]).fetchall())
+        return bool(
+            self.db.execute("select 1 from awa.segment where first_id <= %s and end_id > %s", [job, job]).fetchall()
+        )
 
     def runs_and_forgets(self, job: int) -> None:
         """The job comes through after all, once, and only then its segment goes."""
@@ -272,7 +274,7 @@ def test_a_seal_begun_before_the_last_commit_does_not_count(db: Connection, sess
     sealer.run(statement("seal/seal").decode(), {"floor": 0, "jobs_max": 100, "batch_max": 100, "force": True})
     late.run("commit")
     retire.watch(db)
-    assert db.execute("select lo from awa.segment where closed_gen is not null").fetchall() == [(1,)]
+    assert db.execute("select first_id from awa.segment where closed_seal is not null").fetchall() == [(1,)]
     sealer.run("commit")
     retire.watch(db)
     sealer.run("begin")

@@ -66,7 +66,7 @@ def claims(session: Session) -> None:
 
 
 def settles(session: Session) -> None:
-    session.run("insert into awa.attempt_log (job_id, finished_at, lane, round, attempt, outcome) "
+    session.run("insert into awa.attempt_log (job_id, finished_at, lane, retry_round, attempt, outcome) "
                 "values (11, now(), 1, 0, 1, 3)")  # fmt: skip
 
 
@@ -81,7 +81,7 @@ def test_retire_gives_way_to_whoever_is_at_work(
     activity(busy)
     assert leader.run(drop) == 0
     assert state(db, ids[0]) == "completed"
-    assert leader.value("select count(*) from awa.segment where lo = 1") == 1
+    assert leader.value("select count(*) from awa.segment where first_id = 1") == 1
     busy.run("commit")
     assert leader.run(drop) == 1
     assert state(db, ids[0]) is None
@@ -120,18 +120,18 @@ def test_a_retire_that_gave_up_has_lost_nothing(db: Connection, session: Open) -
     reader.run("begin")
     lists_jobs(reader)
     assert drop(db) == 0
-    assert db.execute("select count(*) from awa.held").fetchone() == (10,)
+    assert db.execute("select count(*) from awa.job_archive").fetchone() == (10,)
     assert all_in(db, "ready", ids)
     reader.run("commit")
     assert drop(db) == 1
-    assert db.execute("select count(*) from awa.held").fetchone() == (10,)
+    assert db.execute("select count(*) from awa.job_archive").fetchone() == (10,)
     assert all_in(db, "ready", ids)
 
 
 def test_a_leader_that_dies_in_the_middle_of_a_drop(db: Connection, session: Open) -> None:
     ids = ripe_segment(db)
     leader = session("leader")
-    ((no,),) = db.execute("select no from awa.segment where lo = 1").fetchall()
+    ((no,),) = db.execute("select id from awa.segment where first_id = 1").fetchall()
     leader.run("begin")
     leader.run(f"select awa.leave_segment({no})")
     leader.run(f"select awa.drop_segment({no}, '{{}}')")
@@ -150,7 +150,7 @@ def test_a_job_retried_between_the_check_and_the_drop_is_run(db: Connection, ses
     for _ in range(4):
         retire.watch(db)
     operator, leader = session("operator"), session("leader")
-    ((no,),) = db.execute("select no from awa.segment where lo = 1").fetchall()
+    ((no,),) = db.execute("select id from awa.segment where first_id = 1").fetchall()
     leader.run(f"select awa.leave_segment({no})")
     operator.run("begin")
     operator.run(control.retry, ids[3])

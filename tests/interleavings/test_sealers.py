@@ -6,7 +6,7 @@ import pytest
 
 from awa.database.statements import statement
 from awa.engine.admin import control
-from awa.engine.seal import STEP_JOBS_MAX, Sealed, reseal, seal, wait_for_sealer
+from awa.engine.seal import SEAL_JOBS_MAX, Sealed, reseal, seal, wait_for_sealer
 from awa.errors import StateConflict
 from tests.engine.helpers import Connection, add, add_sealed, add_unsealed, all_in, batches, places
 from tests.fixtures.postgres import both_servers
@@ -147,7 +147,7 @@ def test_three_hundred_thousand_jobs_of_one_transaction(db: Connection, session:
         if len(steps) % 4 == 0:
             between += add(db, 3)
         steps.append(seal(db, steps[-1].floor))
-    assert [step.jobs for step in steps] == [STEP_JOBS_MAX] * 15 + [0, len(between)]
+    assert [step.jobs for step in steps] == [SEAL_JOBS_MAX] * 15 + [0, len(between)]
     assert sealed(db) == ids + between
     assert len(batches(db)) < 300_000 / 128 + 20
 
@@ -155,7 +155,7 @@ def test_three_hundred_thousand_jobs_of_one_transaction(db: Connection, session:
 def test_two_reseals_at_once_seal_once(db: Connection, session: Open) -> None:
     first = session("first")
     ids = add(db, 10)
-    db.execute("update awa.seal set system_id = system_id + 1")
+    db.execute("update awa.seal_ledger set system_id = system_id + 1")
     first.run("begin")
     for name in ("lock", "restored", "reseal_open"):
         first.run(statement(f"seal/{name}").decode())

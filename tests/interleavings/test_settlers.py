@@ -8,7 +8,7 @@ from awa.engine import nodes
 from awa.engine.admin import control
 from awa.engine.claim import Claimed
 from awa.engine.promote import promote
-from awa.engine.rescue import Death, Rescued, _read, _send, rescue, rescue_stale
+from awa.engine.rescue import Rescued, WorkerExit, _read, _send, rescue, rescue_stale
 from awa.engine.settle import read_settle, release, send_settle, settle
 from awa.errors import StateConflict
 from awa.job.attempt import Settlement
@@ -70,7 +70,7 @@ def settle_open(connection: Connection, worker: int, settlements: list[Settlemen
     return read_settle(send_settle(connection, worker, settlements))
 
 
-def rescue_open(connection: Connection, worker: int, death: Death) -> Rescued:
+def rescue_open(connection: Connection, worker: int, death: WorkerExit) -> Rescued:
     """A rescue inside the transaction that is open."""
     return _read(worker, death, _send(connection, worker, death), None)
 
@@ -85,7 +85,7 @@ def attempts(db: Connection) -> dict[int, int]:
 
 @both_servers
 def test_a_settle_after_a_rescue_is_refused(db: Connection, worker: int, ids: list[int], at_work: Session) -> None:
-    rescue(db, worker, Death(KILLED, ids[0]))
+    rescue(db, worker, WorkerExit(KILLED, ids[0]))
     assert at_work.run(settle, worker, outcomes(ids)) == set()
     assert all_in(db, "ready", ids)
     assert attempts(db) == {ids[0]: 1}
@@ -95,7 +95,7 @@ def test_a_settle_after_a_rescue_is_refused(db: Connection, worker: int, ids: li
 def test_a_settle_that_waits_for_a_rescue_is_refused(
     db: Connection, worker: int, ids: list[int], at_work: Session, other: Session
 ) -> None:
-    in_transaction(other, rescue_open, worker, Death(KILLED, ids[0]))
+    in_transaction(other, rescue_open, worker, WorkerExit(KILLED, ids[0]))
     at_work.start(settle, worker, outcomes(ids))
     at_work.until_blocked()
     other.run("commit")
@@ -107,7 +107,7 @@ def test_a_settle_that_waits_for_a_rescue_is_refused(
 def test_a_settle_that_waits_for_a_rescue_which_is_rolled_back_is_accepted(
     worker: int, ids: list[int], at_work: Session, other: Session
 ) -> None:
-    in_transaction(other, rescue_open, worker, Death(KILLED, ids[0]))
+    in_transaction(other, rescue_open, worker, WorkerExit(KILLED, ids[0]))
     at_work.start(settle, worker, outcomes(ids))
     at_work.until_blocked()
     other.run("rollback")
@@ -120,7 +120,7 @@ def test_a_rescue_that_waits_for_a_settle_takes_only_the_rest(
     db: Connection, worker: int, ids: list[int], at_work: Session, other: Session, settled: int
 ) -> None:
     in_transaction(at_work, settle_open, worker, outcomes(ids[:settled]))
-    other.start(rescue, worker, Death(KILLED))
+    other.start(rescue, worker, WorkerExit(KILLED))
     other.until_blocked()
     at_work.run("commit")
     suspect = ids[settled] if settled < 6 else None
@@ -145,7 +145,7 @@ def test_a_rescue_reads_nothing_that_it_has_not_locked(
     monkeypatch.setattr("awa.engine.rescue._LOCK", "select 1")
     snoozed = [outcome(job, S.Scheduled, delay_us=60_000_000) for job in ids[:settled]]
     in_transaction(at_work, settle_open, worker, snoozed)
-    other.start(rescue, worker, Death(KILLED))
+    other.start(rescue, worker, WorkerExit(KILLED))
     other.until_blocked()
     at_work.run("commit")
     other.result()
@@ -156,8 +156,8 @@ def test_a_rescue_reads_nothing_that_it_has_not_locked(
 def test_two_rescues_at_once_spend_one_attempt(
     db: Connection, worker: int, ids: list[int], at_work: Session, other: Session
 ) -> None:
-    in_transaction(at_work, rescue_open, worker, Death(KILLED, ids[0]))
-    other.start(rescue, worker, Death(KILLED, ids[0]))
+    in_transaction(at_work, rescue_open, worker, WorkerExit(KILLED, ids[0]))
+    other.start(rescue, worker, WorkerExit(KILLED, ids[0]))
     other.until_blocked()
     at_work.run("commit")
     assert other.result() == Rescued(0, None, False, 0)
@@ -319,7 +319,7 @@ def test_the_first_of_two_outcomes_counts(
 def test_outcomes_of_an_earlier_attempt_do_not_settle_the_present_one_of_another_worker(
     db: Connection, worker: int, ids: list[int], at_work: Session
 ) -> None:
-    rescue(db, worker, Death(KILLED, ids[0]))
+    rescue(db, worker, WorkerExit(KILLED, ids[0]))
     second = sign_in(db, "second")
     assert sorted(ids_of(take(db, second))) == ids
     assert at_work.run(settle, worker, outcomes(ids)) == set()
@@ -350,8 +350,8 @@ def test_a_settle_that_waits_for_a_release_keeps_to_what_is_left(
     other.run("begin")
     other.run("select id from awa.batch where owner = %s for update", [worker])
     other.run("update awa.batch set owner = null, ids = ids[3:], attempts = null where owner = %s", [worker])
-    part = "select order_key, now(), lane, %s, %s::bigint[] from awa.batch"
-    other.run(f"insert into awa.batch (order_key, leased_at, lane, owner, ids) {part}", [worker, ids[:2]])
+    part = "select sort_at, now(), lane, %s, %s::bigint[] from awa.batch"
+    other.run(f"insert into awa.batch (sort_at, leased_at, lane, owner, ids) {part}", [worker, ids[:2]])
     at_work.start(settle, worker, outcomes(ids))
     at_work.until_blocked()
     other.run("commit")

@@ -10,7 +10,7 @@ import psycopg
 from awa.embedded.binaries import find_wheel
 
 NOISE = re.compile(r"^(--.*|\\(un)?restrict .*|SET .*|SELECT pg_catalog\.set_config.*|)$")
-FIRST_ROWS = "select (select array_agg(version) from awa.schema_version), (select array_agg(lo) from awa.segment)"
+FIRST_ROWS = "select (select array_agg(version) from awa.schema_version), (select array_agg(first_id) from awa.segment)"
 
 
 def dump(dsn: str) -> list[str]:

@@ -41,7 +41,7 @@ def whole_life(dsn: str) -> None:
         assert promote(db).jobs == 1
         assert control.cancel(db, ids[9]) is True
         control.retry(db, ids[9])
-        rescued = rescue.rescue(db, worker, rescue.Death("killed"))
+        rescued = rescue.rescue(db, worker, rescue.WorkerExit("killed"))
         assert rescued.returned == 2
         for _ in range(3):
             retire.extend(db, 1000, 1)

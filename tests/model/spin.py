@@ -19,7 +19,7 @@ _STEP: Final = re.compile(r".*proc +(\d+ \(\w+).*/(\w+\.pml:\d+) \(state \d+\)\t
 _SCRATCH: Final = re.compile(r"\b(i|j|n|set|places)_ =|= [ijn]_\b")
 
 
-class Verdict(NamedTuple):
+class Outcome(NamedTuple):
     """What came of a variant."""
 
     violated: str | None
@@ -47,7 +47,7 @@ def missing() -> str | None:
     return None
 
 
-def check(variant: Variant, place: Path, seconds: float) -> Verdict:
+def check(variant: Variant, place: Path, seconds: float) -> Outcome:
     """Check a variant in the directory `place`, for at most `seconds`. Raises `ModelError`."""
     began = time.monotonic()
     compiler = _compiler()
@@ -62,7 +62,7 @@ def check(variant: Variant, place: Path, seconds: float) -> Verdict:
         raise ModelError(f"{variant.name}: the search did not come to its end:\n{said}")
     states = re.search(r"([\d.e+]+) states, stored", said)
     trail = _trail(variant, place) if violated else ""
-    return Verdict(violated, int(float(states[1])) if states else 0, time.monotonic() - began, trail)
+    return Outcome(violated, int(float(states[1])) if states else 0, time.monotonic() - began, trail)
 
 
 def _violated(said: str) -> str | None:

@@ -14,7 +14,7 @@ from awa.processes.board import scoreboard as board_module
 from awa.processes.board.checks import BoardDamage
 from awa.processes.board.journal import LOW_BITS
 from awa.processes.board.scoreboard import Board, BoardError
-from awa.processes.board.slot import JOURNAL, LABEL_BYTES, Flag, Interrupt, Limits, Running, Slot, Stop, WorkerState
+from awa.processes.board.slot import JOURNAL, LABEL_BYTES, BoardEntry, Flag, Interrupt, Limits, Slot, Stop, WorkerState
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_a_running_job_is_seen_whole(slot: Slot) -> None:
     assert slot.running() is None
     lease = slot.begin_lease(3, 250, "email default")
     slot.begin_job(2, 77, 4, 1000, Limits(500, 30, Flag.RAISE_ON_CANCEL), 6000)
-    assert slot.running() == Running(1, 77, 4, lease, 2, 1000, 250, 1500, 30, Flag.RAISE_ON_CANCEL, 6000)
+    assert slot.running() == BoardEntry(1, 77, 4, lease, 2, 1000, 250, 1500, 30, Flag.RAISE_ON_CANCEL, 6000)
     assert (slot.state, slot.beat, slot.label, slot.lease_size) == (WorkerState.RUNNING, 1000, "email default", 3)
     assert slot.jobs_done() == 0
     slot.end_job()

@@ -64,7 +64,7 @@ def slot() -> Iterator[Slot]:
     """A slot whose worker, number 9, is in the job 77."""
     board = Board.create(1, journal_bytes=JOURNAL_BYTES)
     slot = board[0]
-    slot.occupy()
+    slot.claim_slot()
     slot.take(9)
     slot.begin_lease(3, 250, "email default")
     slot.begin_job(1, 77, 1, monotonic_us(), Limits(1_000_000))

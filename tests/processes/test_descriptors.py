@@ -11,11 +11,11 @@ pytestmark = pytest.mark.processes
 
 PROGRAM = """
 import resource, sys
-from awa.processes.descriptors import OTHERS, make_room
+from awa.processes.descriptors import SPARE_DESCRIPTORS, make_room
 count, most = map(int, sys.argv[1:])
 resource.setrlimit(resource.RLIMIT_NOFILE, (300, most))
 make_room(count)
-print(resource.getrlimit(resource.RLIMIT_NOFILE)[0] - OTHERS)
+print(resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_DESCRIPTORS)
 """
 
 

@@ -19,7 +19,7 @@ pytestmark = [
 BEGIN = """
 import ctypes, mmap, resource, threading
 from awa.processes import memory
-from awa.processes.memory import Capped, lift
+from awa.processes.memory import MemoryLimit, clear_memory_limit
 
 MIB = 1 << 20
 DATA = resource.RLIMIT_DATA
@@ -48,7 +48,7 @@ def test_more_is_refused_and_allowed_again_afterwards() -> None:
     run("""
         before = resource.getrlimit(DATA)
         ballast = bytearray(200 * MIB)  # what it has already does not count
-        with Capped(100):
+        with MemoryLimit(100):
             bytearray(80 * MIB)
             refused(lambda: bytearray(120 * MIB))
             kept = bytearray(60 * MIB)
@@ -61,11 +61,11 @@ def test_more_is_refused_and_allowed_again_afterwards() -> None:
 def test_the_error_says_why() -> None:
     run("""
         def take():
-            with Capped(50):
+            with MemoryLimit(50):
                 bytearray(80 * MIB)
         assert refused(take) == "the job needs more than the 50 MiB that memory_limit_mb of its task allows"
         def own():
-            with Capped(50):
+            with MemoryLimit(50):
                 raise MemoryError("cannot allocate the matrix")
         assert refused(own) == "cannot allocate the matrix"
     """)
@@ -74,7 +74,7 @@ def test_the_error_says_why() -> None:
 def test_many_small_objects() -> None:
     run("""
         def take():
-            with Capped(50):
+            with MemoryLimit(50):
                 kept = []
                 while True:
                     kept.append(object())
@@ -86,7 +86,7 @@ def test_memory_from_mmap_and_malloc() -> None:
     run("""
         libc = ctypes.CDLL(None)
         libc.malloc.restype = ctypes.c_void_p
-        with Capped(100):
+        with MemoryLimit(100):
             private(60).close()
             try:
                 private(120)
@@ -105,7 +105,7 @@ def test_stacks_of_threads_that_are_there_do_not_count_and_new_ones_do() -> None
         done = threading.Event()
         for _ in range(20):
             threading.Thread(target=done.wait, daemon=True).start()
-        with Capped(100):
+        with MemoryLimit(100):
             bytearray(80 * MIB)
             refused(lambda: bytearray(120 * MIB))
             try:
@@ -123,7 +123,7 @@ def test_a_lower_limit_of_the_process_stays() -> None:
     run("""
         lower = memory._pages(5) * memory._PAGE_BYTES + 40 * MIB
         resource.setrlimit(DATA, (lower, resource.getrlimit(DATA)[1]))
-        with Capped(1000):
+        with MemoryLimit(1000):
             refused(lambda: bytearray(80 * MIB))
         assert resource.getrlimit(DATA)[0] == lower
     """)
@@ -132,12 +132,12 @@ def test_a_lower_limit_of_the_process_stays() -> None:
 def test_a_cap_that_was_not_taken_off_can_be_lifted() -> None:
     run("""
         before = resource.getrlimit(DATA)
-        Capped(50).__enter__()
-        Capped(20).__enter__()
+        MemoryLimit(50).__enter__()
+        MemoryLimit(20).__enter__()
         refused(lambda: bytearray(80 * MIB))
-        lift()
+        clear_memory_limit()
         assert resource.getrlimit(DATA) == before
-        lift()
+        clear_memory_limit()
         bytearray(80 * MIB)
     """)
 
@@ -148,6 +148,6 @@ def test_where_nothing_can_be_limited_nothing_happens() -> None:
         memory._STATM = Path("/nonexistent")
         memory._limit.cache_clear()
         assert not memory.can_cap()
-        with Capped(1):
+        with MemoryLimit(1):
             bytearray(50 * MIB)
     """)

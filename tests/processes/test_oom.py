@@ -81,11 +81,11 @@ def test_a_kill_of_long_ago_was_somebody_elses(tmp_path: Path, monkeypatch: pyte
     watch = machine.watch()
     machine.vmstat(1)
     watch.look()
-    now += oom.FRESH_S + 1
+    now += oom.OOM_KILL_WINDOW_S + 1
     assert not watch.took_one()
     machine.vmstat(2)
     watch.look()
-    now += oom.FRESH_S - 1
+    now += oom.OOM_KILL_WINDOW_S - 1
     assert watch.took_one()
 
 

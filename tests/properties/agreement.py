@@ -34,10 +34,13 @@ def check_batches(seen: Survey) -> None:
 
 def check_segments(seen: Survey) -> None:
     """Segments have no gaps but where one was dropped, and every body in the log lies where its id belongs."""
-    for (_, _, hi, _), (_, lo, _, _) in pairwise(seen.segments):
-        assert hi <= lo
+    for (_, _, end_id, _), (_, first_id, _, _) in pairwise(seen.segments):
+        assert end_id <= first_id
     for job_id, found in seen.bodies.items():
-        home = next((f"job_log_{no}" for no, lo, hi, _ in seen.segments if lo <= job_id < hi), "job_log_default")
+        home = next(
+            (f"job_log_{no}" for no, first_id, end_id, _ in seen.segments if first_id <= job_id < end_id),
+            "job_log_default",
+        )
         assert all(table in (home, "held") for table, _ in found), f"job {job_id} of {home} is in {found}"
 
 
@@ -66,13 +69,13 @@ def check_spot(job: ModelJob, lane: tuple[str, str, int], seen: Survey) -> None:
     assert len(spots) == 1, f"{job} is at {spots}"
     (spot,) = spots
     assert (spot.name, spot.owner, spot.lane) == (SPOT[job.place], job.owner, lane), f"{job} is at {spot}"
-    assert (spot.round, spot.spent) == (job.round, job.spent), f"{job} is at {spot}"
+    assert (spot.retry_round, spot.spent) == (job.retry_round, job.spent), f"{job} is at {spot}"
 
 
 def check_attempts(job: ModelJob, seen: Survey) -> None:
     """The attempt log says what happened to it; numbers follow each other within a round."""
     rows = seen.attempts.get(job.id, [])
-    expected = [(each.round, each.number, int(each.outcome), each.ran) for each in job.log]
+    expected = [(each.retry_round, each.number, int(each.outcome), each.ran) for each in job.log]
     assert rows == expected, f"{job} has the attempts {rows}"
     for (round_, number, *_), (next_round, next_number, *_) in pairwise(rows):
         follows = (round_, number + 1) if next_round == round_ else (round_ + 1, 0)

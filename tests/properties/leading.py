@@ -50,7 +50,7 @@ class Leading(World):
     def _make_due(self, job: ModelJob) -> None:
         """Move its time instead of waiting for it; the body's too, where that is what it waits for."""
         self.engine.execute("update awa.deferred set run_at = least(run_at, now()) where job_id = %s", [job.id])
-        for table in ("job_log", "held"):
+        for table in ("job_log", "job_archive"):
             self.engine.execute(
                 f"update awa.{table} set run_at = least(run_at, now()) where id = %s".encode(), [job.id]
             )

@@ -27,8 +27,8 @@ class Machine(Producing, Working, Leading):
         assert not still, f"these never ran: {still}"
         assert all(times == 1 for times in ends.values()), f"run more than once: {ends}"
         self.database_agrees()
-        tallied = self.onlooker.execute("select coalesce(sum(jobs), 0) from awa.tally").fetchone()
-        assert tallied == (self.settled_rows,), "the tally counts every settled attempt once"
+        tallied = self.onlooker.execute("select coalesce(sum(jobs), 0) from awa.outcome_count").fetchone()
+        assert tallied == (self.settled_rows,), "the outcome count counts every settled attempt once"
         self._retire_everything()
 
     def _end_transactions(self) -> None:
@@ -62,7 +62,7 @@ class Machine(Producing, Working, Leading):
         raise AssertionError(f"still running after {ROUNDS_MAX} rounds")
 
     def _complete(self, worker: int) -> list[int]:
-        wants = [claim.Want(lane.id, claim.FROM_THE_START, 1.0) for lane in claim.lanes(self.engine, KINDS)]
+        wants = [claim.LaneRequest(lane.id, claim.FROM_THE_START, 1.0) for lane in claim.lanes(self.engine, KINDS)]
         claimed = claim.claim(self.engine, worker, wants, budget_us=7.0)
         for lease in claimed.leases:
             for job_id in lease.ids:

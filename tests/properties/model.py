@@ -28,7 +28,7 @@ class Place(enum.Enum):
 class Attempt:
     """One row of the attempt log."""
 
-    round: int
+    retry_round: int
     number: int
     outcome: JobState
     ran: bool = True
@@ -46,7 +46,7 @@ class ModelJob:
     later: bool
     """Inserted with a run time in the future."""
     xid: int | None
-    """Its transaction; None: it was filed, and is ready as soon as that commits."""
+    """Its transaction; None: it was batched, and is ready as soon as that commits."""
     burying: set[str] = field(default_factory=set)
     """The queues of which failed jobs become dead letters: the model's."""
     born: tuple[str, int] = ("", 0)
@@ -58,7 +58,7 @@ class ModelJob:
     why: str | None = None
     due: bool = False
     """Deferred, and its time has come."""
-    round: int = 0
+    retry_round: int = 0
     spent: int = 0
     """Attempts spent in this round."""
     log: list[Attempt] = field(default_factory=list)
@@ -117,7 +117,7 @@ class ModelJob:
         if outcome is JobState.Scheduled:
             self.defer("snooze", due=due)
             return
-        self.log.append(Attempt(self.round, self.spent + 1, outcome, ran))
+        self.log.append(Attempt(self.retry_round, self.spent + 1, outcome, ran))
         if outcome is JobState.Retryable:
             self.spent += 1
             self.defer("retry", due=due)
@@ -133,8 +133,8 @@ class ModelJob:
 
     def retry(self) -> None:
         """Somebody has it run again."""
-        self.round, self.spent = self.round + 1, 0
-        self.log.append(Attempt(self.round, 0, MARK, ran=False))
+        self.retry_round, self.spent = self.retry_round + 1, 0
+        self.log.append(Attempt(self.retry_round, 0, MARK, ran=False))
         self.is_dead = False
         self.ready()
 

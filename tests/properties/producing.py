@@ -16,7 +16,7 @@ JOBS_MAX = 100
 """Jobs of one run of the machine: enough for several segments, few enough to be looked at after each step."""
 
 FILED_JOBS = 12
-"""So many plain jobs at once are filed here; else it takes more of them."""
+"""So many plain jobs at once are batched here; else it takes more of them."""
 
 producers = st.integers(0, 2)
 envelopes = st.builds(
@@ -126,8 +126,8 @@ class Producing(World):
         ).fetchall()
         assert [row[0] for row in rows] == sorted(ids)
         said = job.envelope
-        is_filed = len(ids) == FILED_JOBS and said.run_at is None
-        assert all((xid is None) == is_filed for _, xid in rows)
+        is_batched = len(ids) == FILED_JOBS and said.run_at is None
+        assert all((xid is None) == is_batched for _, xid in rows)
         later = said.run_at is not None and said.run_at > datetime.now(timezone.utc)
         for job_id, xid in rows:
             self.model.jobs[job_id] = ModelJob(

@@ -8,25 +8,28 @@ from typing import Any
 import psycopg
 
 PLACES = """
-select 'ready', u.id, b.id, b.round, coalesce(b.attempts[u.pos], 0), null::int, b.lane
+select 'ready', u.id, b.id, b.retry_round, coalesce(b.attempts[u.pos], 0), null::int, b.lane
   from awa.batch b, unnest(b.ids) with ordinality u(id, pos) where b.owner is null
 union all
-select 'leased', u.id, b.id, b.round, coalesce(b.attempts[u.pos], 0), b.owner, b.lane
+select 'leased', u.id, b.id, b.retry_round, coalesce(b.attempts[u.pos], 0), b.owner, b.lane
   from awa.batch b, unnest(b.ids) with ordinality u(id, pos) where b.owner is not null
 union all
-select 'deferred', job_id, null, round, attempt, null, lane from awa.deferred"""
+select 'deferred', job_id, null, retry_round, attempt, null, lane from awa.deferred"""
 BATCHES = "select id, cardinality(ids), cardinality(attempts) from awa.batch"
-ATTEMPTS = "select job_id, round, attempt, outcome, started_at is not null from awa.every_attempt order by 1, 2, 3"
+ATTEMPTS = (
+    "select job_id, retry_round, attempt, outcome, started_at is not null from awa.every_attempt order by 1, 2, 3"
+)
 BODIES = """
 select id, substr(tableoid::regclass::text, 5), queue, kind, priority from awa.job_log
-union all select id, 'held', queue, kind, priority from awa.held"""
+union all select id, 'held', queue, kind, priority from awa.job_archive"""
 JOBS = "select id, queue, kind, state::text, attempt, max_attempts, cardinality(errors) from awa.jobs"
-SEGMENTS = "select no, lo, hi, sealed from awa.segment order by lo"
+SEGMENTS = "select id, first_id, end_id, sealed from awa.segment order by first_id"
 LETTERS = "select job_id, lane from awa.dlq"
-ROUTES = "select job_id, lane from awa.rerouted"
+ROUTES = "select job_id, lane from awa.job_override"
 LANES = "select id, queue, kind, priority from awa.lane"
 FLOOR = """
-select coalesce((select min(lo) from awa.segment where not sealed), (select coalesce(max(hi), 1) from awa.segment))"""
+select coalesce((select min(first_id) from awa.segment where not sealed), (select coalesce(max(end_id), 1) from
+awa.segment))"""
 
 
 @dataclass
@@ -34,7 +37,7 @@ class Spot:
     """One place a job's id is at."""
 
     name: str
-    round: int
+    retry_round: int
     spent: int
     owner: int | None
     lane: tuple[str, str, int]

@@ -32,7 +32,7 @@ PROFILES = {
 
 @pytest.mark.slow
 def test_every_job_is_in_one_place_and_ends_once(server: embedded.Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("awa.engine.insert.filing.JOBS_MIN", FILED_JOBS)
+    monkeypatch.setattr("awa.engine.insert.direct_batches.JOBS_MIN", FILED_JOBS)
     profile = PROFILES[os.environ.get("AWA_TEST_PROFILE", "default")]
     machine = type("Machine", (Machine,), {"server": server})
     run_state_machine_as_test(machine, settings=profile)

@@ -103,7 +103,7 @@ class Working(World):
         """A worker takes about `budget` jobs, splitting the last batch, from the lanes it has handlers for."""
         worker = pick(self.workers, number)
         lanes = {lane.id: lane for lane in claim.lanes(self.engine, kinds, queues)}
-        wants = [claim.Want(lane, claim.FROM_THE_START, 1.0) for lane in lanes]
+        wants = [claim.LaneRequest(lane, claim.FROM_THE_START, 1.0) for lane in lanes]
         open_to = [
             job
             for job in self.places(Place.READY)
@@ -129,7 +129,7 @@ class Working(World):
             assert job.place is Place.READY, f"claimed though not ready: {job}"
             assert job.queue not in self.model.paused, f"claimed from a paused queue: {job}"
             assert (job.queue, job.kind, job.priority) == lane[1:4]
-            assert (job.round, job.spent) == (lease.round, spent or 0)
+            assert (job.retry_round, job.spent) == (lease.retry_round, spent or 0)
             job.lease(worker.id)
 
     # ---------------------------------------------------------------- settle
@@ -188,7 +188,7 @@ class Working(World):
         done, rest = mine[:finished], mine[finished:]
         suspect = {"unknown": None, "none": 0, "wrong": 1, "known": rest[-1].id if rest else 0}[running]
         results = [settlement(job.id, JobState.Completed) for job in done]
-        rescued = rescue.rescue(self.engine, worker.id, rescue.Death("killed by SIGKILL", suspect), results)
+        rescued = rescue.rescue(self.engine, worker.id, rescue.WorkerExit("killed by SIGKILL", suspect), results)
         assert rescued.settled == len(done)
         self._settled(worker, {job.id: JobState.Completed for job in done}, now=False)
         if running == "unknown":
@@ -266,6 +266,6 @@ class Working(World):
         late = [settlement(job.id, JobState.Completed) for job in jobs]
         assert settle.settle(self.engine, dead, late) == set()
         lanes = claim.lanes(self.engine, KINDS)
-        wants = [claim.Want(lane.id, claim.FROM_THE_START, 1.0) for lane in lanes]
+        wants = [claim.LaneRequest(lane.id, claim.FROM_THE_START, 1.0) for lane in lanes]
         claimed = claim.claim(self.engine, dead, wants, budget_us=10.0)
         assert (claimed.leases, claimed.registered) == ([], False)

@@ -98,7 +98,7 @@ class World(RuleBasedStateMachine):
         self.exits.callback(setattr, short, "LOCK_TIMEOUT_MS", short.LOCK_TIMEOUT_MS)
         short.LOCK_TIMEOUT_MS = LOCK_TIMEOUT_MS
         # The segments a new database has are too large to see one go; ids start behind them.
-        self.engine.execute("select setval('awa.job_id', (select max(hi) - 1 from awa.segment))")
+        self.engine.execute("select setval('awa.job_id', (select max(end_id) - 1 from awa.segment))")
         retire.extend(self.engine, SEGMENT_IDS, 2)
 
     def connect(self) -> psycopg.Connection[Any]:

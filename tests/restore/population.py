@@ -12,7 +12,7 @@ from awa.database.open import connect
 from awa.engine import leaving, nodes, rescue, retire
 from awa.engine.admin import control
 from awa.engine.claim import bodies
-from awa.engine.insert.filing import JOBS_MIN
+from awa.engine.insert.direct_batches import JOBS_MIN
 from awa.engine.promote import promote
 from awa.engine.seal import seal, seal_all
 from awa.engine.settle import settle
@@ -43,7 +43,7 @@ def populate(dsn: str) -> Jobs:
         jobs["half sealed"] = add(db, 5)
         assert seal(db, jobs_max=4).more
         jobs["unsealed"] = add(db, 4) + add(db, 2, run_at=soon())
-        jobs["filed"] = add(db, JOBS_MIN, kind="other")
+        jobs["batched"] = add(db, JOBS_MIN, kind="other")
     return jobs
 
 

@@ -29,7 +29,7 @@ from tests.restore.population import check, populate, run_all
 
 pytestmark = pytest.mark.slow
 Events = list[tuple[str, dict[str, Any]]]
-SEALED = "select pg_snapshot_xmax(snap)::text::bigint from awa.seal order by gen desc limit 1"
+SEALED = "select pg_snapshot_xmax(snapshot)::text::bigint from awa.seal_ledger order by generation desc limit 1"
 
 
 def number(db: Connection, query: str) -> int:
@@ -110,7 +110,7 @@ def test_into_an_older_copy_of_the_same_cluster(tmp_path: Path, events: Events) 
             move(source, target, tmp_path)
             with connect(target, role="test") as db:
                 identifier = "select system_identifier from pg_control_system()"
-                assert number(db, identifier) == number(db, "select max(system_id) from awa.seal")
+                assert number(db, identifier) == number(db, "select max(system_id) from awa.seal_ledger")
                 check(db, jobs, run_all(db))
         finally:
             twin.remove()
@@ -247,7 +247,7 @@ def test_jobs_expire_where_they_were_restored(behind: Cluster, database: str, tm
         assert run_all(db) == dict.fromkeys(waits + runs, 1)
         outcomes = db.execute(b"select distinct outcome from awa.attempt_log where job_id = any (%s)", [expiring])
         assert outcomes.fetchall() == [(int(JobState.Cancelled),)]
-        assert db.execute(b"select count(*) from awa.expiring").fetchone() == (0,)
+        assert db.execute(b"select count(*) from awa.job_expiry").fetchone() == (0,)
 
 
 def test_databases_are_told_apart_by_their_cluster(behind: Cluster, server: Server) -> None:

@@ -21,9 +21,9 @@ def value(db: Connection, query: str, *args: Any) -> Any:
 
 def pass_by(db: Connection) -> list[int]:
     """Insert jobs of kind "filler" until the sequence has left the segment it is in; return them."""
-    hi = value(db, "select min(hi) from awa.segment, awa.job_id where hi > last_value + is_called::int")
+    end_id = value(db, "select min(end_id) from awa.segment, awa.job_id where end_id > last_value + is_called::int")
     ids = []
-    while not ids or ids[-1] < hi:
+    while not ids or ids[-1] < end_id:
         ids += add(db, kind="filler")
     return ids
 
@@ -32,7 +32,7 @@ def watch_until_sealed(db: Connection) -> None:
     """Let the leader watch until no segment that was left waits for anything."""
     for _ in range(6):
         retire.watch(db)
-    assert value(db, "select count(*) from awa.segment where passed_at is not null and not sealed") == 0
+    assert value(db, "select count(*) from awa.segment where exhausted_at is not null and not sealed") == 0
 
 
 def run(db: Connection, ids: Iterable[int] = (), state: JobState = S.Completed, kind: str = "work") -> None:
@@ -44,8 +44,8 @@ def run(db: Connection, ids: Iterable[int] = (), state: JobState = S.Completed, 
 
 def age(db: Connection, hours: float) -> None:
     """Make everything that has happened so far older."""
-    attempts = [(table, "finished_at") for table in ("attempt_log", "attempt_held")]
-    for table, column in (*attempts, ("segment", "passed_at"), ("segment", "opened_at")):
+    attempts = [(table, "finished_at") for table in ("attempt_log", "attempt_archive")]
+    for table, column in (*attempts, ("segment", "exhausted_at"), ("segment", "opened_at")):
         db.execute(f"update awa.{table} set {column} = {column} - make_interval(secs => {hours * 3600})".encode())
 
 
@@ -56,4 +56,4 @@ def drop(db: Connection, retention: leaving.Retention = AT_ONCE) -> int:
 
 def held(db: Connection) -> list[int]:
     """The jobs whose bodies live on."""
-    return [row[0] for row in db.execute("select id from awa.held order by id")]
+    return [row[0] for row in db.execute("select id from awa.job_archive order by id")]

@@ -19,7 +19,7 @@ HOMES = "select id, tableoid::regclass::text from awa.job_log where id = any(%s)
 
 def partition_of(db: Connection, job: int) -> str:
     """The partition of the segment an id belongs to."""
-    return f"awa.job_log_{value(db, 'select no from awa.segment where lo <= %s and %s < hi', job, job)}"
+    return f"awa.job_log_{value(db, 'select id from awa.segment where first_id <= %s and %s < end_id', job, job)}"
 
 
 def homes(db: Connection, ids: list[int]) -> dict[int, str]:
@@ -80,7 +80,9 @@ def watch_all(db: Connection) -> int:
     """Let the leader watch; return the floor of sealing."""
     watch_until_sealed(db)
     floor: int = value(
-        db, "select coalesce((select min(lo) from awa.segment where not sealed), (select max(hi) from awa.segment))"
+        db,
+        "select coalesce((select min(first_id) from awa.segment where not sealed), "
+        "(select max(end_id) from awa.segment))",
     )
     return floor
 
@@ -121,9 +123,9 @@ def test_the_newest_segment_stays_so_that_the_next_continues_behind_it(db: Conne
     watch_until_sealed(db)
     assert drop(db) == 2
     assert drop(db) == 0
-    assert db.execute("select lo, hi from awa.segment").fetchall() == [(21, 31)]
+    assert db.execute("select first_id, end_id from awa.segment").fetchall() == [(21, 31)]
     assert retire.extend(db, SEGMENT_IDS, 1) == 3
-    assert db.execute("select lo from awa.segment order by lo").fetchall() == [(21,), (31,), (41,), (51,)]
+    assert db.execute("select first_id from awa.segment order by first_id").fetchall() == [(21,), (31,), (41,), (51,)]
 
 
 @both_servers
@@ -136,7 +138,9 @@ def test_two_leaders_make_each_segment_once(db: Connection, session: Sessions) -
     assert one.value("select awa.extend_log(10, 5)") == 2
     one.run("commit")
     assert other.result() == [(0,)]
-    assert db.execute("select lo from awa.segment order by lo").fetchall() == [(lo,) for lo in (1, 11, 21, 31, 41)]
+    assert db.execute("select first_id from awa.segment order by first_id").fetchall() == [
+        (first_id,) for first_id in (1, 11, 21, 31, 41)
+    ]
 
 
 def test_states_are_the_same_before_and_after(db: Connection) -> None:

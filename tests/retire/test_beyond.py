@@ -41,7 +41,7 @@ def test_ids_beside_the_segments_stay_and_new_segments_begin_beyond(db: Connecti
     assert [extend(db) for _ in range(STEPS)] == [1, 1, 2, 1]
     assert db.execute("select id, tableoid, ctid from awa.job_log order by id").fetchall() == places
     (new,) = add(db)
-    assert new == value(db, "select hi from awa.segment where in_default") > 10**9
+    assert new == value(db, "select end_id from awa.segment where in_default") > 10**9
     assert value(db, "select tableoid::regclass::text from awa.job_log where id = %s", new) != "awa.job_log_default"
     assert seal_all(db) == 1
     assert settle(db, worker, outcomes(claimed[40:])) == set(claimed[40:])
@@ -93,7 +93,7 @@ def test_jobs_beside_the_segments_are_moved_to_held_and_go_on_living(db: Connect
     assert {state(db, job) for job in claimed[35:38]} == {"failed"}
     assert drop(db) == 3, "the segments before them go as always"
     retire.prune(db, AT_ONCE, recheck_s=0.0)
-    assert value(db, "select count(*) from awa.held") == 5
+    assert value(db, "select count(*) from awa.job_archive") == 5
 
 
 def test_a_second_overflow_is_mended_as_the_first(db: Connection) -> None:

@@ -132,14 +132,14 @@ def between_trips(monkeypatch: pytest.MonkeyPatch, keeper: Connection, act: Call
 def leave(db: Connection) -> bool:
     """Have the segment leave, as far as it comes; return whether it has gone."""
     retire.retire(db, KEPT, recheck_s=0.0)
-    open_from = value(db, "select min(lo) from awa.segment where not sealed or passed_at is null")
-    return bool(value(db, "select count(*) = 0 from awa.segment where sealed and lo < %s", open_from))
+    open_from = value(db, "select min(first_id) from awa.segment where not sealed or exhausted_at is null")
+    return bool(value(db, "select count(*) = 0 from awa.segment where sealed and first_id < %s", open_from))
 
 
 @pytest.mark.usefixtures("small_steps")
 def test_jobs_change_before_any_round_trip(db: Connection, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leaving, "PAUSE_S", 0.0)
-    with connect(database, role="keeper", answer_s=30.0) as keeper:
+    monkeypatch.setattr(leaving, "DROP_PAUSE_S", 0.0)
+    with connect(database, role="keeper", response_timeout_s=30.0) as keeper:
         at, reached = 0, True
         while reached:
             at += 1

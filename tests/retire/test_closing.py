@@ -26,7 +26,7 @@ def watch(db: Connection) -> None:
 
 def unsealed(db: Connection) -> int:
     """How many segments that the sequence has left are not sealed."""
-    return int(value(db, "select count(*) from awa.segment where passed_at is not null and not sealed"))
+    return int(value(db, "select count(*) from awa.segment where exhausted_at is not null and not sealed"))
 
 
 @both_servers
@@ -48,7 +48,9 @@ def test_a_segment_waits_for_whoever_took_an_id_of_it(db: Connection, session: S
     watch_until_sealed(db)
     assert seal(db).floor > early
     assert drop(db) == 1
-    assert [row[0] for row in db.execute("select id from awa.held where kind = 'late'")] == [early] * (end == "commit")
+    assert [row[0] for row in db.execute("select id from awa.job_archive where kind = 'late'")] == [early] * (
+        end == "commit"
+    )
     if end == "commit":
         assert all_in(db, "ready", [early])
 
@@ -147,7 +149,7 @@ def test_an_open_transaction_delays_a_drop_and_nobody_waits_for_the_leader(
     add(db, 3)
     watch_until_sealed(db)
     db.execute("delete from awa.batch")
-    db.execute("""insert into awa.attempt_log (job_id, started_at, finished_at, lane, round, attempt, outcome)
+    db.execute("""insert into awa.attempt_log (job_id, started_at, finished_at, lane, retry_round, attempt, outcome)
                   select id, now(), now(), 1, 0, 1, 3 from awa.job_log""")
     busy = session("busy")
     busy.run("begin")

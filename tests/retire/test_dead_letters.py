@@ -49,10 +49,10 @@ def rows(db: Connection, job: int) -> int:
         value(db, f"select count(*) from awa.{table} where {column} = {job}")
         for table, column in (
             ("job_log", "id"),
-            ("held", "id"),
+            ("job_archive", "id"),
             ("attempt_log", "job_id"),
             ("dlq", "job_id"),
-            ("rerouted", "job_id"),
+            ("job_override", "job_id"),
         )
     )
 
@@ -95,7 +95,7 @@ def test_the_leader_forgets_them_when_their_time_has_passed(db: Connection, drop
 
 
 def test_old_dead_letters_are_forgotten_in_steps(db: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dlq, "STEP_JOBS_MAX", 2)
+    monkeypatch.setattr(dlq, "BULK_JOBS_MAX", 2)
     queues.configure(db, "default", {"dlq": True})
     ids = make(db, 5)
     assert [dlq.expire(db, 0.0) for _ in range(4)] == [2, 2, 1, 0]
@@ -125,9 +125,14 @@ def test_a_move_between_the_two_looks_is_not_lost(db: Connection) -> None:
     ids = make(db)
     leave(db)
     age(db, 100)
-    no, lo, hi = db.execute("select no, lo, hi from awa.segment where sealed order by lo limit 1").fetchone() or ()
+    no, first_id, end_id = (
+        db.execute("select id, first_id, end_id from awa.segment where sealed order by first_id limit 1").fetchone()
+        or ()
+    )
     db.execute(statement("retire/leave"), {"no": no})
-    row = db.execute(statement("retire/verify"), {"lo": lo, "hi": hi, **AT_ONCE._asdict()}).fetchone()
+    row = db.execute(
+        statement("retire/verify"), {"first_id": first_id, "end_id": end_id, **AT_ONCE._asdict()}
+    ).fetchone()
     assert row is not None
     _, fresh, survivors, running = row
     assert (fresh, survivors, running) == (0, [], [])
@@ -145,7 +150,7 @@ def test_a_move_before_the_second_look_keeps_a_held_job(db: Connection) -> None:
     assert drop(db, leaving.Retention(0.0, HOUR)) == 1
     assert dlq.move(db, ids[0], "odd")
     wanted = {**AT_ONCE._asdict(), "ids": ids, "recheck_s": 0.0}
-    assert db.execute(statement("retire/prune_held"), wanted).fetchone() == (1,)
+    assert db.execute(statement("retire/prune_archive"), wanted).fetchone() == (1,)
     assert held(db) == ids[:1]
 
 
@@ -167,7 +172,7 @@ def test_the_way_of_a_job_that_was_moved_goes_with_it(db: Connection) -> None:
     for job in (first, second, dead):
         assert dlq.retry(db, job, queue="elsewhere", priority=4)
     queues.configure(db, "elsewhere", {"dlq": True})
-    assert value(db, "select count(*) from awa.rerouted") == 3
+    assert value(db, "select count(*) from awa.job_override") == 3
     worker = sign_in(db)
     assert sorted(ids_of(take(db, worker))) == [first, second, dead]
     assert settle(db, worker, [*outcomes([first, second]), *outcomes([dead], S.Failed)])
@@ -177,14 +182,14 @@ def test_the_way_of_a_job_that_was_moved_goes_with_it(db: Connection) -> None:
     assert drop(db) == 1
     assert held(db) == [dead]
     assert retire.prune_routes(db) == 0
-    assert db.execute("select job_id from awa.rerouted").fetchall() == [(dead,)]
+    assert db.execute("select job_id from awa.job_override").fetchall() == [(dead,)]
     assert dlq.expire(db, 0.0) == 1
     assert [rows(db, job) for job in (first, second, dead)] == [0, 0, 0]
 
 
 def test_the_way_of_a_job_that_is_dropped_with_its_segment_goes_too(db: Connection) -> None:
     (job,) = make(db, 1, S.Completed)
-    db.execute("insert into awa.rerouted select id, 1 from awa.job_log where id = %s", [job])
+    db.execute("insert into awa.job_override select id, 1 from awa.job_log where id = %s", [job])
     leave(db)
     assert drop(db) == 1
     assert retire.prune_routes(db) == 0

@@ -47,12 +47,12 @@ def leave(db: Connection) -> None:
 
 
 def has_left(db: Connection) -> object:
-    open_from = value(db, "select min(lo) from awa.segment where not sealed or passed_at is null")
-    return value(db, "select count(*) = 0 from awa.segment where sealed and lo < %s", open_from)
+    open_from = value(db, "select min(first_id) from awa.segment where not sealed or exhausted_at is null")
+    return value(db, "select count(*) = 0 from awa.segment where sealed and first_id < %s", open_from)
 
 
 def beside_the_segments(db: Connection) -> list[int]:
-    left: int = value(db, "select max(hi) - 1 - (select last_value from awa.job_id) from awa.segment")
+    left: int = value(db, "select max(end_id) - 1 - (select last_value from awa.job_id) from awa.segment")
     ids = add(db, left + 5)
     seal.seal_all(db)
     return ids
@@ -64,7 +64,9 @@ def extend(db: Connection) -> None:
 
 
 def has_extended(db: Connection) -> object:
-    return value(db, "select max(hi) - 1 - (select last_value from awa.job_id) >= %s from awa.segment", 2 * SEGMENT_IDS)
+    return value(
+        db, "select max(end_id) - 1 - (select last_value from awa.job_id) >= %s from awa.segment", 2 * SEGMENT_IDS
+    )
 
 
 def clear(db: Connection) -> None:
@@ -75,7 +77,7 @@ def clear(db: Connection) -> None:
 
 
 def is_clear(db: Connection) -> object:
-    beside = "select last_value >= (select max(hi) from awa.segment) from awa.job_id"
+    beside = "select last_value >= (select max(end_id) from awa.segment) from awa.job_id"
     return not value(db, "select exists (select from awa.segment where in_default)") and not value(db, beside)
 
 
@@ -83,7 +85,7 @@ def restored(db: Connection) -> list[int]:
     while retire.extend(db, SEGMENT_IDS, 3):
         pass
     ids = add_unsealed(db, 12)
-    db.execute("update awa.seal set system_id = system_id + 1")
+    db.execute("update awa.seal_ledger set system_id = system_id + 1")
     return ids
 
 
@@ -102,7 +104,7 @@ def held_long(db: Connection) -> list[int]:
     settle(db, worker, outcomes(ids_of(take(db, worker, 4))))
     until(lambda: (leave(db), has_left(db))[1])
     age(db, 1.0)
-    db.execute("update awa.held set look_at = now() - interval '1 hour'")
+    db.execute("update awa.job_archive set look_at = now() - interval '1 hour'")
     return ids[4:]
 
 
@@ -114,7 +116,9 @@ def prune(db: Connection) -> None:
 
 def is_pruned(db: Connection) -> object:
     return value(
-        db, "select count(*) = 0 from awa.held h where exists (select from awa.every_attempt e where e.job_id = h.id)"
+        db,
+        "select count(*) = 0 from awa.job_archive h "
+        "where exists (select from awa.every_attempt e where e.job_id = h.id)",
     )
 
 
@@ -166,7 +170,7 @@ def begin(database: str, duty: Duty, trip: int, ending: Ending) -> int | None:
     if not child:
         status = 1
         try:
-            with connect(database, role="keeper", answer_s=30.0) as connection:
+            with connect(database, role="keeper", response_timeout_s=30.0) as connection:
                 end_at(trip, ending)
                 duty.do(connection)
             status = 0

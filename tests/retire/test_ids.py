@@ -52,7 +52,10 @@ def test_jobs_whose_ids_were_behind_are_sealed_after_all(db: Connection, session
 
 
 def test_a_sequence_far_behind_is_moved_at_once(db: Connection) -> None:
-    db.execute("update awa.segment set passed_at = now(), hi = 5000000 where hi = (select max(hi) from awa.segment)")
+    db.execute(
+        "update awa.segment set exhausted_at = now(), end_id = 5000000 "
+        "where end_id = (select max(end_id) from awa.segment)"
+    )
     assert not seal.mend_ids(db)
     assert add(db) == [5_000_000]
 

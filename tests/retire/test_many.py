@@ -3,7 +3,7 @@
 import pytest
 
 from awa.engine import retire
-from awa.engine.seal import STEP_JOBS_MAX, seal
+from awa.engine.seal import SEAL_JOBS_MAX, seal
 from awa.engine.settle import settle
 from tests.engine.helpers import Connection, add, buffers, explain, ids_of, nodes, outcomes, sign_in, take
 from tests.retire.conftest import SEGMENT_IDS
@@ -25,7 +25,7 @@ def fill_one_segment(db: Connection, worker: int, floor: int) -> int:
 
 def pages_of_a_seal(db: Connection, floor: int) -> int:
     """How many pages an empty seal looks at."""
-    wanted = {"floor": floor, "jobs_max": STEP_JOBS_MAX, "batch_max": 128, "force": False}
+    wanted = {"floor": floor, "jobs_max": SEAL_JOBS_MAX, "batch_max": 128, "force": False}
     db.execute("begin")
     db.execute("select set_config('awa.sealer', 'true', true), set_config('enable_seqscan', 'off', true)")
     plan = explain(db, "seal/seal", wanted, generic=False)

@@ -29,7 +29,7 @@ def db(database: str) -> Iterator[Connection]:
 
 def run_past_the_end(db: Connection, jobs: int) -> list[int]:
     """Insert jobs of which the first half lies in the last segment and the rest beyond it."""
-    (end,) = db.execute("select max(hi) from awa.segment").fetchone() or (0,)
+    (end,) = db.execute("select max(end_id) from awa.segment").fetchone() or (0,)
     db.execute("select setval('awa.job_id', %s)", [end - 1 - jobs // 2])
     with db.transaction():
         return bulk.insert_many(db, [JOB] * jobs).ids
@@ -69,7 +69,7 @@ def test_bodies_are_found_while_rows_move(db: Connection, session: Callable[...,
     worker = nodes.register_worker(db, node)
     assert worker is not None
     (lane,) = claim.lanes(db, ["noop"])
-    claimed = claim.claim(db, worker, [claim.Want(lane.id, claim.FROM_THE_START, 1.0)], budget_us=1000)
+    claimed = claim.claim(db, worker, [claim.LaneRequest(lane.id, claim.FROM_THE_START, 1.0)], budget_us=1000)
     assert claimed.jobs == 10
     leader, reader = session("leader"), session("reader")
     leader.run("begin")
@@ -83,12 +83,12 @@ def test_a_wide_gap_becomes_one_segment_and_few_are_made_at_a_time(db: Connectio
     db.execute("select setval('awa.job_id', 5500000)")
     single.insert(db, JOB)
     assert retire.extend(db, 1_000, 20) == 8
-    widths = [row[0] for row in db.execute("select hi - lo from awa.segment order by lo offset 4")]
+    widths = [row[0] for row in db.execute("select end_id - first_id from awa.segment order by first_id offset 4")]
     assert widths[0] == 1_501_000
     assert widths[1:] == [1_000] * 7
     while retire.extend(db, 1_000, 20):
         pass
-    assert db.execute("select count(*) from awa.segment where lo > 5500001").fetchone() == (20,)
+    assert db.execute("select count(*) from awa.segment where first_id > 5500001").fetchone() == (20,)
     assert db.execute("select count(*) from awa.job_log_default").fetchone() == (0,)
 
 

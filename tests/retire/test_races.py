@@ -55,7 +55,7 @@ def test_a_retry_that_comes_while_its_job_is_pruned_finds_no_job(db: Connection,
     assert (first,) in rows
     operator.start(control.retry, first)
     operator.until_blocked()
-    leader.run(lambda c: c.execute(statement("retire/prune_held"), {**LONG, "ids": [row[0] for row in rows]}))
+    leader.run(lambda c: c.execute(statement("retire/prune_archive"), {**LONG, "ids": [row[0] for row in rows]}))
     leader.run("commit")
     with pytest.raises(JobNotFound):
         operator.result()
@@ -67,7 +67,7 @@ def test_a_retry_that_came_before_the_second_look_is_kept(db: Connection) -> Non
     """As when the retry committed after the statement that looked for ripe jobs had begun."""
     ids = hold_failed(db)
     control.retry(db, ids[0])
-    row = db.execute(statement("retire/prune_held"), {**LONG, "ids": ids}).fetchone()
+    row = db.execute(statement("retire/prune_archive"), {**LONG, "ids": ids}).fetchone()
     assert row == (1,)
     assert (state(db, ids[0]), state(db, ids[1])) == ("available", None)
 
@@ -228,9 +228,9 @@ def test_a_segment_whose_leader_ends_at_any_step_goes_with_the_next(db: Connecti
     assert control.cancel(db, ids[2]) is True
     control.retry(db, ids[0])
     db.execute("update awa.attempt_log set finished_at = now() + interval '1 hour' where outcome = 5")
-    db.execute("update awa.attempt_held set finished_at = now() + interval '1 hour' where outcome = 5")
+    db.execute("update awa.attempt_archive set finished_at = now() + interval '1 hour' where outcome = 5")
     retire.retire(db, AT_ONCE, recheck_s=0.0)
-    assert value(db, "select min(lo) from awa.segment") > ids[-1]
+    assert value(db, "select min(first_id) from awa.segment") > ids[-1]
     assert state(db, ids[0]) == "available"
     assert [row["attempt"] for row in control.attempts(db, ids[5])] == [1]
     assert ids_of(take(db, worker)) == ids[:1]
@@ -242,9 +242,9 @@ def test_a_segment_whose_leader_ends_at_any_step_goes_with_the_next(db: Connecti
 @pytest.mark.usefixtures("small_steps")
 def test_a_slice_is_bounded_by_bytes(db: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leaving, "SLICE_JOBS", 100)
-    monkeypatch.setattr(leaving, "SLICE_BYTES", 1)
+    monkeypatch.setattr(leaving, "MOVE_BYTES_MAX", 1)
     ids = waiting_in_a_segment_to_go(db)
-    no = value(db, "select no from awa.segment where sealed")
+    no = value(db, "select id from awa.segment where sealed")
     db.execute("select awa.leave_segment(%s)", [no])
     assert value(db, "select awa.hold_jobs(%s, %s, 1)", no, ids) == ids[:1]
     assert drop(db) == 1
@@ -254,7 +254,7 @@ def test_a_slice_is_bounded_by_bytes(db: Connection, monkeypatch: pytest.MonkeyP
 @pytest.mark.usefixtures("small_steps")
 def test_a_job_that_is_locked_while_others_are_moved_comes_later(db: Connection, session: Sessions) -> None:
     ids = waiting_in_a_segment_to_go(db)
-    db.execute("select awa.leave_segment(no) from awa.segment where sealed")
+    db.execute("select awa.leave_segment(id) from awa.segment where sealed")
     operator = session("operator")
     operator.run("begin")
     operator.run(control.cancel, ids[3])
@@ -269,7 +269,7 @@ def test_a_job_that_is_locked_while_others_are_moved_comes_later(db: Connection,
 @both_servers
 def test_who_waits_for_a_job_that_is_being_moved_finds_it(db: Connection, session: Sessions) -> None:
     ids = waiting_in_a_segment_to_go(db)
-    no = value(db, "select no from awa.segment where sealed")
+    no = value(db, "select id from awa.segment where sealed")
     db.execute("select awa.leave_segment(%s)", [no])
     leader, operator = session("leader"), session("operator")
     leader.run("begin")
@@ -287,7 +287,7 @@ def test_who_waits_for_a_job_that_is_being_moved_finds_it(db: Connection, sessio
 def test_jobs_of_a_segment_that_is_not_sealed_are_not_moved(db: Connection) -> None:
     """From a worker's role nothing can be lost by these functions."""
     ids = add(db, 3)
-    no = value(db, "select min(no) from awa.segment")
+    no = value(db, "select min(id) from awa.segment")
     db.execute("select awa.leave_segment(%s)", [no])
     for call in ("hold_jobs(%s, %s, 1)", "drop_segment(%s, %s)"):
         with pytest.raises(psycopg.Error, match="is not leaving"):
@@ -305,16 +305,18 @@ def test_held_jobs_are_not_looked_at_again_before_their_time(db: Connection) -> 
     """However many there are: a round reads those it is time for."""
     hold_failed(db)
     assert retire.prune(db, leaving.Retention(3600.0, 3600.0)) == 0
-    assert value(db, "select min(look_at) > clock_timestamp() from awa.held")
+    assert value(db, "select min(look_at) > clock_timestamp() from awa.job_archive")
     age(db, 2)
     assert retire.prune(db, leaving.Retention(3600.0, 3600.0)) == 0
-    db.execute("update awa.held set look_at = clock_timestamp()")
+    db.execute("update awa.job_archive set look_at = clock_timestamp()")
     assert retire.prune(db, leaving.Retention(3600.0, 3600.0)) == 2
 
 
-def test_where_jobs_had_been_rerouted_to_is_forgotten_with_them(db: Connection) -> None:
+def test_where_jobs_had_been_overridden_to_is_forgotten_with_them(db: Connection) -> None:
     (job,) = add(db)
-    db.execute("insert into awa.rerouted (job_id, lane) select id, 1 from unnest(%s::bigint[]) as r(id)", [[job, 99]])
+    db.execute(
+        "insert into awa.job_override (job_id, lane) select id, 1 from unnest(%s::bigint[]) as r(id)", [[job, 99]]
+    )
     assert retire.prune_routes(db, 0, jobs_max=1) == job
     assert retire.prune_routes(db, job) == 0
-    assert db.execute("select job_id from awa.rerouted").fetchall() == [(job,)]
+    assert db.execute("select job_id from awa.job_override").fetchall() == [(job,)]

@@ -53,7 +53,7 @@ def test_what_is_being_vacuumed_goes(throttled: tuple[str, str]) -> None:
     with connect(dsn, role="test") as db:
         chain.migrate(db)
         small_segments(db, ROWS, 3)
-        no = value(db, "select no from awa.segment order by lo limit 1")
+        no = value(db, "select id from awa.segment order by first_id limit 1")
         add(db, ROWS - 1, kind="filler")
         pass_by(db)
         run(db, kind="filler")
@@ -61,7 +61,7 @@ def test_what_is_being_vacuumed_goes(throttled: tuple[str, str]) -> None:
         asked = vacuumed(superuser_dsn)
         until(lambda: any(f"attempt_log_{no}" in each for each in asked()), 60.0, "a vacuum of the segment")
         assert drop(db) == 1
-        assert value(db, "select count(*) from awa.segment where no = %s", no) == 0
+        assert value(db, "select count(*) from awa.segment where id = %s", no) == 0
 
 
 @pytest.mark.slow
@@ -80,4 +80,4 @@ def test_new_segments_are_made_while_jobs_beside_them_are_vacuumed(
             until(lambda: any("job_log_default" in each for each in asked()), 60.0, "a vacuum of the default partition")
             assert retire.extend(db, 10, 2) == made
         (new,) = add(db)
-        assert new == value(db, "select hi from awa.segment where in_default")
+        assert new == value(db, "select end_id from awa.segment where in_default")

@@ -124,7 +124,7 @@ def test_a_worker_does_not_steer(login: Login, database: str, connect: Connect) 
     connection = connect(login("awa_worker"))
     for sql in (
         "update awa.job_log set args = '{}'",
-        "update awa.held set args = '{}'",
+        "update awa.job_archive set args = '{}'",
         "update awa.queue set dlq = true",
         "update awa.schema_version set version = 7",
         "insert into awa.job_log (kind) values ('k')",

@@ -48,7 +48,9 @@ def test_ids_are_not_raised_beyond_what_there_is(connection: psycopg.Connection[
     assert connection.execute("select last_value from awa.job_id").fetchone() == before
 
 
-@pytest.mark.parametrize("change", ["lo = 0", "hi = 9223372036854775807", "in_default = true", "leaving = true"])
+@pytest.mark.parametrize(
+    "change", ["first_id = 0", "end_id = 9223372036854775807", "in_default = true", "leaving = true"]
+)
 def test_a_worker_cannot_say_where_segments_are(login: Callable[[str], str], change: str) -> None:
     with psycopg.connect(login("awa_worker")) as worker, pytest.raises(psycopg.errors.InsufficientPrivilege):
         worker.execute(f"update awa.segment set {change}".encode())

@@ -41,7 +41,7 @@ READER = {
     "queues/policy",
 }
 WRITES = re.compile(r"\b(insert into|update|delete from) awa\.")
-COPY = {"insert/claim_keys", "insert/copy", "insert/copy_filed"}
+COPY = {"insert/claim_keys", "insert/copy", "insert/copy_batched"}
 """Bulk inserts of the schema's owner; everybody else calls awa.insert_jobs."""
 ADMIN = {"control/pause", "control/resume", "ended/retry", "queues/configure", "queues/forget"}
 
@@ -93,4 +93,4 @@ def test_a_worker_does_all_but_what_operators_do(allowed: Callable[[str], set[st
 
 
 def test_an_admin_does_all(allowed: Callable[[str], set[str]]) -> None:
-    assert set(STATEMENTS) - allowed("awa_admin") == {"insert/copy", "insert/copy_filed"}
+    assert set(STATEMENTS) - allowed("awa_admin") == {"insert/copy", "insert/copy_batched"}

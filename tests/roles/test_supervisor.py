@@ -22,7 +22,7 @@ def test_a_supervisor_with_the_rights_of_a_worker(
 ) -> None:
     shop.db.execute("grant all on effects to awa_worker")
     shop.db.execute("insert into awa.queue (name, dlq) values ('dead', true)")
-    shop.db.execute("insert into awa.queue (name, serial, retry_holds_line) values ('serial', true, true)")
+    shop.db.execute("insert into awa.queue (name, serial, block_on_retry) values ('serial', true, true)")
     shop.db.execute("select setval('awa.job_id', 999_990)")
     supervisor = supervise(
         dsn=login("awa_worker"), processes=2, queues=("default", "serial", "dead"), segment_ids=SEGMENT_IDS, **SHORT
@@ -46,7 +46,7 @@ def test_a_supervisor_with_the_rights_of_a_worker(
         # The ids have left the first segment: another is made ahead, and it is dropped when what is in it may go.
         supervisor.until_event("retire.segment", timeout=WAIT_S)
         until(
-            lambda: shop.rows("select min(no) > 1 and max(no) > 5 from awa.segment") == [True], WAIT_S, "a new segment"
+            lambda: shop.rows("select min(id) > 1 and max(id) > 5 from awa.segment") == [True], WAIT_S, "a new segment"
         )
         until(lambda: client.dlq_depth() == 0, WAIT_S, "the dead letter has been forgotten")
     assert supervisor.stop() == 0
@@ -75,7 +75,7 @@ def test_a_dump_is_sealed_anew(shop: Shop, supervise: Start, login: Callable[[st
     """As after a restore from another cluster: xids of job_log are written, which takes a right of its own."""
     shop.db.execute("grant all on effects to awa_worker")
     job = shop.insert("note")
-    shop.db.execute("update awa.seal set system_id = 1")
+    shop.db.execute("update awa.seal_ledger set system_id = 1")
     supervisor = supervise(dsn=login("awa_worker"), processes=1).ready()
     shop.until_state("completed", job, timeout=WAIT_S)
     supervisor.until_event("seal.restored")

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from awa.engine.admin import control
-from awa.engine.rescue import Death, rescue
+from awa.engine.rescue import WorkerExit, rescue
 from tests.fixtures.supervisor import Shop, Start
 from tests.fixtures.waiting import until
 
@@ -85,7 +85,7 @@ def test_a_lost_notification_only_delays_it(shop: Shop, supervise: Start) -> Non
     with shop.db.transaction():
         (leased,) = shop.rows("delete from awa.batch where ids = array[%s::bigint] returning lane, owner", job)
         shop.db.execute(
-            "insert into awa.attempt_log (job_id, finished_at, lane, worker, round, attempt, outcome) "
+            "insert into awa.attempt_log (job_id, finished_at, lane, worker, retry_round, attempt, outcome) "
             "values (%s, now(), %s, %s, 0, 1, 6)",
             [job, *leased],
         )
@@ -98,7 +98,7 @@ def test_a_job_given_to_others_is_stopped_too(shop: Shop, supervise: Start) -> N
     job = shop.insert("leave_when_cancelled")
     shop.until_effect("begun", job)
     (owner,) = shop.rows("select owner from awa.batch where %s = any (ids)", job)
-    rescue(shop.db, owner, Death("taken for dead", job))
+    rescue(shop.db, owner, WorkerExit("taken for dead", job))
     until(lambda: shop.effects(job).count("begun") == 2)
     shop.until_effect("heard", job)
     supervisor.until_event("run.cancelled", job=job)

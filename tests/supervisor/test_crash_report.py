@@ -6,18 +6,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from awa.supervisor.crash_report import WINDOW_S, Killers
+from awa.supervisor.crash_report import WINDOW_S, CrashReport
 from awa.telemetry import events
 
-Said = list[tuple[str, int]]
+QueryResult = list[tuple[str, int]]
 
 
 @pytest.fixture
-def said() -> Iterator[Said]:
-    said: Said = []
+def said() -> Iterator[QueryResult]:
+    said: QueryResult = []
 
     def listen(event: str, fields: dict[str, object]) -> None:
-        if event == events.RESCUE_KILLER_KIND:
+        if event == events.RESCUE_CRASH_LOOP:
             assert fields["window_s"] == WINDOW_S
             assert "awa queue deaths" in str(fields["hint"])
             said.append((str(fields["kind"]), int(str(fields["deaths"]))))
@@ -27,36 +27,36 @@ def said() -> Iterator[Said]:
     end()
 
 
-def test_at_the_third_and_at_each_doubling(said: Said) -> None:
-    killers = Killers()
+def test_at_the_third_and_at_each_doubling(said: QueryResult) -> None:
+    crash_report = CrashReport()
     for deaths in range(1, 50):
-        killers.note("resize", deaths)
+        crash_report.note("resize", deaths)
     assert said == [("resize", deaths) for deaths in (3, 6, 12, 24, 48)]
 
 
-def test_each_kind_for_itself(said: Said) -> None:
-    killers = Killers()
+def test_each_kind_for_itself(said: QueryResult) -> None:
+    crash_report = CrashReport()
     for deaths in (1, 2, 3):
-        killers.note("resize", deaths)
-        killers.note("report", deaths)
+        crash_report.note("resize", deaths)
+        crash_report.note("report", deaths)
     assert said == [("resize", 3), ("report", 3)]
 
 
-def test_deaths_elsewhere_are_counted_and_none_is_missed_by_it(said: Said) -> None:
-    killers = Killers()
+def test_deaths_elsewhere_are_counted_and_none_is_missed_by_it(said: QueryResult) -> None:
+    crash_report = CrashReport()
     for deaths in (2, 5, 7, 8, 13):
-        killers.note("resize", deaths)
+        crash_report.note("resize", deaths)
     assert said == [("resize", 5), ("resize", 7), ("resize", 13)]
 
 
-def test_after_a_quiet_time_it_is_said_anew(said: Said) -> None:
-    killers = Killers()
+def test_after_a_quiet_time_it_is_said_anew(said: QueryResult) -> None:
+    crash_report = CrashReport()
     for deaths in (3, 4, 1, 2, 3):
-        killers.note("resize", deaths)
+        crash_report.note("resize", deaths)
     assert said == [("resize", 3), ("resize", 3)]
 
 
-def test_after_a_restart_it_is_said_anew(said: Said) -> None:
-    Killers().note("resize", 17)
-    Killers().note("resize", 18)
+def test_after_a_restart_it_is_said_anew(said: QueryResult) -> None:
+    CrashReport().note("resize", 17)
+    CrashReport().note("resize", 18)
     assert said == [("resize", 17), ("resize", 18)]

@@ -120,9 +120,9 @@ def test_how_a_worker_ended_is_named(shop: Shop, supervise: Start) -> None:
 def test_many_killers_do_not_slow_the_others_down(shop: Shop, supervise: Start) -> None:
     """Deaths in jobs cost attempts; they are no reason to wait with the next worker."""
     supervisor = supervise(processes=2)
-    killers = shop.insert_many([("die", {})] * 12, max_attempts=1)
+    crash_report = shop.insert_many([("die", {})] * 12, max_attempts=1)
     others = shop.insert_many([("note", {})] * 12)
-    shop.until_state("failed", *killers)
+    shop.until_state("failed", *crash_report)
     shop.until_state("completed", *others)
     assert len(supervisor.events("worker.exited")) == 12
 

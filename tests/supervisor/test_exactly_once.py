@@ -220,7 +220,7 @@ def test_a_transaction_left_open_ends_the_worker(shop: Shop, supervise: Start) -
     behind = shop.insert_many([("entry", {})] * 5)
     began = monotonic()
     shop.until_state("completed", job, *behind, timeout=PATIENCE_S)
-    assert supervisor.events("run.left_open")[0]["job"] == job
+    assert supervisor.events("run.transaction_left_open")[0]["job"] == job
     assert supervisor.until_event("worker.exited")["how"] == "recycled"
     assert written(shop, job) == ["2"]
     spent, _ = shop.attempts(job)

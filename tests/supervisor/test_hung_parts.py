@@ -91,7 +91,7 @@ def test_a_node_whose_service_does_not_get_on_gives_itself_up(
     supervisor = start(supervise)
     running = shop.insert("step", {"gate": "gate"})
     shop.until_effect("waiting", running)
-    (shop.gates / "Proxy").write_text(how)
+    (shop.gates / "WorkerDelegate").write_text(how)
     assert reason in supervisor.until_event("supervisor.giving_up")["reason"]
     supervisor.until_event("supervisor.draining")
     shop.open("gate")
@@ -104,9 +104,9 @@ def test_a_node_whose_main_thread_hangs_is_rescued_and_ends(shop: Shop, supervis
     hung = start(supervise)
     running = shop.insert("step", {"gate": "gate"})
     shop.until_effect("waiting", running)
-    (shop.gates / "Loop").write_text("hang")
+    (shop.gates / "SupervisorLoop").write_text("hang")
     assert "main thread" in hung.until_event("supervisor.giving_up")["reason"]
-    (shop.gates / "Loop").unlink()
+    (shop.gates / "SupervisorLoop").unlink()
     family = [process.pid for process in hung.family()]
     supervise(processes=1, patch=IMPATIENT).ready()
     assert hung.wait(30) == ExitCode.HUNG

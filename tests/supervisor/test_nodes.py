@@ -87,7 +87,7 @@ def test_declared_dead_and_alive_all_the_same(shop: Shop, supervise: Start, froz
     psutil.Process(zombie).resume()  # before its supervisor could tell it
     until_dead(zombie)
     thaw(frozen)
-    first.until_event("supervisor.fenced")
+    first.until_event("supervisor.declared_dead")
     first.until_event("worker.exited", pid=zombie)
     until(first.workers)
     assert first.events("settle.refused") or shop.effects(running) == ["waiting", "waiting", "ran"]
@@ -107,7 +107,7 @@ def test_idle_workers_of_a_node_declared_dead_are_replaced(shop: Shop, supervise
     """Somebody removed the node, and nobody was to be rescued: no storm of forks, and work goes on."""
     supervisor = supervise(heartbeat_interval_s=1).ready()
     shop.db.execute("delete from awa.node")
-    supervisor.until_event("supervisor.fenced")
+    supervisor.until_event("supervisor.declared_dead")
     job = shop.insert("note")
     shop.until_state("completed", job)
     until(lambda: len(supervisor.workers()) == 2)
@@ -119,7 +119,7 @@ def test_workers_that_notice_first_do_not_start_in_a_tight_loop(shop: Shop, supe
     shop.db.execute("delete from awa.node")
     job = shop.insert("note")
     shop.until_state("completed", job)
-    supervisor.until_event("supervisor.fenced")
+    supervisor.until_event("supervisor.declared_dead")
     assert len(supervisor.events("worker.started")) <= 8
 
 

@@ -53,7 +53,7 @@ def test_many_cancels_that_are_not_committed_stop_nobody(shop: Shop, supervise: 
     seal_all(shop.db)
     shop.db.execute("update awa.batch set ids = ids[:1]")
     shop.db.execute(
-        "insert into awa.batch (lane, order_key, ids) select lane, order_key, array[job] "
+        "insert into awa.batch (lane, sort_at, ids) select lane, sort_at, array[job] "
         "from awa.batch, unnest(%s::bigint[]) as job where not job = any (ids)",
         [cancelled],
     )
@@ -85,7 +85,7 @@ def test_a_burial_that_has_to_wait_lets_the_others_go_first(shop: Shop, supervis
         os.kill(second, signal.SIGKILL)
         until(lambda: len(shop.attempts(jobs[1])) >= 1)
         warning = supervisor.until_event("supervisor.warning")
-        assert "the burial of worker" in warning["warning"]
+        assert "the rescue of worker" in warning["warning"]
         assert shop.attempts(jobs[0]) == []
         other.rollback()
     until(lambda: len(shop.attempts(jobs[0])) == 1)

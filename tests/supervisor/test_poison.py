@@ -40,16 +40,16 @@ def test_among_two_hundred_others(shop: Shop, supervise: Start) -> None:
     assert last < end
     assert len(supervisor.events("worker.exited")) == 3
     assert deaths(shop) == [("die", 3, 3, 3, 3)]
-    assert supervisor.until_event("rescue.killer_kind")["kind"] == "die"
+    assert supervisor.until_event("rescue.crash_loop")["kind"] == "die"
 
 
 def test_a_kind_that_keeps_killing_is_named_and_other_kinds_are_served(shop: Shop, supervise: Start) -> None:
     supervisor = supervise(processes=2)
-    killers = shop.insert_many([("die", {})] * 10, max_attempts=2)
+    crash_report = shop.insert_many([("die", {})] * 10, max_attempts=2)
     others = shop.insert_many([("note", {})] * 50)
     shop.until_state("completed", *others, timeout=60)
-    shop.until_state("failed", *killers, timeout=60)
-    said = [(event["kind"], event["deaths"], event["level"]) for event in supervisor.events("rescue.killer_kind")]
+    shop.until_state("failed", *crash_report, timeout=60)
+    said = [(event["kind"], event["deaths"], event["level"]) for event in supervisor.events("rescue.crash_loop")]
     assert said == [("die", deaths, "error") for deaths in (3, 6, 12)]
     assert deaths(shop) == [("die", 20, 20, 20, 20)]
     until(lambda: len(supervisor.workers()) == 2, 30)
@@ -58,7 +58,7 @@ def test_a_kind_that_keeps_killing_is_named_and_other_kinds_are_served(shop: Sho
     again = supervise(processes=1)
     late = shop.insert("die", max_attempts=1)
     shop.until_state("failed", late, timeout=60)
-    assert again.until_event("rescue.killer_kind")["deaths"] == 21
+    assert again.until_event("rescue.crash_loop")["deaths"] == 21
 
 
 def test_it_becomes_a_dead_letter_where_the_queue_keeps_them(shop: Shop, supervise: Start) -> None:

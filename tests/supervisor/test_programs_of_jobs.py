@@ -1,4 +1,4 @@
-"""Programs that jobs start: how they are born, and who buries them."""
+"""Programs that jobs start: how they are born, and who reaps them."""
 
 from __future__ import annotations
 

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from awa.engine import nodes, seal
-from awa.supervisor.duties.report import Report
+from awa.supervisor.duties.report import ReportQueues
 from awa.telemetry import events
 from tests.fixtures.supervisor import Shop
 
-Said = list[dict[str, Any]]
+QueryResult = list[dict[str, Any]]
 
 
 @pytest.fixture
-def said() -> Iterator[Said]:
-    heard: Said = []
+def said() -> Iterator[QueryResult]:
+    heard: QueryResult = []
     unsubscribe = events.subscribe(
         lambda event, fields: heard.append(fields) if event == events.LEAD_UNKNOWN_KIND else None
     )
@@ -25,13 +25,13 @@ def said() -> Iterator[Said]:
     unsubscribe()
 
 
-def test_what_is_missing_is_named_once_and_again_after_it_was_cured(shop: Shop, said: Said) -> None:
+def test_what_is_missing_is_named_once_and_again_after_it_was_cured(shop: Shop, said: QueryResult) -> None:
     node = nodes.register_node(shop.db, "here", ["note"], ["default"])
     shop.insert("note")
     shop.insert_many([("note", {}), ("note", {})], queue="emails")
     shop.insert("strange")
     seal.seal_all(shop.db)
-    report = Report()
+    report = ReportQueues()
     report.run_once(shop.db)
     report.run_once(shop.db)
     assert [(each["kind"], each["queue"], each["jobs"]) for each in said] == [

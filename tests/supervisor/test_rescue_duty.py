@@ -14,7 +14,7 @@ from awa.processes.board.scoreboard import Board
 from awa.processes.wakeups import Wakes
 from awa.settings import Settings
 from awa.supervisor.duties.rescue import Rescue
-from awa.supervisor.heartbeat import Heart
+from awa.supervisor.heartbeat import Heartbeat
 from awa.supervisor.leader import Leader
 from awa.supervisor.node import LATE, Node
 from awa.supervisor.peers import Peers
@@ -131,8 +131,8 @@ def test_a_peer_that_died_as_its_last_heartbeats_were_lost_is_silent() -> None:
 def test_hearts_come_back_before_anybody_takes_their_silence_for_death(heartbeat_s: float) -> None:
     """A beat, an outage too short for the one who judges to have noticed, and the longest wait."""
     settings = Settings(app="a:b", heartbeat_interval_s=heartbeat_s)
-    heart = Heart(Node(settings, "", Board.create(1), Wakes.create(1), [], [], 1))
-    waits = [retry_s(tries, heart.longest_wait_s, 1.0) for tries in range(20)]
+    heartbeat = Heartbeat(Node(settings, "", Board.create(1), Wakes.create(1), [], [], 1))
+    waits = [retry_s(tries, heartbeat.longest_wait_s, 1.0) for tries in range(20)]
     assert heartbeat_s + LATE * heartbeat_s + max(waits) < settings.heartbeat_stale_s
 
 

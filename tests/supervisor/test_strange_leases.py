@@ -20,7 +20,7 @@ def test_jobs_whose_rows_were_deleted_do_not_stop_the_others(shop: Shop, supervi
     shop.db.execute("delete from awa.job_log where id = any (%s)", [jobs[2:8]])
     supervisor = supervise(processes=1).ready()
     shop.until_state("completed", *jobs[:2], *jobs[8:])
-    assert sorted(job for line in supervisor.events("settle.written_off") for job in line["jobs"]) == jobs[2:8]
+    assert sorted(job for line in supervisor.events("settle.row_missing") for job in line["jobs"]) == jobs[2:8]
     assert not supervisor.events("worker.exited")
     assert shop.rows("select id from awa.batch") == []
 

@@ -16,9 +16,9 @@ from awa.processes.board.scoreboard import Board
 from awa.processes.forkserver import Exited
 from awa.processes.wakeups import Wakes
 from awa.settings import Settings
-from awa.supervisor.delegate import Burial, Proxy
+from awa.supervisor.delegate import DeadWorker, WorkerDelegate
 from awa.supervisor.node import Node
-from awa.supervisor.pool import Pool, Worker
+from awa.supervisor.pool import Worker, WorkerPool
 from tests.engine.helpers import add_sealed, take
 
 pytestmark = pytest.mark.postgres
@@ -33,21 +33,21 @@ def test_they_leave_no_row_behind(database: str, monkeypatch: pytest.MonkeyPatch
         add_sealed(db)
         assert take(db, with_lease).jobs == 1
         node = Node(Settings(app="a:b"), database, Board.create(1), Wakes.create(1), [], [], own)
-        proxy = Proxy(node)
-        rescue = proxy._rescue
-        pool = Pool(node, None, proxy, 1, fenced=lambda: None)
-        elsewhen = Burial(with_lease, NODE_LOST, [])
+        delegate = WorkerDelegate(node)
+        rescue = delegate._rescue
+        pool = WorkerPool(node, None, delegate, 1, declared_dead=lambda: None)
+        elsewhen = DeadWorker(with_lease, NODE_LOST, [])
 
-        def rescue_but_one(db: psycopg.Connection[Any], burial: Burial) -> None:
-            if burial is elsewhen:
-                proxy._burials.rotate(-1)
+        def rescue_but_one(db: psycopg.Connection[Any], dead: DeadWorker) -> None:
+            if dead is elsewhen:
+                delegate._dead_workers.rotate(-1)
                 raise LockNotAvailable("somebody holds it")
-            rescue(db, burial)
+            rescue(db, dead)
 
-        monkeypatch.setattr(proxy, "_rescue", rescue_but_one)
-        proxy.bury(elsewhen)  # the system has used the number before
+        monkeypatch.setattr(delegate, "_rescue", rescue_but_one)
+        delegate.rescue_worker(elsewhen)  # the system has used the number before
         pool.workers[0] = Worker(0, None, own, 0.0)  # type: ignore[arg-type]
         pool.exited(Exited(0, os.getpid(), None, 9, 0, 0.0, 0.0))
-        proxy.step(db)
+        delegate.step(db)
         left = [worker for (worker,) in db.execute("select id from awa.worker order by id")]
         assert left == [elsewhere, with_lease]

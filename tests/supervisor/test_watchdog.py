@@ -1,4 +1,5 @@
-"""The warden's steps against a job that will not end, seen from the board: its worker is sealed before it is killed."""
+"""The watchdog's steps against a job that will not end, seen from the board: its worker is sealed before it is
+killed."""
 
 from __future__ import annotations
 
@@ -14,49 +15,49 @@ from awa.processes.clock import monotonic_us
 from awa.processes.wakeups import Wakes
 from awa.supervisor.node import Node
 from awa.supervisor.occupants import Occupants
-from awa.supervisor.watchdog import Warden
-from awa.supervisor.worker_exit import Doom
+from awa.supervisor.watchdog import Watchdog
+from awa.supervisor.worker_exit import KillReason
 from tests.fixtures.waiting import until
 
 OVERDUE = Limits(timeout_us=1, grace_us=1, flags=0)
 
 
 class Watched(NamedTuple):
-    """A worker in the first of three jobs, whose time is up, and what the warden has done to it."""
+    """A worker in the first of three jobs, whose time is up, and what the watchdog has done to it."""
 
-    warden: Warden
+    watchdog: Watchdog
     slot: Slot
     interrupted: list[int]
-    killed: list[tuple[int, Doom]]
+    killed: list[tuple[int, KillReason]]
 
 
 @pytest.fixture
 def watched() -> Iterator[Watched]:
     board, wakes = Board.create(1), Wakes.create(1)
     slot = board[0]
-    slot.occupy()
+    slot.claim_slot()
     slot.take(7)
     slot.begin_lease(3, 1_000, "report from default")
     slot.begin_job(0, 11, 1, monotonic_us() - 1_000_000, OVERDUE)
     interrupted: list[int] = []
-    killed: list[tuple[int, Doom]] = []
+    killed: list[tuple[int, KillReason]] = []
     occupants = Occupants(board, wakes.supervisor.ring)
     occupants.move_in(0, 1)
     node = cast(Node, SimpleNamespace(board=board, wakes=wakes, occupants=occupants))
-    warden = Warden(node, interrupted.append, lambda index, doom: killed.append((index, doom)))
-    yield Watched(warden, slot, interrupted, killed)
+    watchdog = Watchdog(node, interrupted.append, lambda index, kill_reason: killed.append((index, kill_reason)))
+    yield Watched(watchdog, slot, interrupted, killed)
     wakes.close()
     board.close()
 
 
 def seal(watched: Watched) -> None:
-    """Have the warden tell the handler, see that it does not heed, and ask for its stack."""
-    until(lambda: watched.warden.look() >= 0 and watched.interrupted == [0, 0])
+    """Have the watchdog tell the handler, see that it does not heed, and ask for its stack."""
+    until(lambda: watched.watchdog.look() >= 0 and watched.interrupted == [0, 0])
 
 
 def test_the_worker_may_begin_no_other_job_once_the_grace_is_over(watched: Watched) -> None:
     slot = watched.slot
-    watched.warden.look()
+    watched.watchdog.look()
     assert slot.stop == Stop.NONE
     assert slot.may_run(1)
     seal(watched)
@@ -68,16 +69,16 @@ def test_the_worker_may_begin_no_other_job_once_the_grace_is_over(watched: Watch
 def test_a_job_that_ends_at_the_last_moment_costs_its_worker_nothing(watched: Watched) -> None:
     seal(watched)
     watched.slot.end_job()
-    watched.warden.look()
+    watched.watchdog.look()
     watched.slot.begin_job(0, 12, 1, monotonic_us(), NO_LIMITS)
-    watched.warden.look()
+    watched.watchdog.look()
     assert not watched.killed
 
 
 def test_one_that_goes_on_is_killed_with_its_reason(watched: Watched) -> None:
     seal(watched)
-    until(lambda: watched.warden.look() >= 0 and watched.killed)
-    ((index, doom),) = watched.killed
+    until(lambda: watched.watchdog.look() >= 0 and watched.killed)
+    ((index, kill_reason),) = watched.killed
     assert index == 0
-    assert doom.type == "JobTimeout"
-    assert doom.why.startswith("out of time: still running")
+    assert kill_reason.type == "JobTimeout"
+    assert kill_reason.why.startswith("out of time: still running")

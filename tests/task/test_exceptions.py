@@ -168,9 +168,9 @@ class Hostile(Exception):
 
 
 def test_an_exception_that_resists_is_told_nevertheless() -> None:
-    verdict = decide_error(Hostile(), 1, 2)
-    assert verdict.payload is not None
-    assert b'"Hostile: still readable"' in verdict.payload
+    outcome = decide_error(Hostile(), 1, 2)
+    assert outcome.payload is not None
+    assert b'"Hostile: still readable"' in outcome.payload
 
 
 def test_a_class_that_resists_is_told_nevertheless() -> None:
@@ -182,9 +182,9 @@ def test_a_class_that_resists_is_told_nevertheless() -> None:
         pass
 
     exc: Exception = BaseException.__new__(Closed, "said")
-    verdict = decide_error(exc, 1, 1)
-    assert verdict.payload is not None
-    assert b"Closed: said" in verdict.payload
+    outcome = decide_error(exc, 1, 1)
+    assert outcome.payload is not None
+    assert b"Closed: said" in outcome.payload
 
 
 def test_source_that_cannot_be_looked_up_costs_the_traceback_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,8 +213,8 @@ def test_however_large_the_parts_the_whole_is_within_its_limit() -> None:
     exc = ValueError("ā" * 100_000)
     vars(exc)["__notes__"] = ["n" * 100_000] * 10
     exc.__cause__ = Group("g" * 100_000, [raised(OSError("x" * 100_000)) for _ in range(100)])
-    verdict = decide_error(raised(exc), 1, 2)
-    assert verdict.payload is not None
-    assert len(verdict.payload) < ERROR_BYTES_MAX + 1000
-    assert b"raise exc\\ncaused by Group: ggg" in verdict.payload
+    outcome = decide_error(raised(exc), 1, 2)
+    assert outcome.payload is not None
+    assert len(outcome.payload) < ERROR_BYTES_MAX + 1000
+    assert b"raise exc\\ncaused by Group: ggg" in outcome.payload
     assert ERROR_MESSAGE_BYTES_MAX + ERROR_TRACEBACK_BYTES_MAX + ERROR_RELATED_BYTES_MAX + 300 < ERROR_BYTES_MAX

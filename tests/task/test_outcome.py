@@ -19,9 +19,9 @@ from awa.task.outcome import (
     RESULT_BYTES_MAX,
     RESULT_NOT_STORED,
     Cancel,
+    Outcome,
     RetryAfter,
     Snooze,
-    Verdict,
     decide_error,
     decide_result,
     result_refusal,
@@ -32,9 +32,9 @@ NOW_US = 1_767_323_045_678_901
 NOW = "2026-01-02T03:04:05.678901Z"
 
 
-def entry(verdict: Verdict) -> dict[str, Any]:
-    assert verdict.payload is not None
-    loaded: dict[str, Any] = json.loads(verdict.payload)
+def entry(outcome: Outcome) -> dict[str, Any]:
+    assert outcome.payload is not None
+    loaded: dict[str, Any] = json.loads(outcome.payload)
     return loaded
 
 
@@ -49,13 +49,13 @@ def raised(exc: BaseException) -> BaseException:
 
 
 def test_nothing_returned_is_completed_without_a_result() -> None:
-    assert decide_result(None, 1, 25) == Verdict(JobState.Completed, None, None)
+    assert decide_result(None, 1, 25) == Outcome(JobState.Completed, None, None)
 
 
 @pytest.mark.parametrize("value", [0, False, "", [], {"pages": 3}, JobState.Failed])
 def test_anything_returned_is_the_result(value: object) -> None:
-    verdict = decide_result(value, 1, 25)
-    assert (verdict.state, verdict.delay_us, entry(verdict)) == (JobState.Completed, None, value)
+    outcome = decide_result(value, 1, 25)
+    assert (outcome.state, outcome.delay_us, entry(outcome)) == (JobState.Completed, None, value)
 
 
 @pytest.mark.parametrize(
@@ -68,10 +68,10 @@ def test_anything_returned_is_the_result(value: object) -> None:
     ],
 )
 def test_a_result_that_cannot_be_stored_does_not_undo_the_work(value: object, why: str) -> None:
-    verdict = decide_result(value, 1, 25)
-    assert verdict.state is JobState.Completed
-    assert entry(verdict)[RESULT_NOT_STORED].startswith(why)
-    assert str(result_refusal(entry(verdict))).startswith(why)
+    outcome = decide_result(value, 1, 25)
+    assert outcome.state is JobState.Completed
+    assert entry(outcome)[RESULT_NOT_STORED].startswith(why)
+    assert str(result_refusal(entry(outcome))).startswith(why)
 
 
 @pytest.mark.parametrize("result", [None, 1, {}, {"a": 1}, {RESULT_NOT_STORED: "x", "a": 1}])
@@ -80,14 +80,14 @@ def test_a_real_result_is_not_taken_for_a_refused_one(result: object) -> None:
 
 
 def test_retry_after_waits_exactly_and_leaves_no_error() -> None:
-    assert decide_result(RetryAfter(1.5), 1, 25) == Verdict(JobState.Retryable, 1_500_000, None)
-    assert decide_result(RetryAfter(-5), 24, 25) == Verdict(JobState.Retryable, 0, None)
+    assert decide_result(RetryAfter(1.5), 1, 25) == Outcome(JobState.Retryable, 1_500_000, None)
+    assert decide_result(RetryAfter(-5), 24, 25) == Outcome(JobState.Retryable, 0, None)
 
 
 def test_retry_after_on_the_last_attempt_fails() -> None:
-    verdict = decide_result(RetryAfter(1), 25, 25, now_us=NOW_US)
-    assert (verdict.state, verdict.delay_us) == (JobState.Failed, None)
-    assert entry(verdict) == {
+    outcome = decide_result(RetryAfter(1), 25, 25, now_us=NOW_US)
+    assert (outcome.state, outcome.delay_us) == (JobState.Failed, None)
+    assert entry(outcome) == {
         "error": "RetryAfter: no attempts left (25 of 25)",
         "type": "RetryAfter",
         "attempt": 25,
@@ -96,13 +96,13 @@ def test_retry_after_on_the_last_attempt_fails() -> None:
 
 
 def test_snooze_puts_aside_even_on_the_last_attempt() -> None:
-    assert decide_result(Snooze(0.000001), 25, 25) == Verdict(JobState.Scheduled, 1, None)
+    assert decide_result(Snooze(0.000001), 25, 25) == Outcome(JobState.Scheduled, 1, None)
 
 
 def test_cancel_says_why() -> None:
-    verdict = decide_result(Cancel(), 2, 25, now_us=NOW_US)
-    assert (verdict.state, verdict.delay_us) == (JobState.Cancelled, None)
-    assert entry(verdict) == {"error": "cancelled: cancelled by handler", "type": "Cancel", "attempt": 2, "at": NOW}
+    outcome = decide_result(Cancel(), 2, 25, now_us=NOW_US)
+    assert (outcome.state, outcome.delay_us) == (JobState.Cancelled, None)
+    assert entry(outcome) == {"error": "cancelled: cancelled by handler", "type": "Cancel", "attempt": 2, "at": NOW}
     assert entry(decide_result(Cancel("no\0 stock \ud800"), 1, 1))["error"] == "cancelled: no\\x00 stock \\ud800"
 
 
@@ -123,19 +123,19 @@ def test_a_delay_is_a_finite_number(outcome: Any, seconds: object) -> None:
 
 
 def test_an_error_is_retried_after_the_backoff() -> None:
-    verdict = decide_error(raised(ValueError("bad input")), 3, 25, uniform=0.5, now_us=NOW_US)
-    assert (verdict.state, verdict.delay_us) == (JobState.Retryable, delay_us(3, 0.5))
-    assert entry(verdict).keys() == {"error", "type", "attempt", "at"}
-    assert entry(verdict)["type"] == "ValueError"
-    assert (entry(verdict)["attempt"], entry(verdict)["at"]) == (3, NOW)
+    outcome = decide_error(raised(ValueError("bad input")), 3, 25, uniform=0.5, now_us=NOW_US)
+    assert (outcome.state, outcome.delay_us) == (JobState.Retryable, delay_us(3, 0.5))
+    assert entry(outcome).keys() == {"error", "type", "attempt", "at"}
+    assert entry(outcome)["type"] == "ValueError"
+    assert (entry(outcome)["attempt"], entry(outcome)["at"]) == (3, NOW)
 
 
 @given(st.integers(1, 100), st.integers(1, 100))
 def test_attempts_are_all_there_is_between_retryable_and_failed(attempt: int, max_attempts: int) -> None:
-    verdict = decide_error(OSError("x"), attempt, max_attempts)
-    assert (verdict.state is JobState.Failed) == (attempt >= max_attempts)
-    assert (verdict.delay_us is None) == (verdict.state is JobState.Failed)
-    assert "terminal" not in entry(verdict)
+    outcome = decide_error(OSError("x"), attempt, max_attempts)
+    assert (outcome.state is JobState.Failed) == (attempt >= max_attempts)
+    assert (outcome.delay_us is None) == (outcome.state is JobState.Failed)
+    assert "terminal" not in entry(outcome)
 
 
 class NoSuchCustomer(TerminalError):
@@ -154,15 +154,15 @@ def test_an_error_says_where_its_class_is_defined() -> None:
 
 
 def test_a_terminal_error_fails_at_once_and_says_so() -> None:
-    verdict = decide_error(raised(NoSuchCustomer("customer 7 is gone")), 1, 25)
-    assert (verdict.state, verdict.delay_us) == (JobState.Failed, None)
-    assert entry(verdict)["terminal"] is True
-    assert entry(verdict)["error"].startswith("NoSuchCustomer: customer 7 is gone\n")
+    outcome = decide_error(raised(NoSuchCustomer("customer 7 is gone")), 1, 25)
+    assert (outcome.state, outcome.delay_us) == (JobState.Failed, None)
+    assert entry(outcome)["terminal"] is True
+    assert entry(outcome)["error"].startswith("NoSuchCustomer: customer 7 is gone\n")
 
 
 def test_the_caller_may_know_that_no_retry_helps() -> None:
-    verdict = decide_error(TypeError("args do not fit"), 1, 25, terminal=True)
-    assert (verdict.state, entry(verdict)["terminal"]) == (JobState.Failed, True)
+    outcome = decide_error(TypeError("args do not fit"), 1, 25, terminal=True)
+    assert (outcome.state, entry(outcome)["terminal"]) == (JobState.Failed, True)
 
 
 @pytest.mark.parametrize("exc", [KeyboardInterrupt(), SystemExit(3)])
@@ -189,10 +189,10 @@ class Lost(OSError):
     ],
 )
 def test_a_policy_says_what_is_retried(policy: Policy, exc: BaseException, state: JobState) -> None:
-    verdict = decide_error(exc, 1, 25, policy)
-    assert verdict.state is state
-    assert entry(verdict).get("terminal", False) is (state is JobState.Failed)
-    assert (verdict.delay_us is None) is (state is JobState.Failed)
+    outcome = decide_error(exc, 1, 25, policy)
+    assert outcome.state is state
+    assert entry(outcome).get("terminal", False) is (state is JobState.Failed)
+    assert (outcome.delay_us is None) is (state is JobState.Failed)
 
 
 def test_a_policys_backoff_is_asked_for_the_attempt_that_failed() -> None:
@@ -230,9 +230,9 @@ def text(attempt: int) -> float:
     ],
 )
 def test_a_backoff_that_does_not_work_costs_the_job_nothing(backoff: Callable[[int], float], said: str) -> None:
-    verdict = decide_error(raised(OSError("disk")), 4, 25, Policy(backoff=backoff), uniform=0.5)
-    assert (verdict.state, verdict.delay_us) == (JobState.Retryable, 18_000_000)
-    stored = entry(verdict)
+    outcome = decide_error(raised(OSError("disk")), 4, 25, Policy(backoff=backoff), uniform=0.5)
+    assert (outcome.state, outcome.delay_us) == (JobState.Retryable, 18_000_000)
+    stored = entry(outcome)
     assert stored["error"].startswith("OSError: disk\n")
     assert stored["backoff"].startswith(f"the default, because the task's own failed: {said}")
 
@@ -253,9 +253,9 @@ def test_a_generator_that_has_not_begun_is_no_success() -> None:
         yield 1
 
     for made in (work(), work_later()):
-        verdict = decide_result(made, 1, 3)
-        assert verdict.state is JobState.Failed
-        entry = json.loads(verdict.payload or b"")
+        outcome = decide_result(made, 1, 3)
+        assert outcome.state is JobState.Failed
+        entry = json.loads(outcome.payload or b"")
         assert "the handler returned the generator" in entry["error"]
         assert entry["terminal"] is True
     assert decide_result((n for n in range(3)), 1, 3).state is JobState.Completed

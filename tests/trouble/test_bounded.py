@@ -10,15 +10,15 @@ import pytest
 
 from awa.database.errors import TROUBLE
 from awa.database.open import connect
-from awa.database.pipeline import one_trip
+from awa.database.pipeline import pipeline
 from awa.database.prepared import OwnConnection
-from awa.database.timeout import BoundedConnection, NoAnswer, patience
+from awa.database.timeout import BoundedConnection, NoAnswer, longer_timeout
 from tests.fixtures.tcpproxy import TcpProxy
 from tests.fixtures.waiting import until
 
 pytestmark = pytest.mark.postgres
 
-ANSWER_S = 0.5
+RESPONSE_TIMEOUT_S = 0.5
 SLOW_S = 30.0
 """Far more than it should take, far less than for ever."""
 
@@ -26,9 +26,9 @@ SLOW_S = 30.0
 @pytest.fixture
 def bounded(proxy: TcpProxy) -> Iterator[psycopg.Connection[object]]:
     """A connection whose server has more patience than we: else it may be the one to give up first."""
-    with connect(proxy.dsn, role="bounded", answer_s=SLOW_S) as connection:
+    with connect(proxy.dsn, role="bounded", response_timeout_s=SLOW_S) as connection:
         assert isinstance(connection, BoundedConnection)
-        connection.answer_s = ANSWER_S
+        connection.response_timeout_s = RESPONSE_TIMEOUT_S
         yield connection
 
 
@@ -37,7 +37,7 @@ def test_a_silent_server_is_not_waited_for(proxy: TcpProxy, bounded: psycopg.Con
     began = monotonic()
     with pytest.raises(NoAnswer, match=r"within 0\.5 s"):
         bounded.execute("select 1")
-    assert ANSWER_S <= monotonic() - began < SLOW_S
+    assert RESPONSE_TIMEOUT_S <= monotonic() - began < SLOW_S
     assert bounded.closed
     assert issubclass(NoAnswer, TROUBLE)
 
@@ -47,7 +47,7 @@ def test_nor_in_the_middle_of_a_pipelined_transaction(
     proxy: TcpProxy, bounded: psycopg.Connection[object], direction: str
 ) -> None:
     def pipelined() -> None:
-        with one_trip(bounded) as trip:
+        with pipeline(bounded) as trip:
             trip.execute(b"select 1")
             proxy.stall(direction)  # type: ignore[arg-type]
 
@@ -82,7 +82,10 @@ def test_what_we_gave_up_is_ended_in_the_server(database: str, connection: psyco
     with connection.transaction():
         connection.execute("lock table public.t")
         for _ in range(3):
-            with connect(database, role="blocked", answer_s=ANSWER_S) as bounded, pytest.raises(NoAnswer):
+            with (
+                connect(database, role="blocked", response_timeout_s=RESPONSE_TIMEOUT_S) as bounded,
+                pytest.raises(NoAnswer),
+            ):
                 bounded.execute("select * from public.t")
         until(lambda: connection.execute(blocked).fetchone() == (0,), SLOW_S)
 
@@ -104,11 +107,11 @@ def test_answers_in_time_are_as_ever(bounded: psycopg.Connection[object]) -> Non
 def test_with_patience_it_takes_longer(
     bounded: psycopg.Connection[object], connection: psycopg.Connection[object]
 ) -> None:
-    with patience(bounded, 100):
+    with longer_timeout(bounded, 100):
         bounded.execute("select pg_sleep(0.7)")
     assert isinstance(bounded, BoundedConnection)
-    assert bounded.answer_s == ANSWER_S
-    with patience(connection, 100):
+    assert bounded.response_timeout_s == RESPONSE_TIMEOUT_S
+    with longer_timeout(connection, 100):
         connection.execute("select 1")
 
 
@@ -129,7 +132,7 @@ def others(database: str) -> Iterator[psycopg.Connection[object]]:
 @pytest.fixture
 def ghost(proxy: TcpProxy, others: psycopg.Connection[object]) -> Iterator[psycopg.Connection[object]]:
     """One that will go silent in the middle of a transaction."""
-    ghost = connect(proxy.dsn, role="ghost", answer_s=ANSWER_S)
+    ghost = connect(proxy.dsn, role="ghost", response_timeout_s=RESPONSE_TIMEOUT_S)
     yield ghost
     ghost.pgconn.finish()
 
@@ -169,12 +172,12 @@ def test_also_in_the_middle_of_a_pipeline(
 def test_a_stricter_limit_of_the_user_s_own_stays(database: str) -> None:
     with connect(database, role="owner") as owner:
         owner.execute(f'alter database "{owner.info.dbname}" set idle_in_transaction_session_timeout = 100'.encode())
-    with connect(database, role="bounded", answer_s=ANSWER_S) as bounded:
+    with connect(database, role="bounded", response_timeout_s=RESPONSE_TIMEOUT_S) as bounded:
         assert bounded.execute("show idle_in_transaction_session_timeout").fetchone() == ("100ms",)
 
 
 def test_who_may_need_patience_has_longer_transactions(database: str) -> None:
-    with connect(database, role="bounded", answer_s=3, patience_max=2) as bounded:
+    with connect(database, role="bounded", response_timeout_s=3, patience_max=2) as bounded:
         assert bounded.execute("show idle_in_transaction_session_timeout").fetchone() == ("3s",)
         if bounded.info.server_version >= 170000:
             assert bounded.execute("show transaction_timeout").fetchone() == ("6s",)

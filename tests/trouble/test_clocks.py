@@ -83,7 +83,7 @@ def test_a_step_of_the_servers_clock_harms_nobody(own_server: OwnServer, supervi
     for supervisor in (first, second):
         assert not supervisor.events("rescue.node")
         assert not supervisor.events("lead.lost")
-        assert not supervisor.events("supervisor.fenced")
+        assert not supervisor.events("supervisor.declared_dead")
     assert not second.events("lead.elected")
     for process in first.family():
         process.send_signal(signal.SIGSTOP)  # silent, with its connections open

@@ -35,5 +35,5 @@ def test_it_is_lost_at_each_statement(database: str, statement: int) -> None:
         return opened[0]
 
     with pytest.raises(awa.DatabaseError, match="cannot connect to database"):
-        prepared(database, open_one, answer_s=5.0, plan_once=True)
+        prepared(database, open_one, response_timeout_s=5.0, plan_once=True)
     assert opened[0].closed

@@ -95,7 +95,7 @@ def test_the_network_is_cut(proxy: TcpProxy, shop: Shop, supervise: Start) -> No
 
 
 def test_the_other_side_closes_one_direction(proxy: TcpProxy, shop: Shop, supervise: Start) -> None:
-    supervisor = supervise(database_url=proxy.dsn, heartbeat_interval_s=20, answer_s=1.0).ready()
+    supervisor = supervise(database_url=proxy.dsn, heartbeat_interval_s=20, response_timeout_s=1.0).ready()
     jobs = shop.insert_many([("nap", {"ms": 1})] * 300)
     for goal, direction in ((20, "to_client"), (80, "to_server")):
         until(lambda: shop.rows("select count(*) from awa.attempt_log")[0] >= goal, LONG_S)  # noqa: B023
@@ -125,7 +125,7 @@ def test_after_a_long_outage_nobody_is_taken_for_dead(own_server: OwnServer, sup
     assert [len(shop.attempts(job)) for job in held] == [1, 1, 1]
     assert shop.rows("select id from awa.node order by id") == nodes
     for supervisor in supervisors:
-        assert not supervisor.events("supervisor.fenced")
+        assert not supervisor.events("supervisor.declared_dead")
         assert not supervisor.events("rescue.node")
     shop.close()
 
@@ -141,7 +141,7 @@ def test_told_to_stop_while_the_database_is_away(own_server: OwnServer, supervis
 
 
 def test_a_duty_that_fails_does_not_keep_the_others_from_being_done(shop: Shop, supervise: Start) -> None:
-    shop.db.execute("revoke delete on awa.held from awa_owner")
+    shop.db.execute("revoke delete on awa.job_archive from awa_owner")
     supervisor = supervise(processes=1).ready()
     failed = supervisor.until_event("supervisor.service_failed")
     assert failed["service"] == "retire"

@@ -25,7 +25,7 @@ def test_jobs_run_behind_a_transaction_pooler(pooler: Pooler, shop: Shop, superv
     again = shop.insert_many([("nap", {"ms": 1})] * 300)
     shop.until_state("completed", *again, timeout=LONG_S)
     assert shop.rows("select count(*) from effects group by job") == [1] * 350
-    assert shop.rows("select count(*) from awa.idle") == [0]
+    assert shop.rows("select count(*) from awa.idle_node") == [0]
     assert not supervisor.events("worker.exited")
     warnings = [each["warning"] for each in supervisor.events("supervisor.warning")]
     assert [warning for warning in warnings if "polling" in warning] == warnings[:1] != []
@@ -54,7 +54,7 @@ def test_nothing_stays_behind_for_others_who_share_its_connections(
 
 def test_a_pooler_that_freezes(pooler: Pooler, shop: Shop, supervise: Start) -> None:
     supervisor = supervise(
-        database_url=f"{pooler.dsn} connect_timeout=2", answer_s=1.0, heartbeat_interval_s=20
+        database_url=f"{pooler.dsn} connect_timeout=2", response_timeout_s=1.0, heartbeat_interval_s=20
     ).ready()
     held = hold(shop)
     with endured(supervisor, 5.0):

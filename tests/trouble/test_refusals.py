@@ -24,7 +24,7 @@ from tests.trouble.own import END_ALL, OwnServer
 pytestmark = [pytest.mark.processes, pytest.mark.postgres]
 
 QUIET = {"heartbeat_interval_s": 20}
-TABLES = "awa.batch, awa.attempt_log, awa.worker, awa.node, awa.leader, awa.idle, awa.lane, awa.seal"
+TABLES = "awa.batch, awa.attempt_log, awa.worker, awa.node, awa.leader, awa.idle_node, awa.lane, awa.seal_ledger"
 FULL = """
 create function full_disk() returns trigger language plpgsql as $$
 begin raise 'could not extend file "base/1/2": No space left on device' using errcode = 'disk_full'; end $$;
@@ -95,7 +95,7 @@ def test_limits_of_the_role_do_not_hold_for_supervisors_and_workers(shop: Shop, 
 
 def test_locks_that_are_held_for_minutes(shop: Shop, supervise: Start) -> None:
     """With no limit on the server, ours holds; and no backend is left waiting for each try."""
-    supervisor = supervise(**QUIET, answer_s=1.0).ready()
+    supervisor = supervise(**QUIET, response_timeout_s=1.0).ready()
     held = hold(shop)
     backends = (
         "select count(*) from pg_stat_activity where application_name like 'awa %%' and datname = current_database()"

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 import awa
-from awa.database.adapters.async_connection import required_async_foreign
+from awa.database.adapters.async_connection import require_async_adapter
 from awa.database.adapters.connection import foreign
 from awa.integrations.flask import sessions
 from tests.client.test_bridge import ASYNCHRONOUS, SYNCHRONOUS
@@ -65,7 +65,7 @@ def test_jobs_are_inserted(database: str, name: str) -> None:
 def test_jobs_are_inserted_by_asynchronous_code(database: str, name: str) -> None:
     async def inserted() -> dict[str, Any]:
         async with awa.AsyncClient(database) as client, ASYNCHRONOUS[name](database) as (connection, commit, _):
-            await required_async_foreign(connection).execute(TAKE_PATH_ONCE, {})
+            await require_async_adapter(connection).execute(TAKE_PATH_ONCE, {})
             return await story(client, connection, commit)
 
     with awa.Client(database) as client:

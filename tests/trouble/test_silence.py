@@ -13,7 +13,7 @@ from tests.trouble.observe import endured
 
 pytestmark = [pytest.mark.processes, pytest.mark.postgres]
 
-ANSWER_S = 1.0
+RESPONSE_TIMEOUT_S = 1.0
 LONG_S = 45.0
 A_MOMENT_S = 0.8
 SILENT = ("no answer from the server", "cannot connect")
@@ -30,7 +30,9 @@ def dsn_of(proxy: TcpProxy) -> str:
 @pytest.mark.parametrize("direction", ["both", "to_server", "to_client"])
 def test_silence_is_left_behind(proxy: TcpProxy, shop: Shop, supervise: Start, direction: str) -> None:
     """Everybody gives up and tries anew; what was finished meanwhile is settled afterwards, once."""
-    supervisor = supervise(database_url=dsn_of(proxy), answer_s=ANSWER_S, heartbeat_interval_s=20).ready()
+    supervisor = supervise(
+        database_url=dsn_of(proxy), response_timeout_s=RESPONSE_TIMEOUT_S, heartbeat_interval_s=20
+    ).ready()
     held = shop.insert_many([("wait", {"gate": "gate"})] * 2)
     until(lambda: shop.states(*held) == ["running"] * 2, LONG_S)
     with endured(supervisor, 5.0, process="supervisor"):
@@ -82,7 +84,9 @@ def pause(seconds: float) -> None:
 
 def test_connections_that_are_silent_for_good(proxy: TcpProxy, shop: Shop, supervise: Start) -> None:
     """As after a cut that nobody was told of: only new connections work. The old ones are given up."""
-    supervisor = supervise(database_url=dsn_of(proxy), answer_s=ANSWER_S, heartbeat_interval_s=20).ready()
+    supervisor = supervise(
+        database_url=dsn_of(proxy), response_timeout_s=RESPONSE_TIMEOUT_S, heartbeat_interval_s=20
+    ).ready()
     jobs = shop.insert_many([("nap", {"ms": 2})] * 200)
     until(lambda: shop.rows("select count(*) from awa.attempt_log")[0] >= 20, LONG_S)
     for _ in range(2):

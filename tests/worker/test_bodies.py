@@ -10,7 +10,7 @@ import pytest
 
 from awa.database.open import connect
 from awa.engine import claim
-from awa.engine.claim import Body
+from awa.engine.claim import StoredJob
 from awa.task.registry import Registry
 from awa.worker.inline import work
 from tests.engine.helpers import KIND, add_sealed, state
@@ -23,7 +23,7 @@ def test_a_body_that_one_look_missed_is_not_written_off(database: str, monkeypat
         jobs = add_sealed(db, 5)
     look, looks = claim.bodies, list[list[int]]()
 
-    def short_sighted(connection: psycopg.Connection[Any], ids: Sequence[int]) -> dict[int, Body]:
+    def short_sighted(connection: psycopg.Connection[Any], ids: Sequence[int]) -> dict[int, StoredJob]:
         looks.append(list(ids))
         found = look(connection, ids)
         return found if len(looks) > 1 else {}

@@ -354,7 +354,7 @@ def test_left_open(app: App, database: str, connect: Any) -> None:
     assert error_of(job).startswith("NotCommitted: the handler returned, but the transaction in which it had")
     assert "was left open" in error_of(job)
     assert app.effects() == []
-    assert "run.left_open" in app.names()
+    assert "run.transaction_left_open" in app.names()
 
 
 def test_a_transaction_of_the_jobs_own_that_is_forgotten(app: App) -> None:
@@ -365,7 +365,7 @@ def test_a_transaction_of_the_jobs_own_that_is_forgotten(app: App) -> None:
 
     job = app.run(handler)
     assert error_of(job).startswith("NotCommitted: the handler returned and had left open what job.transaction() gave")
-    assert (app.effects(), app.names().count("run.left_open")) == ([], 0)
+    assert (app.effects(), app.names().count("run.transaction_left_open")) == ([], 0)
 
 
 def test_a_block_in_a_generator_that_is_kept(app: App, connect: Any) -> None:
@@ -449,7 +449,7 @@ def test_a_thread_still_at_it_ends_the_worker(app: App) -> None:
         app.run(handler)
     threads[0].join()
     assert app.effects() == []
-    assert "run.left_open" in app.names()
+    assert "run.transaction_left_open" in app.names()
 
 
 @pytest.mark.parametrize("how", ["complete", "transaction", "inside", "own"])

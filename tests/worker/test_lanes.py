@@ -7,7 +7,7 @@ import pytest
 from awa.engine.claim import FROM_THE_START, Claimed, Lane, Lease
 from awa.worker import lanes as module
 from awa.worker.lanes import LOOK_BACK_LONG_S, LOOK_BACK_RATIO, LOOK_BACK_S, LOOK_BACK_SHORT_S, Lanes
-from awa.worker.lease_size import Pace
+from awa.worker.lease_size import LeaseSizer
 
 LATER = "2026-01-01"
 
@@ -38,7 +38,7 @@ def lanes(monkeypatch: pytest.MonkeyPatch) -> Lanes:
 
 def claim(lanes: Lanes, took_s: float) -> str:
     """Claim; return where in the lane that began."""
-    (want,) = lanes.wants(Pace())
+    (want,) = lanes.requests(LeaseSizer())
     lanes.note_took(took_s)
     lanes.note(Claimed([Lease(1, LATER, 0, [1], None, 0)], [1], True, [], 1, LATER, 0))
     return want.start
@@ -72,7 +72,7 @@ def test_after_nothing_was_found_a_lane_begins_at_what_was_sealed(lanes: Lanes, 
     lanes.begin_at({1: "2025-12-31", 2: "2025-12-31"})
     assert claim(lanes, 0.001) == "2025-12-31"
     lanes.look_back()
-    lanes.wants(Pace())
+    lanes.requests(LeaseSizer())
     lanes.begin_at({1: "2025-12-31"})  # it begins earlier in any case
     assert claim(lanes, 0.001) == FROM_THE_START
 

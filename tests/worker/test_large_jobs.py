@@ -31,7 +31,7 @@ class Reads:
         monkeypatch.setattr(claim, "bodies", self._read_bodies)
         monkeypatch.setattr(claim, "contents", self._read_contents)
 
-    def _read_bodies(self, connection: Connection, ids: Sequence[int]) -> dict[int, claim.Body]:
+    def _read_bodies(self, connection: Connection, ids: Sequence[int]) -> dict[int, claim.StoredJob]:
         self.bodies.append(len(ids))
         return self._bodies(connection, ids)
 
@@ -67,7 +67,7 @@ def test_small_jobs_are_read_in_one_statement_a_lease(database: str, monkeypatch
 
 def test_large_jobs_are_read_slice_by_slice(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = add_large(database, 12)
-    monkeypatch.setattr(claim, "SLICE_BYTES", 2_500)
+    monkeypatch.setattr(claim, "READ_BYTES_MAX", 2_500)
     reads, met = Reads(monkeypatch), list[tuple[int, int, int, Any]]()
     handler = registered(lambda job: met.append((job.id, job.args["n"], len(job.args["text"]), job.metadata)))
     assert work(database, handler, None) == 12
@@ -82,7 +82,7 @@ def test_a_job_that_is_deleted_before_it_is_read_ends_and_others_go_on(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = add_large(database, 6)
-    monkeypatch.setattr(claim, "SLICE_BYTES", 100)
+    monkeypatch.setattr(claim, "READ_BYTES_MAX", 100)
     with connect(database, role="test") as db:
 
         def handler(job: Any) -> None:
@@ -95,7 +95,7 @@ def test_a_job_that_is_deleted_before_it_is_read_ends_and_others_go_on(
 
 def test_a_job_whose_arguments_the_server_refuses_fails_alone(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = add_large(database, 6)
-    monkeypatch.setattr(claim, "SLICE_BYTES", 2_500)
+    monkeypatch.setattr(claim, "READ_BYTES_MAX", 2_500)
     read = claim.contents
 
     def refuse(connection: Connection, ids: Sequence[int]) -> dict[int, tuple[bytes, bytes | None]]:
@@ -117,7 +117,7 @@ def test_one_that_is_too_late_is_not_read(database: str, monkeypatch: pytest.Mon
     first, late, last = add_large(database, 3, expires_at=soon)
     with connect(database, role="test") as db:
         db.execute("update awa.job_log set expires_at = now() - interval '1 s' where id = %s", [late])
-    monkeypatch.setattr(claim, "SLICE_BYTES", 100)
+    monkeypatch.setattr(claim, "READ_BYTES_MAX", 100)
     reads, met = Reads(monkeypatch), list[int]()
     work(database, registered(lambda job: met.append(job.id)), None)
     assert met == [first, last]

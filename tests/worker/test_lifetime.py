@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from awa.processes.memory import resident_kb
-from awa.worker.lease_size import LEASE_JOBS_MAX, Pace
-from awa.worker.lifetime import LOOK_US, End, Lifetime
+from awa.worker.lease_size import LEASE_JOBS_MAX, LeaseSizer
+from awa.worker.lifetime import MEMORY_INTERVAL_US, End, Lifetime
 
 
 def test_without_limits_it_lives_for_ever() -> None:
@@ -40,10 +40,10 @@ def test_limits_differ_from_worker_to_worker() -> None:
 def test_memory_is_what_has_come_on_top_and_is_not_read_all_the_time() -> None:
     read = iter([100_000, 100_000 + 50 * 1024, 100_000 + 51 * 1024])
     lifetime = Lifetime(0, 50, resident_kb=lambda: next(read))
-    assert not lifetime.is_over(0, LOOK_US)  # it has run nothing: another one would be no better
-    assert not lifetime.is_over(1, LOOK_US)
-    assert not lifetime.is_over(2, 2 * LOOK_US - 1)
-    assert lifetime.is_over(3, 2 * LOOK_US)
+    assert not lifetime.is_over(0, MEMORY_INTERVAL_US)  # it has run nothing: another one would be no better
+    assert not lifetime.is_over(1, MEMORY_INTERVAL_US)
+    assert not lifetime.is_over(2, 2 * MEMORY_INTERVAL_US - 1)
+    assert lifetime.is_over(3, 2 * MEMORY_INTERVAL_US)
     assert lifetime.end == End("memory", 3, 51)
     assert lifetime.is_over(3, 0)
     assert lifetime.jobs_left(3) == 0
@@ -51,7 +51,7 @@ def test_memory_is_what_has_come_on_top_and_is_not_read_all_the_time() -> None:
 
 def test_less_memory_than_at_the_beginning() -> None:
     read = iter([100_000, 50_000])
-    assert not Lifetime(0, 1, resident_kb=lambda: next(read)).is_over(1, LOOK_US)
+    assert not Lifetime(0, 1, resident_kb=lambda: next(read)).is_over(1, MEMORY_INTERVAL_US)
 
 
 def test_resident_memory_of_this_process() -> None:
@@ -64,15 +64,15 @@ def test_resident_memory_of_this_process() -> None:
 @given(st.integers(1, LEASE_JOBS_MAX), st.lists(st.integers(1, 128), min_size=1, max_size=8))
 def test_a_claim_takes_no_more_jobs_than_are_left(jobs_left: int, batches: list[int]) -> None:
     """As claim.sql counts: batches in order, until they hold the budget."""
-    pace = Pace()
-    pace.note_run("short", 1)
+    sizer = LeaseSizer()
+    sizer.note_run("short", 1)
     for _ in range(10):
-        pace.learn()
-        pace.note_run("short", 1)
-    cost, taken, before = pace.cost_us("short", jobs_left), 0, 0.0
+        sizer.learn()
+        sizer.note_run("short", 1)
+    cost, taken, before = sizer.cost_us("short", jobs_left), 0, 0.0
     for jobs in batches:
-        if before < pace.lease_us:
-            taken += min(jobs, max(1, ceil((pace.lease_us - before) / cost)))
+        if before < sizer.lease_us:
+            taken += min(jobs, max(1, ceil((sizer.lease_us - before) / cost)))
         before += jobs * cost
     assert taken <= jobs_left
     assert taken == min(jobs_left, sum(batches))

@@ -16,19 +16,19 @@ from awa.telemetry import events
 from awa.worker import claimer
 from awa.worker.claimer import Claimer
 from awa.worker.lanes import Lanes
-from awa.worker.lease_size import Pace
+from awa.worker.lease_size import LeaseSizer
 from awa.worker.pending import Pending
 from tests.engine.helpers import KIND, add_sealed, add_unsealed, ids_of, sign_in
 from tests.fixtures.waiting import Session
 
 pytestmark = pytest.mark.postgres
 
-Said = list[dict[str, Any]]
+QueryResult = list[dict[str, Any]]
 
 
 @pytest.fixture
-def said() -> Iterator[Said]:
-    heard: Said = []
+def said() -> Iterator[QueryResult]:
+    heard: QueryResult = []
     unsubscribe = events.subscribe(lambda event, fields: heard.append(fields) if event == events.CLAIM_LOCKED else None)
     yield heard
     unsubscribe()
@@ -42,7 +42,7 @@ def board() -> Iterator[Board]:
 
 
 def test_open_cancels_hold_up_none_but_their_own_and_are_named(
-    database: str, session: Callable[..., Session], said: Said, board: Board, monkeypatch: pytest.MonkeyPatch
+    database: str, session: Callable[..., Session], said: QueryResult, board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(claimer, "LOCKED_S", 0.0)
     with connect(database, role="worker", plan_once=True) as db:
@@ -53,7 +53,9 @@ def test_open_cancels_hold_up_none_but_their_own_and_are_named(
         for job in ids[:20]:
             operator.run(control.cancel, job)
         worker = sign_in(db)
-        made = Claimer(board[0], Lanes([KIND], None), Pace(), Pending(worker, board[0].take(worker)), ServerClock())
+        made = Claimer(
+            board[0], Lanes([KIND], None), LeaseSizer(), Pending(worker, board[0].take(worker)), ServerClock()
+        )
         ran = []
         while claimed := made.next(db, 1):
             ran += ids_of(claimed)

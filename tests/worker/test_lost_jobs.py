@@ -16,12 +16,12 @@ from awa.processes.board.scoreboard import Board
 from awa.processes.board.slot import CANCEL, Limits, Stop
 from awa.task.registry import Registry
 from awa.worker.interrupts import Interrupts
-from awa.worker.loop import Loop
+from awa.worker.loop import WorkerLoop
 from tests.engine.helpers import KIND, add_sealed, sign_in, state
 
 pytestmark = pytest.mark.postgres
 
-Work = Callable[[Callable[[Any], Any]], Loop]
+Work = Callable[[Callable[[Any], Any]], WorkerLoop]
 
 
 @pytest.fixture
@@ -42,11 +42,13 @@ def work(database: str, db: psycopg.Connection[Any], board: Board) -> Iterator[W
     """Make a worker whose one handler is given."""
     with connect(database, role="worker", plan_once=True) as own:
 
-        def make(handler: Callable[[Any], Any]) -> Loop:
+        def make(handler: Callable[[Any], Any]) -> WorkerLoop:
             registry = Registry()
             registry.add(handler, None, KIND, "default")
             worker = sign_in(db)
-            return Loop(own, worker, board[0], board[0].take(worker), registry, None, interrupts=Interrupts(board[0]))
+            return WorkerLoop(
+                own, worker, board[0], board[0].take(worker), registry, None, interrupts=Interrupts(board[0])
+            )
 
         yield make
 

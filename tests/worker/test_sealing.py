@@ -8,13 +8,13 @@ from contextlib import ExitStack
 import pytest
 
 from awa.database.open import connect
-from awa.engine.seal import STEP_JOBS_MAX, seal
+from awa.engine.seal import SEAL_JOBS_MAX, seal
 from awa.processes.board.scoreboard import Board
 from awa.processes.board.slot import SEALED
 from awa.processes.clock import ServerClock, monotonic_us
 from awa.worker.claimer import SEAL_EVERY_US, Claimer
 from awa.worker.lanes import Lanes
-from awa.worker.lease_size import Pace
+from awa.worker.lease_size import LeaseSizer
 from awa.worker.pending import Pending
 from tests.engine.helpers import KIND, Connection, add, add_sealed, places, sign_in
 
@@ -37,7 +37,7 @@ def connections(database: str) -> Iterator[list[Connection]]:
 def claimer(connection: Connection, board: Board, index: int) -> Claimer:
     """One that has claimed a first job, of many, and is busy."""
     slot, worker = board[index], sign_in(connection, f"node {index}")
-    made = Claimer(slot, Lanes([KIND], None), Pace(), Pending(worker, slot.take(worker)), ServerClock())
+    made = Claimer(slot, Lanes([KIND], None), LeaseSizer(), Pending(worker, slot.take(worker)), ServerClock())
     assert made.next(connection, 1) is not None
     return made
 
@@ -69,7 +69,7 @@ def test_as_long_as_there_is_more_to_seal_each_does(board: Board, connections: l
     ours, theirs = connections
     add_sealed(ours, 100)
     first, second = claimer(ours, board, 0), claimer(theirs, board, 1)
-    add(ours, STEP_JOBS_MAX + 1)
+    add(ours, SEAL_JOBS_MAX + 1)
     assert first.next(ours, 1) is not None
     assert second.next(theirs, 1) is not None
     assert seal(ours).jobs == 0

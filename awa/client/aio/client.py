@@ -6,8 +6,8 @@ import asyncio
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
-from awa.client.aio.mirror import Mirror, coroutine, same
-from awa.client.aio.transaction import OnFacade, Transaction
+from awa.client.aio.transaction import ShimTransaction, Transaction
+from awa.client.aio.wrapper import AsyncWrapper, coroutine, same
 from awa.client.client import Client
 from awa.database.aio.awaited import awaited
 from awa.database.aio.greenlets import await_
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
     from psycopg_pool import AsyncConnectionPool
 
 
-class _OnFacades(Client):
-    """What is behind an asynchronous client: a synchronous one, in greenlets."""
+class _ShimClient(Client):
+    """The synchronous client behind an asynchronous one, run in greenlets."""
 
-    def transaction(self) -> OnFacade:
-        return OnFacade(self._lend_plain, self.registry)
+    def transaction(self) -> ShimTransaction:
+        return ShimTransaction(self._lend_plain, self.registry)
 
     def _source_of(self, given: Any, connections_max: int) -> Source:
         return async_source_of(given, connections_max)
 
-    def _over(self, theirs: Any) -> Execute:
-        return awaited(theirs)
+    def _over(self, caller: Any) -> Execute:
+        return awaited(caller)
 
     def _sleep(self, seconds: float) -> None:
         await_(asyncio.sleep(seconds))
 
 
-class AsyncClient(Mirror[_OnFacades]):
+class AsyncClient(AsyncWrapper[_ShimClient]):
     """A `Client` for asynchronous code: its methods are coroutines, with the same parameters, results and errors.
 
         client = awa.AsyncClient("postgresql://app@localhost/shop")
@@ -57,7 +57,7 @@ class AsyncClient(Mirror[_OnFacades]):
     them: it has no `work`.
 
     A task that is cancelled while it waits for the server stops what the server is doing, and the connection goes back
-    in order. Whether a call that was cancelled so has been committed nobody can know, except inside a transaction.
+    in order. Whether a call that was cancelled so has been committed cannot be known, except inside a transaction.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class AsyncClient(Mirror[_OnFacades]):
         """
         url = cast("Any", database_url)
         super().__init__(
-            _OnFacades(url, max_connections, payload_bytes_max=payload_bytes_max, wake=wake, source=source)
+            _ShimClient(url, max_connections, payload_bytes_max=payload_bytes_max, wake=wake, source=source)
         )
 
     @property

@@ -11,8 +11,8 @@ from typing import Any, ParamSpec, TypeVar, cast
 import psycopg
 from psycopg.rows import dict_row
 
-from awa.client.aio.mirror import Mirror, coroutine
-from awa.database.aio.connection import facade_of
+from awa.client.aio.wrapper import AsyncWrapper, coroutine
+from awa.database.aio.connection import shim_of
 from awa.enqueue.transaction import Row, SyncTransaction
 from awa.errors import AwaError
 
@@ -20,8 +20,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class OnFacade(SyncTransaction):
-    """What is behind a transaction: a synchronous one, in greenlets."""
+class ShimTransaction(SyncTransaction):
+    """The synchronous transaction behind an asynchronous one, run in greenlets."""
 
     @property
     def begun(self) -> psycopg.AsyncConnection[Any]:
@@ -29,17 +29,17 @@ class OnFacade(SyncTransaction):
         self._refuse_ended()
         if self._connection is None:
             raise AwaError("this transaction has not begun, so it has no connection yet: begin it with `async with`")
-        return facade_of(self._connection).asynchronous
+        return shim_of(self._connection).asynchronous
 
     def _block(self, connection: psycopg.Connection[Any]) -> AbstractContextManager[Any]:
-        return facade_of(connection).block()
+        return shim_of(connection).block()
 
     def _cursor(self, connection: psycopg.Connection[Any], *, is_raw: bool) -> psycopg.Cursor[Row]:
-        cursor = facade_of(connection).cursor(row_factory=dict_row, is_raw=is_raw)
+        cursor = shim_of(connection).cursor(row_factory=dict_row, is_raw=is_raw)
         return cast("psycopg.Cursor[Row]", cursor)
 
 
-class Transaction(Mirror[OnFacade]):
+class Transaction(AsyncWrapper[ShimTransaction]):
     """One transaction. As a context manager it commits at the end of the block, or rolls back when that raises.
 
         async with client.transaction() as tx:
@@ -51,7 +51,7 @@ class Transaction(Mirror[OnFacade]):
     those of `SyncTransaction`. Tasks that share a transaction take turns.
     """
 
-    def __init__(self, synchronous: OnFacade) -> None:
+    def __init__(self, synchronous: ShimTransaction) -> None:
         super().__init__(synchronous)
         self._turn = asyncio.Lock()
 

@@ -22,7 +22,7 @@ _PYFORMAT: Final = frozenset({"psycopg", "psycopg_async"})
 
 
 @dataclass(frozen=True, slots=True)
-class AsyncForeign:
+class AsyncConnectionAdapter:
     """An asynchronous connection of the application's."""
 
     name: str
@@ -31,7 +31,7 @@ class AsyncForeign:
     """Runs a statement with `%(name)s` parameters, by way of the library; returns its rows."""
 
 
-def async_foreign(given: Any) -> AsyncForeign | None:
+def adapt_async(given: Any) -> AsyncConnectionAdapter | None:
     """Return the application's asynchronous connection `given` as we use it; None for what is none.
 
     Raises TypeError for one over a driver that is not known here.
@@ -43,9 +43,9 @@ def async_foreign(given: Any) -> AsyncForeign | None:
     return None
 
 
-def required_async_foreign(given: Any) -> AsyncForeign:
-    """As `async_foreign`. Raises TypeError for what is none, too."""
-    found = async_foreign(given)
+def require_async_adapter(given: Any) -> AsyncConnectionAdapter:
+    """As `adapt_async`. Raises TypeError for what is none, too."""
+    found = adapt_async(given)
     if found is None:
         kind = f"{type(given).__module__}.{type(given).__qualname__}"
         raise TypeError(
@@ -66,7 +66,7 @@ def numbered(sql: bytes, parameters: Mapping[str, Any]) -> tuple[str, list[Any]]
     return text.decode(), [parameters[name.decode()] for name in places]
 
 
-def _psycopg(given: Any) -> AsyncForeign | None:
+def _psycopg(given: Any) -> AsyncConnectionAdapter | None:
     if not isinstance(given, psycopg.AsyncConnection):
         return None
 
@@ -76,10 +76,10 @@ def _psycopg(given: Any) -> AsyncForeign | None:
             await cursor.execute(sql, parameters)
             return [as_text(row) for row in await cursor.fetchall()]
 
-    return AsyncForeign("this psycopg connection", execute)
+    return AsyncConnectionAdapter("this psycopg connection", execute)
 
 
-def _asyncpg(given: Any) -> AsyncForeign | None:
+def _asyncpg(given: Any) -> AsyncConnectionAdapter | None:
     if not (is_a(given, "asyncpg.connection", "Connection") or is_a(given, "asyncpg.pool", "PoolConnectionProxy")):
         return None
 
@@ -87,10 +87,10 @@ def _asyncpg(given: Any) -> AsyncForeign | None:
         text, values = numbered(sql, parameters)
         return [tuple(row) for row in await given.fetch(text, *values)]
 
-    return AsyncForeign("this asyncpg connection", execute)
+    return AsyncConnectionAdapter("this asyncpg connection", execute)
 
 
-def _sqlalchemy(given: Any) -> AsyncForeign | None:
+def _sqlalchemy(given: Any) -> AsyncConnectionAdapter | None:
     if is_a(given, "sqlalchemy.ext.asyncio.scoping", "async_scoped_session"):
         given = given()  # this task's session
     is_session = is_a(given, "sqlalchemy.ext.asyncio.session", "AsyncSession")
@@ -102,7 +102,7 @@ def _sqlalchemy(given: Any) -> AsyncForeign | None:
         rows: list[Any] = await given.run_sync(_run, is_session, what, sql, parameters)
         return rows
 
-    return AsyncForeign(f"this SQLAlchemy {what}", execute)
+    return AsyncConnectionAdapter(f"this SQLAlchemy {what}", execute)
 
 
 def _run(given: Any, is_session: bool, what: str, sql: bytes, parameters: Mapping[str, Any]) -> list[Any]:

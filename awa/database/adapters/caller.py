@@ -10,7 +10,7 @@ import psycopg
 from psycopg.rows import tuple_row
 
 
-class Borrowed:
+class CallerConnection:
     """A connection of the caller's that gives rows as tuples and takes `%(name)s`, whatever its own factories make.
 
     It has the part of `psycopg.Connection` that the engine uses. Nothing of the caller's connection is changed.
@@ -22,11 +22,11 @@ class Borrowed:
         self.info = connection.info
         self.transaction = connection.transaction
         self.rollback = connection.rollback
-        self._theirs = connection.isolation_level
+        self._isolation_before = connection.isolation_level
 
     @property
     def closed(self) -> bool:
-        """Whether it can be used no more."""
+        """Return whether it can be used no more."""
         return self.connection.closed
 
     @property
@@ -54,8 +54,8 @@ class Borrowed:
                 self.connection.rollback()  # of the transaction that was begun in the pipeline, and has failed in it
             raise
         finally:
-            if self.connection.isolation_level != self._theirs and not self.connection.closed:
-                self.connection.isolation_level = self._theirs
+            if self.connection.isolation_level != self._isolation_before and not self.connection.closed:
+                self.connection.isolation_level = self._isolation_before
 
     def execute(
         self, query: bytes, params: Any = None, *, prepare: bool | None = None, binary: bool = False
@@ -71,7 +71,7 @@ class Borrowed:
 def borrowed(connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
     """Return `connection` as the engine needs it. What only stands in for one of psycopg's is so already."""
     is_psycopgs = issubclass(type(connection), psycopg.Connection)
-    return cast("psycopg.Connection[Any]", Borrowed(connection)) if is_psycopgs else connection
+    return cast("psycopg.Connection[Any]", CallerConnection(connection)) if is_psycopgs else connection
 
 
 def as_one(connection: psycopg.Connection[Any]) -> AbstractContextManager[Any]:

@@ -23,7 +23,7 @@ _OPEN: Final = frozenset({TransactionStatus.ACTIVE, TransactionStatus.INTRANS, T
 
 
 @dataclass(frozen=True, slots=True)
-class Foreign:
+class ConnectionAdapter:
     """A connection of the application's."""
 
     name: str
@@ -34,12 +34,12 @@ class Foreign:
     """Runs a statement with `%(name)s` parameters, by way of the library; returns its rows. It raises what the library
     raises, and begins a transaction where the library would."""
     is_begun: Callable[[], bool]
-    """Whether a transaction has been begun, as the library sees it: perhaps nothing was sent yet."""
+    """True if a transaction has been begun, as the library sees it: perhaps nothing was sent yet."""
     block: Callable[[], AbstractContextManager[Any]]
     """Makes a context manager that begins a transaction and commits it, or rolls it back when the block raises."""
 
 
-def foreign(given: Any) -> Foreign:
+def adapt(given: Any) -> ConnectionAdapter:
     """Return the application's connection `given` as we use it. Raises TypeError for what is none."""
     for recognise in (_psycopg, _psycopg2, _sqlalchemy, _django):
         found = recognise(given)
@@ -54,7 +54,7 @@ def foreign(given: Any) -> Foreign:
     )
 
 
-def _psycopg(given: Any) -> Foreign | None:
+def _psycopg(given: Any) -> ConnectionAdapter | None:
     if not isinstance(given, psycopg.Connection):
         return None
     connection = given
@@ -71,10 +71,10 @@ def _psycopg(given: Any) -> Foreign | None:
         # Not connection.transaction(): see SyncTransaction, a forked child must not end it.
         return psycopg.Transaction(connection)
 
-    return Foreign("this psycopg connection", lambda: connection, execute, is_begun, block)
+    return ConnectionAdapter("this psycopg connection", lambda: connection, execute, is_begun, block)
 
 
-def _psycopg2(given: Any) -> Foreign | None:
+def _psycopg2(given: Any) -> ConnectionAdapter | None:
     library = sys.modules.get("psycopg2.extensions")
     if library is None or not isinstance(given, library.connection):
         return None
@@ -88,7 +88,9 @@ def _psycopg2(given: Any) -> Foreign | None:
     def is_begun() -> bool:
         return is_open(given)
 
-    return Foreign("this psycopg2 connection", lambda: given, execute, is_begun, lambda: _Psycopg2Block(given))
+    return ConnectionAdapter(
+        "this psycopg2 connection", lambda: given, execute, is_begun, lambda: _Psycopg2Block(given)
+    )
 
 
 class _Psycopg2Block(AbstractContextManager[Any]):
@@ -117,7 +119,7 @@ class _Psycopg2Block(AbstractContextManager[Any]):
                 self._connection.autocommit = self._autocommit
 
 
-def _sqlalchemy(given: Any) -> Foreign | None:
+def _sqlalchemy(given: Any) -> ConnectionAdapter | None:
     if is_a(given, "sqlalchemy.orm.scoping", "scoped_session"):
         given = given()  # this thread's session
     is_session = is_a(given, "sqlalchemy.orm.session", "Session")
@@ -141,10 +143,10 @@ def _sqlalchemy(given: Any) -> Foreign | None:
         rows: list[Any] = connection().exec_driver_sql(sql.decode(), dict(parameters)).fetchall()
         return rows
 
-    return Foreign(f"this SQLAlchemy {what}", raw, execute, lambda: bool(given.in_transaction()), given.begin)
+    return ConnectionAdapter(f"this SQLAlchemy {what}", raw, execute, lambda: bool(given.in_transaction()), given.begin)
 
 
-def _django(given: Any) -> Foreign | None:
+def _django(given: Any) -> ConnectionAdapter | None:
     library = sys.modules.get("django.db")
     if library is None:
         return None
@@ -174,7 +176,7 @@ def _django(given: Any) -> Foreign | None:
     def block() -> Any:
         return library.transaction.atomic(using=given.alias)
 
-    return Foreign(name, lambda: given.connection, execute, is_begun, block)
+    return ConnectionAdapter(name, lambda: given.connection, execute, is_begun, block)
 
 
 def _is_known_driver(raw: Any) -> bool:
@@ -182,7 +184,8 @@ def _is_known_driver(raw: Any) -> bool:
 
 
 def is_a(given: Any, module: str, name: str) -> bool:
-    """Whether `given` is an instance of a class, which it can be only if the class's module has been imported."""
+    """Return whether `given` is an instance of a class, which it can be only if the class's module has been
+    imported."""
     kind = getattr(sys.modules.get(module), name, None)
     return kind is not None and isinstance(given, kind)
 
@@ -193,7 +196,7 @@ def as_text(row: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def is_open(raw: Any) -> bool:
-    """Whether the server is in a transaction for a connection of psycopg or psycopg2. Asks nobody."""
+    """Return whether the server is in a transaction for a connection of psycopg or psycopg2. Sends nothing."""
     return raw.info.transaction_status in _OPEN
 
 

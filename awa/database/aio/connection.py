@@ -14,7 +14,7 @@ from psycopg.rows import tuple_row
 from awa.database.aio.greenlets import Entered, await_
 
 
-class Facade:
+class AsyncConnectionShim:
     """The part of `psycopg.Connection` that the engine uses, over a `psycopg.AsyncConnection`.
 
     It is used in functions that `greenlets.run` calls. Rows are tuples and parameters are `%(name)s`, whatever the
@@ -24,21 +24,21 @@ class Facade:
     def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
         self.asynchronous = connection
         self.info = connection.info
-        self._theirs = connection.isolation_level
+        self._isolation_before = connection.isolation_level
 
     @property
     def closed(self) -> bool:
-        """Whether it can be used no more."""
+        """Return whether it can be used no more."""
         return self.asynchronous.closed
 
     @property
     def adapters(self) -> AdaptersMap:
-        """How values are sent and read."""
+        """The adapters for values sent and read."""
         return self.asynchronous.adapters
 
     @property
     def autocommit(self) -> bool:
-        """Whether each statement commits itself."""
+        """Return whether each statement commits itself."""
         return self.asynchronous.autocommit
 
     @autocommit.setter
@@ -66,7 +66,8 @@ class Facade:
 
     @property
     def is_at_rest(self) -> bool:
-        """Whether nothing is under way: no statement, no transaction, no pipeline. A connection that is lost is not."""
+        """Return whether nothing is under way: no statement, no transaction, no pipeline. A connection that is lost is
+        not."""
         pgconn = self.asynchronous.pgconn
         return pgconn.transaction_status == TransactionStatus.IDLE and pgconn.pipeline_status == PipelineStatus.OFF
 
@@ -94,7 +95,7 @@ class Facade:
             raise
         finally:
             if self.is_at_rest:
-                self.isolation_level = self._theirs
+                self.isolation_level = self._isolation_before
 
     def execute(self, query: Any, params: Any = None, *, prepare: bool | None = None, binary: bool = False) -> Cursor:
         """Run a statement; return the cursor with its rows."""
@@ -122,7 +123,7 @@ class Cursor(AbstractContextManager["Cursor"]):
 
     @property
     def rowcount(self) -> int:
-        """How many rows the statement returned or affected."""
+        """Number of rows that the statement returned or affected."""
         return self._cursor.rowcount
 
     @property
@@ -136,7 +137,7 @@ class Cursor(AbstractContextManager["Cursor"]):
         return self
 
     def fetchone(self) -> Any:
-        """Return the next row, None where there is none."""
+        """Return the next row; None after the last."""
         return await_(self._cursor.fetchone())
 
     def fetchall(self) -> list[Any]:
@@ -167,12 +168,12 @@ class Copy:
         await_(self._copy.write(data))
 
 
-def connection_of(facade: Facade) -> psycopg.Connection[Any]:
-    """Return a facade as what it stands for."""
-    return cast("psycopg.Connection[Any]", facade)
+def as_connection(shim: AsyncConnectionShim) -> psycopg.Connection[Any]:
+    """Return a shim as what it stands for."""
+    return cast("psycopg.Connection[Any]", shim)
 
 
-def facade_of(connection: Any) -> Facade:
+def shim_of(connection: Any) -> AsyncConnectionShim:
     """Return what stands behind such a connection."""
-    assert isinstance(connection, Facade), connection
+    assert isinstance(connection, AsyncConnectionShim), connection
     return connection

@@ -74,7 +74,7 @@ class Entered(AbstractContextManager[T]):
 
 
 def _abandon(stack: greenlet, wanted: Awaitable[Any]) -> None:
-    """End a stack whose coroutine was thrown away, as by a loop that is gone: nobody will wait for anything again."""
+    """End a stack whose coroutine was thrown away, as by a loop that is gone: it will wait for nothing again."""
     while True:
         _drop(wanted)
         try:
@@ -86,6 +86,6 @@ def _abandon(stack: greenlet, wanted: Awaitable[Any]) -> None:
 
 
 def _drop(awaitable: Awaitable[Any]) -> None:
-    """A coroutine that nobody will await complains unless it is closed."""
+    """A coroutine that is never awaited warns unless it is closed."""
     if inspect.iscoroutine(awaitable):
         awaitable.close()

@@ -2,7 +2,7 @@
 them, never shared with another loop or with a forked child.
 
 No task looks after them, as no thread looks after those of `Pool`, and for the same reasons. A loop may end without a
-word, and takes nothing of ours with it: its connections are closed at the next use by another loop.
+word, and takes nothing of Awa's with it: its connections are closed at the next use by another loop.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Final
 
-from awa.database.aio.connection import Facade
-from awa.database.aio.turns import Turns
+from awa.database.aio.connection import AsyncConnectionShim
+from awa.database.aio.semaphore import FairSemaphore
 from awa.database.pool import IDLE_S, WAIT_S, is_alive, none_free
 
-Opener = Callable[[], Facade]
+Opener = Callable[[], AsyncConnectionShim]
 _Owner = tuple[int, asyncio.AbstractEventLoop]
 """A process and one of its event loops: a forked child has copies of its parent's loops."""
 
@@ -33,44 +33,46 @@ class AsyncPool:
         self._open_one = open_one
         self._max = connections_max
         # A child finds its parent's connections here too, and never touches them: not even to let them be finalised.
-        self._by_owner: dict[_Owner, _Connections] = {}
+        self._by_owner: dict[_Owner, _AsyncConnections] = {}
         weakref.finalize(self, _close_own, self._by_owner)
 
     @contextmanager
-    def connection(self) -> Iterator[Facade]:
-        """Lend a connection, in autocommit mode and in no transaction. Raises DatabaseError when there is none."""
-        ours = self._of_this_loop()
-        connection = ours.take(self._open_one)
+    def connection(self) -> Iterator[AsyncConnectionShim]:
+        """Lend a connection, in autocommit mode and in no transaction. Raises DatabaseError without one."""
+        here = self._of_this_loop()
+        connection = here.take(self._open_one)
         try:
             yield connection
         finally:
-            ours.give_back(connection)
+            here.give_back(connection)
 
     def close(self) -> None:
         """Close this process's connections; those in use close when they come back."""
         _close_own(self._by_owner)
 
-    def _of_this_loop(self) -> _Connections:
+    def _of_this_loop(self) -> _AsyncConnections:
         owner = os.getpid(), asyncio.get_running_loop()
         found = self._by_owner.get(owner)
         if found is None:
             _close_left(self._by_owner)
-            found = self._by_owner[owner] = _Connections(owner[0], self._max)  # only this thread can be in this loop
+            found = self._by_owner[owner] = _AsyncConnections(
+                owner[0], self._max
+            )  # only this thread can be in this loop
         return found
 
 
-class _Connections:
+class _AsyncConnections:
     """The connections of one event loop."""
 
     def __init__(self, pid: int, connections_max: int) -> None:
         self._pid = pid
         self._max: Final = connections_max
-        self._turns = Turns(connections_max)
-        self._idle: deque[tuple[Facade, float]] = deque()
-        """Connections nobody uses at the moment, and since when."""
+        self._turns = FairSemaphore(connections_max)
+        self._idle: deque[tuple[AsyncConnectionShim, float]] = deque()
+        """Idle connections, and since when."""
         self._is_closed = False
 
-    def take(self, open_one: Opener) -> Facade:
+    def take(self, open_one: Opener) -> AsyncConnectionShim:
         """Return the connection last returned, if it lives, or a new one."""
         if not self._turns.begin(WAIT_S):
             raise none_free(self._max)
@@ -80,7 +82,7 @@ class _Connections:
             self._turns.end()
             raise
 
-    def give_back(self, connection: Facade) -> None:
+    def give_back(self, connection: AsyncConnectionShim) -> None:
         """Keep a connection for the next use, unless it is not fit for that. Waits for nothing."""
         if self._pid != os.getpid():
             return  # the block that used it has forked: this is the child, the connection is the parent's
@@ -98,7 +100,7 @@ class _Connections:
         while self._idle:
             self._idle.pop()[0].close()
 
-    def _take_idle(self) -> Facade | None:
+    def _take_idle(self) -> AsyncConnectionShim | None:
         while self._idle:
             kept, _ = self._idle.pop()
             if is_alive(kept):
@@ -107,13 +109,13 @@ class _Connections:
         return None
 
 
-def _close_own(by_owner: dict[_Owner, _Connections]) -> None:
+def _close_own(by_owner: dict[_Owner, _AsyncConnections]) -> None:
     for (pid, _), connections in list(by_owner.items()):
         if pid == os.getpid():
             connections.close()
 
 
-def _close_left(by_owner: dict[_Owner, _Connections]) -> None:
+def _close_left(by_owner: dict[_Owner, _AsyncConnections]) -> None:
     """Close and forget the connections of loops that have ended."""
     for owner, connections in list(by_owner.items()):
         pid, loop = owner

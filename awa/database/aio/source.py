@@ -1,4 +1,4 @@
-"""Where an asynchronous client's connections come from: its own pool, the caller's pool, or one of the caller's.
+"""The source of an asynchronous client's connections: its own pool, the caller's pool, or one of the caller's.
 
 All of it runs in greenlets, and lends facades.
 """
@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.types.json import set_json_loads
 
-from awa.database.aio.connection import Facade, connection_of, facade_of
+from awa.database.aio.connection import AsyncConnectionShim, as_connection, shim_of
 from awa.database.aio.greenlets import Entered, await_
 from awa.database.aio.pool import AsyncPool
-from awa.database.aio.turns import Turns
+from awa.database.aio.semaphore import FairSemaphore
 from awa.database.guarded import guard, guarded
 from awa.database.open import dsn_of, options, prepared, target_of
 from awa.database.source import Source, check_max, conninfo_of, named, refuse_fork, required
@@ -65,23 +65,23 @@ class OwnAsyncConnections(Source):
 
     @contextmanager
     def lend_plain(self) -> Iterator[psycopg.Connection[Any]]:
-        with self._pool.connection() as facade:
-            yield connection_of(facade)
+        with self._pool.connection() as shim:
+            yield as_connection(shim)
 
     def close(self) -> None:
         self._pool.close()
 
-    def _open(self) -> Facade:
+    def _open(self) -> AsyncConnectionShim:
         # An embedded server that has to be started is waited for by the whole loop: a matter of development.
         target = target_of(required(self.dsn))
 
         def open_one() -> psycopg.Connection[Any]:
             opening = psycopg.AsyncConnection.connect(target, **options(target, "client"), autocommit=True)
-            return connection_of(Facade(await_(opening)))
+            return as_connection(AsyncConnectionShim(await_(opening)))
 
-        opened = facade_of(prepared(target, open_one, is_shared=True)).asynchronous
+        opened = shim_of(prepared(target, open_one, is_shared=True)).asynchronous
         set_json_loads(decode, opened)
-        return Facade(opened)  # made when all is set: what is set now is what it goes back to
+        return AsyncConnectionShim(opened)  # made when all is set: what is set now is what it goes back to
 
 
 class CallersAsyncPool(Source):
@@ -108,8 +108,8 @@ class CallersAsyncPool(Source):
             with self._of_child.lend_plain() as connection:
                 yield connection
             return
-        with Entered(self._pool.connection()) as lent, _autocommit(Facade(lent)) as facade:
-            yield connection_of(facade)
+        with Entered(self._pool.connection()) as lent, _autocommit(AsyncConnectionShim(lent)) as shim:
+            yield as_connection(shim)
 
     def close(self) -> None:
         self._of_child.close()
@@ -123,7 +123,7 @@ class CallersAsyncConnection(Source):
     def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
         self._connection = connection
         self._pid = os.getpid()
-        self._turns = Turns(1)
+        self._turns = FairSemaphore(1)
 
     @property
     def dsn(self) -> str | None:
@@ -142,21 +142,21 @@ class CallersAsyncConnection(Source):
     @contextmanager
     def lend_plain(self) -> Iterator[psycopg.Connection[Any]]:
         refuse_fork(self._pid)
-        yield connection_of(Facade(self._connection))
+        yield as_connection(AsyncConnectionShim(self._connection))
 
     def close(self) -> None:
         """The connection is the caller's to close."""
 
 
 @contextmanager
-def _autocommit(facade: Facade) -> Iterator[Facade]:
+def _autocommit(shim: AsyncConnectionShim) -> Iterator[AsyncConnectionShim]:
     """Each statement commits itself for the length of the block, as on connections of our own."""
-    before = facade.autocommit
-    facade.autocommit = True
+    before = shim.autocommit
+    shim.autocommit = True
     try:
-        yield facade
+        yield shim
     finally:
-        if facade.is_at_rest:
-            facade.autocommit = before
+        if shim.is_at_rest:
+            shim.autocommit = before
         else:
-            facade.close()  # interrupted in the middle of something: of no use to anybody, and the pool sees that
+            shim.close()  # interrupted in the middle of something: of no use, and the pool sees that

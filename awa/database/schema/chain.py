@@ -28,7 +28,8 @@ VERSION: Final = 1
 
 SERVER_VERSION_MIN: Final = 140000
 LOCK_WAIT_S: Final = 30.0
-"""How long a migration waits for a lock: longer than another migration takes. Who holds it is said after a second."""
+"""Seconds that a migration waits for a lock: longer than another migration takes. The holder is named after one
+second."""
 _LOCK: Final = b"lock table awa.schema_version in share row exclusive mode"
 _LIMIT_LOCKS: Final = b"select current_setting('lock_timeout'), set_config('lock_timeout', %(ms)s, true)"
 _SET_LIMIT: Final = b"select set_config('lock_timeout', %(value)s, true)"

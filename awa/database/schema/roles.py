@@ -53,5 +53,5 @@ def _refuse_powerless(connection: psycopg.Connection[Any]) -> None:
         create = " ".join(f"create role {name} nologin;" for name in missing)
         raise DatabaseError(
             f"role {user} may not create roles, and there is no {', '.join(missing)} yet. Nothing was changed. Have "
-            f"somebody who may create roles run `{create}`, then run `awa migrate --roles` again as {user}"
+            f"a role that may create roles run `{create}`, then run `awa migrate --roles` again as {user}"
         )

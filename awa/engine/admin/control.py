@@ -30,7 +30,7 @@ _BEHIND_ALL: Final = 2**63 - 1
 TRIES_MAX: Final = 20
 """Looks at a job that keeps moving (being split, claimed, sealed) before cancel gives up."""
 CANCEL_WAIT_MS: Final = 5_000
-"""How long a cancel waits for a transaction that is changing the job."""
+"""Time that a cancel waits for a transaction that is changing the job."""
 
 _GET = statement("control/get")
 _BY_IDS = statement("control/by_ids")
@@ -55,7 +55,7 @@ _STOPPING = statement("control/stopping")
 
 
 class QueueStat(NamedTuple):
-    """How a queue stands."""
+    """The figures of a queue."""
 
     queue: str
     total_queued: int
@@ -68,12 +68,12 @@ class QueueStat(NamedTuple):
     completed_last_hour: int
     lag_seconds: float | None
     """For how long the oldest job could have been run, whatever kept it from that: it waits in the queue, it has been
-    committed and not sealed, or it was put aside until a time that has passed. None when there is none."""
+    committed and not sealed, or it was put aside until a time that has passed. None without such a job."""
     paused: bool
     paused_at: datetime | None = None
     """Since when it is paused."""
     paused_by: str | None = None
-    """Who paused it, where that was said."""
+    """The recorded author of the pause; None if none was given."""
 
 
 class Paused(NamedTuple):
@@ -92,7 +92,7 @@ class KnownNames(NamedTuple):
 
 
 class WorkerDeaths(NamedTuple):
-    """How often worker processes died of jobs of one kind, in one queue."""
+    """Number of worker deaths by jobs of one kind, in one queue."""
 
     kind: str
     queue: str
@@ -234,7 +234,7 @@ def cancel(connection: psycopg.Connection[Any], job_id: int, reason: str = "canc
 
 
 def cancel_holder(connection: psycopg.Connection[Any], key: bytes) -> int | None:
-    """Cancel the job that holds a unique key; return it, None where nobody does who could be cancelled."""
+    """Cancel the job that holds a unique key; return it; None if no job that can be cancelled holds it."""
     row = connection.execute(_HOLDER, {"key": key}).fetchone()
     if row is None:
         return None
@@ -376,7 +376,7 @@ def _seal_if_free(connection: psycopg.Connection[Any], *, after_others: bool = F
     """Seal, so that jobs just committed are found. Not inside the caller's transaction: it may have inserted; nor as
     a role that may only read, which sees what others have sealed.
 
-    `after_others`: if somebody is sealing already, wait for that first.
+    `after_others`: if another session is sealing already, wait for that first.
     """
     if connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
         return

@@ -1,8 +1,8 @@
 """Dead letters: failed jobs that are kept to be looked at, run again, or thrown away.
 
-A job becomes one in the transaction in which it fails (`settle/bury.sql`, `rescue/rescue.sql`); here is what operators
-do with them. Bulk operations go in steps, each a transaction of its own (or all part of the caller's): they leave jobs
-that somebody else is busy with, and can be ended at any time and begun again.
+A job becomes one in the transaction in which it fails (`settle/dead_letter.sql`, `rescue/rescue.sql`); here is what
+operators do with them. Bulk operations go in steps, each a transaction of its own (or all part of the caller's): they
+leave jobs that another session is busy with, and can be ended at any time and begun again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from awa.database.adapters.caller import as_one
 from awa.database.pipeline import records
 from awa.database.statements import statement
 from awa.engine.admin import ended
-from awa.engine.admin.ended import STEP_JOBS_MAX
+from awa.engine.admin.ended import BULK_JOBS_MAX
 from awa.engine.arrays import numbers
 from awa.engine.nodes import wake
 from awa.errors import StateConflict, UniqueConflict
@@ -36,7 +36,7 @@ _HOLDER = statement("control/holder")
 
 
 class Scope(NamedTuple):
-    """Which dead letters: None means any."""
+    """Filter for dead letters: None means any."""
 
     kind: str | None = None
     queue: str | None = None
@@ -134,7 +134,7 @@ def expire(connection: psycopg.Connection[Any], retention_s: float) -> int:
     One step: more than it takes are left for the next round.
     """
     with connection.transaction():
-        old = connection.execute(_EXPIRED, {"dlq_s": retention_s, "jobs_max": STEP_JOBS_MAX})
+        old = connection.execute(_EXPIRED, {"dlq_s": retention_s, "jobs_max": BULK_JOBS_MAX})
         ids = ended.locked_free(connection, [row[0] for row in old])
         done = ended.forget(connection, ids, dead=True)
     return _purged(done)
@@ -155,7 +155,7 @@ def move_failed(connection: psycopg.Connection[Any], kind: str | None, queue: st
 
 def _sweep(connection: psycopg.Connection[Any], scope: Scope, step: Callable[[Sequence[int]], int]) -> int:
     """Do something with all dead letters there are now, the oldest first, in steps."""
-    wanted = {**scope.parameters(), "after_at": "-infinity", "after_id": 0, "jobs_max": STEP_JOBS_MAX}
+    wanted = {**scope.parameters(), "after_at": "-infinity", "after_id": 0, "jobs_max": BULK_JOBS_MAX}
     if scope.before_at is None:
         wanted["before_at"] = _now(connection)  # what fails again meanwhile is not met a second time
     done = 0

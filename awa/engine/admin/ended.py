@@ -18,7 +18,7 @@ from awa.engine.arrays import numbers
 from awa.engine.seal import BATCH_JOBS_MAX
 from awa.job.model import JobState
 
-STEP_JOBS_MAX: Final = 1_000
+BULK_JOBS_MAX: Final = 1_000
 """Jobs that a bulk operation deals with in one transaction."""
 
 _LOCK = statement("ended/lock")
@@ -30,7 +30,7 @@ _NEWEST = statement("ended/newest")
 
 
 def locked(connection: psycopg.Connection[Any], job_id: int) -> list[int]:
-    """Lock a job's body until the end of the transaction, waiting for whoever has it; empty when there is no job.
+    """Lock a job's body until the end of the transaction, waiting for its holder; empty when there is no job.
 
     A body that was moved to held while it was waited for is found only by looking again.
     """
@@ -42,7 +42,7 @@ def locked(connection: psycopg.Connection[Any], job_id: int) -> list[int]:
 
 
 def locked_free(connection: psycopg.Connection[Any], ids: Sequence[int]) -> list[int]:
-    """Lock those of these jobs that nobody else has locked, until the end of the transaction; return them."""
+    """Lock those of these jobs that no other session has locked, until the end of the transaction; return them."""
     return [row[0] for row in connection.execute(_LOCK_FREE, {"ids": numbers(ids)})]
 
 
@@ -64,7 +64,7 @@ def retry(
         states: Failed, Cancelled or both.
         dead: True: only dead letters, which they are no longer; False: only others; None: both.
         queue: where they go, instead of where they were.
-        priority: theirs from now on, instead of the one they had.
+        priority: the jobs' priority from now on.
         run_at: not before this.
     """
     wanted = {
@@ -95,10 +95,10 @@ def each_failed(
     """Call `step` with the failed jobs that are no dead letters, locked, some at a time, each time in a transaction of
     its own (or as part of the caller's); return the sum of what it returns.
 
-    The oldest come first. Jobs that somebody else is busy with are left to him.
+    The oldest come first. Jobs that another session is busy with are left to it.
     """
     row = connection.execute(_NEWEST).fetchone()
-    wanted = {"kind": kind, "queue": queue, "above": 0, "upto": row[0] if row else 0, "jobs_max": STEP_JOBS_MAX}
+    wanted = {"kind": kind, "queue": queue, "above": 0, "upto": row[0] if row else 0, "jobs_max": BULK_JOBS_MAX}
     done = 0
     while looked_at := connection.execute(_FAILED, wanted).fetchall():
         if found := [job_id for job_id, is_one in looked_at if is_one]:

@@ -16,7 +16,7 @@ _FORGET = statement("queues/forget")
 
 
 def policy(connection: psycopg.Connection[Any], queue: str) -> QueuePolicy:
-    """Return how the jobs of a queue are treated; of one that nobody has seen, the defaults."""
+    """Return how the jobs of a queue are treated; of an unknown one, the defaults."""
     found = records(connection, _POLICY, {"queue": queue})
     return QueuePolicy(queue, **found[0]) if found else QueuePolicy(queue)
 

@@ -78,7 +78,7 @@ def _place(facts: dict[str, Any]) -> list[WaitingReason]:
 def _turn(state: JobState, facts: dict[str, Any]) -> list[WaitingReason]:
     """Return what goes before it."""
     if facts["is_in_line"]:
-        first = "" if facts["line_head"] is None else f", the first of them job {facts['line_head']}"
+        first = "" if facts["key_line_head"] is None else f", the first of them job {facts['key_line_head']}"
         text = f"{_jobs(facts['line_ahead'])} with its ordering key {_go(facts['line_ahead'])} before it{first}"
         return [WaitingReason("behind_key", text)]
     if facts["ahead"]:

@@ -1,4 +1,4 @@
-"""Bulk: put many jobs into the log, by COPY where this role may, else by a function of the schema. `filing` says where
+"""Bulk: put many jobs into the log, by COPY where this role may, else by a function of the schema. `batcher` says where
 they go from there.
 
 Jobs come in chunks, so that any number of them can be inserted from a generator. Where the connection is the client's
@@ -18,11 +18,11 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import psycopg
 
-from awa.database.pipeline import run_and_do
+from awa.database.pipeline import execute_overlapped
 from awa.database.statements import statement
 from awa.engine.arrays import byte_strings, numbers
 from awa.engine.insert.copy_rows import BEGIN, END, rows
-from awa.engine.insert.filing import Filing
+from awa.engine.insert.direct_batches import DirectBatcher
 from awa.engine.insert.single import Execute, NewJob, ascii_json
 from awa.engine.nodes import wake
 from awa.job.moments import from_microseconds
@@ -31,7 +31,7 @@ CHUNK_JOBS: Final = 25_000
 """Jobs a bulk insert holds in memory at a time; twice as many where it reads ahead. Between two chunks the server has
 nothing to do for some milliseconds."""
 FIRST_JOBS: Final = 5_000
-"""Where it reads ahead it begins with so many, for which the server waits …"""
+"""First chunk when reading ahead, for which the server waits …"""
 GROWTH: Final = 1.5
 """… and reads three while it sends two, so that chunks grow until they are as long as they may be. Reading is spread
 over all of the sending: where the client has read its fill early, it waits for the server, after the server has waited
@@ -53,7 +53,7 @@ CHUNK_BYTES: Final = 32 * 2**20
 _TAKE_IDS = statement("insert/take_ids")
 _CLAIM_KEYS = statement("insert/claim_keys")
 _COPY = statement("insert/copy")
-_COPY_FILED = statement("insert/copy_filed")
+_COPY_BATCHED = statement("insert/copy_batched")
 _MAY_COPY = statement("insert/may_copy")
 _INSERT_JOBS = statement("insert/insert_jobs")
 _INSERTED = statement("insert/inserted")
@@ -62,13 +62,13 @@ _ENCODING = b"select set_config('client_encoding', %(name)s, true)"
 
 
 class Added(NamedTuple):
-    """What the server added to a job of a bulk insert."""
+    """The server's additions to a job of a bulk insert."""
 
     id: int
     created_at: datetime
     run_at: datetime | None
     later: bool | None
-    """Whether run_at lies in the future, by the server's clock; None without a run_at."""
+    """True if run_at lies in the future, by the server's clock; None without a run_at."""
 
 
 class Conflict(NamedTuple):
@@ -81,7 +81,7 @@ class Conflict(NamedTuple):
 
 
 class Bulk:
-    """What became of the jobs of a bulk insert."""
+    """The result of a bulk insert."""
 
     def __init__(self) -> None:
         self.ids: list[int | None] = []
@@ -89,7 +89,7 @@ class Bulk:
         self.conflict: Conflict | None = None
         """The first of those that must not be left out: the transaction is to be undone, if anything was inserted."""
         self.added: list[Added] = []
-        """What the server added to them, where that is known without asking."""
+        """The server's additions, where they are known without another query."""
 
 
 def insert_many(connection: psycopg.Connection[Any], jobs: Iterable[NewJob], *, ahead: bool = False) -> Bulk:
@@ -104,17 +104,17 @@ def insert_many(connection: psycopg.Connection[Any], jobs: Iterable[NewJob], *, 
     chunks = Chunks(jobs, FIRST_JOBS if ahead else ALONE_JOBS)
     while bulk.conflict is None and (chunk := chunks.take()):
         if may_copy is None:
-            may_copy, may_file = _rights(connection)
-            filing = Filing(is_allowed=may_file)
+            may_copy, may_batch = _rights(connection)
+            batcher = DirectBatcher(is_allowed=may_batch)
         if not may_copy:
             _note_called(bulk, chunk, connection.execute(_INSERT_JOBS, _records(chunk)))
             continue
         wakes = wakes or any(job.envelope.wake for job in chunk)
-        _copy(bulk, connection, chunk, chunks.read if ahead else _nothing, filing)
-        if not ahead:  # whoever gives the jobs may go back to a savepoint
-            filing.file_rest(connection)
+        _copy(bulk, connection, chunk, chunks.read if ahead else _nothing, batcher)
+        if not ahead:  # the iterator of jobs may go back to a savepoint
+            batcher.batch_rest(connection)
     if bulk.ids and may_copy:
-        filing.file_rest(connection)
+        batcher.batch_rest(connection)
         if wakes:
             wake(connection)
     return bulk
@@ -195,8 +195,8 @@ def _rights(connection: psycopg.Connection[Any]) -> tuple[bool, bool]:
     """Return whether this role may copy into the log, and whether it may file what it has copied."""
     row = connection.execute(_MAY_COPY).fetchone()
     assert row is not None
-    may_copy, may_file = row
-    return may_copy, may_file
+    may_copy, may_batch = row
+    return may_copy, may_batch
 
 
 def _copy(
@@ -204,37 +204,37 @@ def _copy(
     connection: psycopg.Connection[Any],
     chunk: list[NewJob],
     read: Callable[[int], None],
-    filing: Filing,
+    batcher: DirectBatcher,
 ) -> None:
     """Put a chunk into the log; `read` so many jobs of the next one while the server works."""
     keyed: list[int] = []
-    is_filed = False
+    is_batched = False
 
     def meanwhile() -> None:
-        nonlocal keyed, is_filed
+        nonlocal keyed, is_batched
         keyed = [at for at, job in enumerate(chunk) if job.unique is not None]
-        is_filed = not keyed and filing.takes(chunk)
+        is_batched = not keyed and batcher.takes(chunk)
         read(ceil(len(chunk) * READ_MEANWHILE))
 
     taken, now = _take_ids(connection, len(chunk), meanwhile)
     ids: list[int | None] = [*taken]
     if keyed:
         _take_keys(bulk, connection, chunk, ids, keyed)
-    remaining = rows(ids, chunk, now, is_filed=is_filed)
-    elsewhere = READ_MEANWHILE + READ_AT_END * (1 + is_filed)
+    remaining = rows(ids, chunk, now, is_batched=is_batched)
+    elsewhere = READ_MEANWHILE + READ_AT_END * (1 + is_batched)
     read_jobs = ceil(PIECE_JOBS * max(0.0, min(GROWTH, CHUNK_JOBS / len(chunk)) - elsewhere))
     read_at_end = partial(read, ceil(len(chunk) * READ_AT_END))
-    with _in_utf8(connection), connection.cursor().copy(_COPY_FILED if is_filed else _COPY) as copy:
+    with _in_utf8(connection), connection.cursor().copy(_COPY_BATCHED if is_batched else _COPY) as copy:
         copy.write(BEGIN)
         while piece := b"".join(islice(remaining, PIECE_JOBS)):
             copy.write(piece)
             read(read_jobs)
         copy.write(END)
         read_at_end()
-    if is_filed:
+    if is_batched:
         with _in_utf8(connection):
-            filing.add(connection, chunk, taken, now)
-        filing.file_full(connection, read_at_end)
+            batcher.add(connection, chunk, taken, now)
+        batcher.batch_full(connection, read_at_end)
     bulk.ids += ids
 
 
@@ -242,7 +242,7 @@ def _take_ids(
     connection: psycopg.Connection[Any], jobs: int, meanwhile: Callable[[], None]
 ) -> tuple[Sequence[int], datetime]:
     """Return ids for so many jobs, and the server's time; do something else `meanwhile`."""
-    taken = run_and_do(connection, _TAKE_IDS, {"jobs": jobs}, meanwhile, binary=True).fetchone()
+    taken = execute_overlapped(connection, _TAKE_IDS, {"jobs": jobs}, meanwhile, binary=True).fetchone()
     assert taken is not None
     first, ids, now = taken
     return ids or range(first, first + jobs), now
@@ -251,19 +251,21 @@ def _take_ids(
 @contextmanager
 def _in_utf8(connection: psycopg.Connection[Any]) -> Iterator[None]:
     """Speak UTF-8 over a connection, whatever the application speaks over it."""
-    theirs = connection.info.parameter_status("client_encoding")
-    if theirs == "UTF8":
+    database_encoding = connection.info.parameter_status("client_encoding")
+    if database_encoding == "UTF8":
         yield
         return
     connection.execute(_ENCODING, {"name": "UTF8"})
     yield
-    connection.execute(_ENCODING, {"name": theirs})  # after an error their transaction, or savepoint, brings it back
+    connection.execute(
+        _ENCODING, {"name": database_encoding}
+    )  # after an error their transaction, or savepoint, brings it back
 
 
 def _take_keys(
     bulk: Bulk, connection: psycopg.Connection[Any], chunk: list[NewJob], ids: list[int | None], keyed: list[int]
 ) -> None:
-    """Take the unique keys of a chunk. The jobs that have not got theirs lose their ids."""
+    """Take the unique keys of a chunk. The jobs whose keys are taken lose their ids."""
     for at in _duplicates(connection, chunk, ids, keyed):
         ids[at] = None
         unique = chunk[at].unique
@@ -275,7 +277,7 @@ def _take_keys(
 def _duplicates(
     connection: psycopg.Connection[Any], chunk: list[NewJob], ids: list[int | None], keyed: list[int]
 ) -> list[int]:
-    """Take the unique keys of a chunk; return the places of the jobs that have not got theirs."""
+    """Take the unique keys of a chunk; return the places of the jobs whose keys are taken."""
     uniques = [unique for at in keyed if (unique := chunk[at].unique) is not None]
     wanted = {
         "keys": byte_strings(unique.key for unique in uniques),

@@ -26,19 +26,19 @@ _EPOCH: Final = datetime(2000, 1, 1, tzinfo=timezone.utc)
 _COLUMNS: Final = 14
 
 _head = Struct("!hiqiB").pack
-"""How many columns; the id, behind its length; the length of the arguments, and what they begin with."""
+"""The number of columns; the id, behind its length; the length of the arguments, and their version byte."""
 _short, _int, _long, _array = (Struct(form).pack for form in ("!h", "!i", "!q", "!iiiii"))
 
 
 def rows(
-    ids: Sequence[int | None], jobs: Sequence[NewJob], now: datetime, *, is_filed: bool = False
+    ids: Sequence[int | None], jobs: Sequence[NewJob], now: datetime, *, is_batched: bool = False
 ) -> Iterator[bytes]:
     """Yield one row a job, but for those without an id. An envelope is written once, however many jobs share it.
 
-    `is_filed`: the rows are for insert/copy_filed.sql, with two columns more: no xid, and `now`.
+    `is_batched`: the rows are for insert/copy_batched.sql, with two columns more: no xid, and `now`.
     """
-    more = NULL + _field(_moment(now)) if is_filed else b""
-    head = partial(_head, _COLUMNS + 2 * is_filed, 8)
+    more = NULL + _field(_moment(now)) if is_batched else b""
+    head = partial(_head, _COLUMNS + 2 * is_batched, 8)
     written: dict[int, tuple[bytes, bytes]] = {}  # by its address: the jobs hold it for as long as this lasts
     for job_id, job in zip(ids, jobs, strict=True):
         if job_id is None:

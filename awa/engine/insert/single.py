@@ -13,7 +13,7 @@ import psycopg
 
 from awa.database.adapters.connection import as_text
 from awa.database.guarded import unguarded
-from awa.database.pipeline import repeat
+from awa.database.pipeline import execute_prepared
 from awa.database.statements import statement
 from awa.engine.arrays import texts
 
@@ -46,7 +46,7 @@ class Unique(msgspec.Struct, frozen=True, gc=False):
 
 
 class Envelope(NamedTuple):
-    """What is said of a job beside its arguments and unique key. Jobs of which the same is said share one."""
+    """The parameters of a job beside its arguments and unique key. Equal jobs share one."""
 
     queue: str
     kind: str
@@ -65,7 +65,7 @@ class Envelope(NamedTuple):
     """Not started by then, it is cancelled."""
     ordering_key: bytes | None = None
     wake: bool = True
-    """Whether idle nodes are told of it; else their poll finds it."""
+    """True if idle nodes are told of it; else their poll finds it."""
 
 
 class NewJob(msgspec.Struct, frozen=True, gc=False):
@@ -81,7 +81,7 @@ class NewJob(msgspec.Struct, frozen=True, gc=False):
 
 
 class Inserted(NamedTuple):
-    """What became of a new job."""
+    """The result of inserting one job."""
 
     id: int
     """Its id, or that of the job that holds its unique key."""
@@ -107,7 +107,7 @@ def insert(connection: psycopg.Connection[Any], job: NewJob, *, replace: bool = 
     """Insert one job: one statement, no commit. See `parameters` for `replace`."""
     # Not guarded: the statement is right under any settings, and making them would be more work than it is.
     sql, given = insertion(job, replace=replace)
-    row = repeat(unguarded(connection), sql, given, prepare=None, binary=True).fetchone()
+    row = execute_prepared(unguarded(connection), sql, given, prepare=None, binary=True).fetchone()
     assert row is not None
     return Inserted(*as_text(row))
 
@@ -124,7 +124,7 @@ def parameters(job: NewJob, *, replace: bool = False) -> dict[str, Any]:
     """Return the parameters of `INSERT`: text and numbers only, since libraries differ in what they make of the rest.
 
     A job that holds the unique key already is never an error of the statement, which would end the transaction of the
-    caller: it is returned, or, with `replace`, gets the contents of the new one if nobody has started it.
+    caller: it is returned, or, with `replace`, gets the contents of the new one if it has not been started.
     """
     said, unique = job.envelope, job.unique
     return {

@@ -1,4 +1,4 @@
-"""Where a database of `DATABASES` is, in libpq's words: for processes that make connections of their own."""
+"""Translates an entry of `DATABASES` into libpq's terms, for processes that make connections of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `--app` names in a Django project: `awa-supervisor --app awa.integrations.django.app:client`.
+"""The object that `--app` names in a Django project: `awa-supervisor --app awa.integrations.django.app:client`.
 
 Importing this loads the project of $DJANGO_SETTINGS_MODULE with all its tasks.
 """

@@ -108,4 +108,4 @@ class AwaBackend(framework("backends.base").BaseTaskBackend):  # type: ignore[mi
 
 def urgency(priority: int) -> int:
     """Return Awa's priority for one of Django's."""
-    return next((ours for least, ours in URGENCIES if priority >= least), LEAST_URGENT)
+    return next((own for least, own in URGENCIES if priority >= least), LEAST_URGENT)

@@ -1,4 +1,4 @@
-"""What `manage.py check` says about Awa.
+"""The checks that Awa adds to `manage.py check`.
 
 awa.E001  AWA["DATABASE"] is no alias in DATABASES
 awa.E002  the database is not PostgreSQL

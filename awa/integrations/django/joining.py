@@ -12,13 +12,13 @@ from psycopg.rows import tuple_row
 from psycopg.types.datetime import TimestamptzLoader
 from psycopg.types.json import set_json_loads
 
-from awa.database.adapters.caller import Borrowed
+from awa.database.adapters.caller import CallerConnection
 from awa.database.errors import translate
 from awa.errors import AwaError, DatabaseError
 from awa.job.codec import decode
 
 
-class Joined(Borrowed):
+class Joined(CallerConnection):
     """A connection of Django's. Its query log and its wrappers see each statement; rows are as Awa reads them."""
 
     def __init__(self, wrapper: Any) -> None:

@@ -19,7 +19,7 @@ class ProjectRegistry(Registry):
 
     @property
     def queues(self) -> list[str]:
-        """What workers take jobs from: `AWA["QUEUES"]`, else the queues of all tasks, Django's own included."""
+        """The queues that workers serve: `AWA["QUEUES"]`, else the queues of all tasks, Django's own included."""
         return sorted(conf("QUEUES") or {*super().queues, *queues_of_backends()})
 
 

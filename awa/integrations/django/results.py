@@ -1,4 +1,4 @@
-"""From a job to what Django's Tasks framework calls its result."""
+"""Turns a job into the result object of Django's Tasks framework."""
 
 from __future__ import annotations
 

@@ -15,12 +15,12 @@ BACKEND: Final = "awa.integrations.django.backend.AwaBackend"
 
 
 def root() -> str | None:
-    """Return the module that is the framework here, None where there is none."""
+    """Return the module that is the framework here; None without one."""
     return next((name for name in ("django.tasks", "django_tasks") if find_spec(name) is not None), None)
 
 
 def framework(part: str) -> Any:
-    """Return a module of the framework: "base", "signals". Raises ImportError where there is none."""
+    """Return a module of the framework: "base", "signals". Raises ImportError without one."""
     found = root()
     if found is None:
         raise ImportError("Awa's backend needs django.tasks (Django 6.0 or later), or the package django-tasks")

@@ -17,7 +17,7 @@ from awa.job.model import Job
 from awa.task.outcome import RESULT_BYTES_MAX, Snooze
 
 UNKNOWN_TASK_S: Final = 30.0
-"""How long a task is put aside that this worker does not know: one with newer code may look for it meanwhile."""
+"""Delay of a task that this worker does not know: a worker with newer code may find it meanwhile."""
 logger = logging.getLogger("awa.django")
 
 

@@ -15,7 +15,7 @@ APP: str = "awa"
 
 
 def is_ours(using: str) -> bool:
-    """Whether `migrate` on database `using` is to look after the schema there."""
+    """Return whether `migrate` on database `using` is to look after the schema there."""
     return bool(
         conf("MANAGE_SCHEMA")
         and using == alias()
@@ -34,7 +34,7 @@ def install(using: str) -> list[int]:
 
 
 def version(using: str) -> int | None:
-    """Return the version of the schema in a database, None where there is none."""
+    """Return the version of the schema in a database; None without one."""
     with guard(joined(using)) as connection:
         return chain.current(connection)
 

@@ -1,4 +1,4 @@
-"""Where the project's client gets connections from: Django, for the database that `AWA` names."""
+"""The source of connections of the project's client: Django, for the database that `AWA` names."""
 
 from __future__ import annotations
 
@@ -42,4 +42,4 @@ class DjangoConnections(Source):
             yield
 
     def close(self) -> None:
-        """Nothing here is ours to close."""
+        """Nothing here is Awa's to close."""

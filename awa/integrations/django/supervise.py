@@ -1,7 +1,7 @@
 """Run the supervisor of a Django project; what `manage.py awa_supervisor` becomes.
 
-This process never loads the project: it is the forkserver's to load, and to load anew. The database is that of the
-project's settings; a $DATABASE_URL is theirs to read.
+This process never loads the project: the forkserver loads it, and reloads it. The database is that of the
+project's settings; a $DATABASE_URL is read by them only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What an application's configuration says: `AWA_*` keys, and SQLAlchemy's when they name no database."""
+"""Reads an application's configuration: `AWA_*` keys, and SQLAlchemy's when they name no database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from awa.text.suggest import hint
 NAME: Final = "awa"
 """Of the extension, and of its commands: `app.extensions["awa"]`, `flask awa …`."""
 OPTIONS: Final = {"AWA_DATABASE_URL": "database_url", "AWA_MAX_CONNECTIONS": "max_connections"}
-"""Which option of a client a key is."""
+"""The client's option by configuration key."""
 SUPERVISOR: Final = {setting.env for setting in SETTINGS if setting.name not in ("app", "database_url")}
 """Keys that `flask awa supervisor` heeds."""
 _SQLALCHEMY: Final = "SQLALCHEMY_DATABASE_URI"

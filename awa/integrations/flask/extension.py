@@ -195,7 +195,7 @@ class Awa:
 
     @property
     def awa_client(self) -> Client:
-        """What `awa-supervisor --app package.module:this` means."""
+        """Resolves the object that `awa-supervisor --app package.module:name` names."""
         return self.client
 
     def __getattr__(self, name: str) -> Any:
@@ -206,7 +206,7 @@ class Awa:
 
 
 class _Commands(click.Command):
-    """`flask awa`: loaded when somebody calls it, for a web process does without all that it needs."""
+    """`flask awa`: loaded when it is called, for a web process does without all that it needs."""
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         from awa.integrations.flask.commands import context

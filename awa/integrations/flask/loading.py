@@ -14,7 +14,7 @@ from awa.errors import AppLoadError
 LOADER: Final = f"{__name__}:app()"
 APP_VARIABLE: Final = "FLASK_APP"
 HIDDEN_VARIABLE: Final = "AWA_FLASK_DATABASE_URL"
-"""What `$DATABASE_URL` was: a supervisor would take it for an order, and here the configuration goes first."""
+"""The value of `$DATABASE_URL`: a supervisor would obey it, and here the configuration goes first."""
 
 
 def app() -> Flask:

@@ -15,7 +15,7 @@ from flask import Flask, g, has_app_context
 from psycopg import conninfo
 
 from awa.client.client import Client
-from awa.database.adapters.connection import foreign
+from awa.database.adapters.connection import adapt
 from awa.database.errors import translated_foreign
 from awa.errors import AwaError
 from awa.integrations.flask.config import without_driver
@@ -44,7 +44,7 @@ class OpenSessions:
         app.teardown_appcontext(lambda error: _tell_of_lost_jobs(app, error))
 
     def find(self, app: Flask) -> Any:
-        """Return the session with a transaction in the jobs' database; None where there is none.
+        """Return the session with a transaction in the jobs' database; None without one.
 
         Raises:
             AwaError: there are two, or the session's driver is none that jobs can be inserted over.
@@ -75,7 +75,8 @@ class OpenSessions:
                 yield session
 
     def _is_jobs(self, session: Any) -> bool:
-        """Whether a session leads to the database of the jobs. Both are asked, once, unless their addresses agree."""
+        """Return whether a session leads to the database of the jobs. Both are asked, once, unless their addresses
+        agree."""
         from sqlalchemy.exc import UnboundExecutionError
 
         try:
@@ -95,13 +96,13 @@ class OpenSessions:
         return self._leads_to_jobs[engine]
 
     def _is_same(self, session: Any, engine: Any) -> bool:
-        theirs = _address(without_driver(engine.url))
-        if theirs and theirs == _address(self._client.dsn or ""):
+        session_database = _address(without_driver(engine.url))
+        if session_database and session_database == _address(self._client.dsn or ""):
             return True
         with translated_foreign("ask the session for its database"):
-            ((cluster, database),) = foreign(session).execute(_DATABASE.encode(), {})
-        with self._client.transaction() as ours:
-            return list(ours.fetch_one(_DATABASE).values()) == [cluster, database]
+            ((cluster, database),) = adapt(session).execute(_DATABASE.encode(), {})
+        with self._client.transaction() as own:
+            return list(own.fetch_one(_DATABASE).values()) == [cluster, database]
 
 
 def note_joined(session: Any, jobs: int) -> None:

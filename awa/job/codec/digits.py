@@ -1,4 +1,4 @@
-"""Which numbers a JSON document may hold, told from its bytes without reading it.
+"""Estimates the numbers in a JSON document from its bytes, without parsing it.
 
 A regular expression says the same in the time it takes to read and write the document: 3.4 µs for 250 bytes, against
 0.5 µs this way.
@@ -18,11 +18,11 @@ _MARKS: Final = bytes(
 
 
 def may_hold_long(raw: bytes) -> bool:
-    """Whether there may be an integer of 19 digits or more; False is certain."""
+    """Return whether there may be an integer of 19 digits or more; False is certain."""
     return _LONG in raw.translate(_MARKS)
 
 
 def may_hold_special(raw: bytes) -> bool:
-    """Whether there may be a float, or an integer of 19 digits or more; False is certain."""
+    """Return whether there may be a float, or an integer of 19 digits or more; False is certain."""
     marks = raw.translate(_MARKS)
     return _FRACTION in marks or _LONG in marks

@@ -27,7 +27,7 @@ BYTES_MAX = 1_000_000
 
 _PLAIN = frozenset({str, bool, NoneType, datetime, date, time, timedelta, UUID})
 _MANY = 32
-"""From this length on, judging a list by the set of its types is quicker than by one element after the other."""
+"""Length from which checking a list by the set of its types is quicker than by one element after the other."""
 _BACKSLASH = b"\\"
 _NUL = b"\\u0000"
 
@@ -82,7 +82,7 @@ def _encode(value: object, name: str, bytes_max: int) -> tuple[bytes, bool]:
 
 
 def _is_plain(values: Iterable[object], depth: int) -> bool:
-    """Whether msgspec writes each of `values` exactly as promised. False means: look closer, not: refuse."""
+    """Return whether msgspec writes each of `values` exactly as promised. False means: look closer, not: refuse."""
     for value in values:
         kind = type(value)
         if kind in _PLAIN:
@@ -128,7 +128,7 @@ def _is_plain_dict(value: dict[Any, Any], depth: int) -> bool:
 
 
 def _is_plain_row(values: Collection[Any]) -> bool:
-    """Whether a long row holds only text and the like, only integers in range, or only finite floats."""
+    """Return whether a long row holds only text and the like, only integers in range, or only finite floats."""
     kinds = set(map(type, values))
     if kinds == {int}:
         return bool(min(values) >= INT_MIN and max(values) <= INT_MAX)

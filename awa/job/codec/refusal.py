@@ -1,4 +1,4 @@
-"""What may not become JSON, and where it stands. Runs only when the quick look found something out of the ordinary."""
+"""Finds the value that cannot become JSON, and its place. Runs only when the quick check found something unusual."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from awa.errors import ValidationError
 from awa.job.codec.shapes import shape_of
 
 DEPTH_MAX = 64
-"""How many lists and objects may stand inside each other."""
+"""Deepest nesting of lists and objects."""
 INT_MIN = -(2**63)
 INT_MAX = 2**63 - 1
 _SURROGATE = re.compile("[\ud800-\udfff]")

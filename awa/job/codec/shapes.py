@@ -1,4 +1,4 @@
-"""What msgspec will write of an object: asked once per type, since every encode needs it."""
+"""The shape in which msgspec writes objects of a type: found once per type, since every encode needs it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgspec
 
 
 class Shape(NamedTuple):
-    """How objects of one type become JSON."""
+    """The JSON shape of objects of one type."""
 
     attributes: tuple[str, ...] | None
     """The attributes that stand for the object; None if it is not made of any."""

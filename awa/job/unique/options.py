@@ -1,4 +1,4 @@
-"""What a caller says about uniqueness: `unique_opts`, checked."""
+"""The uniqueness options of an insert: `unique_opts`, checked."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ ON_CONFLICT: Final = ("error", "skip", "replace")
 
 
 class UniqueOptions(NamedTuple):
-    """What makes two jobs the same, and what happens to the second of them. The defaults are those of `unique_opts`."""
+    """The fields by which two jobs are the same, and the treatment of the second. The defaults are those of
+    `unique_opts`."""
 
     by_queue: bool = False
     by_args: bool | tuple[str, ...] = True
-    """Whether by all args, by none, or by those with these names."""
+    """True if by all args, by none, or by those with these names."""
     by_period: int | None = None
     """The number of the period the job belongs to; jobs of different periods are never the same."""
     states: int = STATES_DEFAULT

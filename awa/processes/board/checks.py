@@ -1,4 +1,4 @@
-"""What a worker may have written on the board: everything else there is damage.
+"""The values that a worker may write on the board: everything else there is damage.
 
 A handler can write to the memory of its own slot, so the supervisor believes nothing that it reads there without having
 looked at it: numbers must fit where they go (a word on the board, a column, a sum of times), names must be those of the

@@ -44,7 +44,7 @@ RESERVE = 1024
 
 
 class JournalPage(NamedTuple):
-    """What one look at a journal found: the records that the supervisor has not marked as settled yet."""
+    """The result of reading a journal: the records that the supervisor has not marked as settled yet."""
 
     epoch: int
     length: int
@@ -122,7 +122,7 @@ class JournalReader:
         self._settled = settled
 
     def is_empty(self) -> bool:
-        """Whether every record has been settled, by the worker or by us. Costs two loads."""
+        """Return whether every record has been settled, by the worker or by us. Costs two loads."""
         word = self._cells[self._commit]
         return word & LOW_MASK == 0 or word == self._controls[self._settled]
 

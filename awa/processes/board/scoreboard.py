@@ -4,7 +4,7 @@ It is made before the first fork and has a fixed number of slots. On Linux it is
 cut short under a mapping would kill every process that looks at it with SIGBUS); elsewhere an unlinked temporary file.
 Either way it has no name, and is gone when the last process that holds it is gone.
 
-    header     magic, version, sizes                       read by everybody
+    header     magic, version, sizes                       read by all
     controls   the supervisor's cells, one line a slot     written by the supervisor alone
     workers    the workers' cells, one page a slot         each written by its own worker
     journals   one a slot                                  each seen and written by its own worker
@@ -41,7 +41,7 @@ class BoardError(AwaError):
 
 
 class Layout(NamedTuple):
-    """Where everything is on a board of so many slots, each with a journal of so many bytes."""
+    """The layout of a board: its slots, and the bytes of each journal."""
 
     slots: int
     journal_bytes: int
@@ -90,9 +90,9 @@ class Board:
             Slot(index, view[layout.worker(index)], view[layout.control(index)], view[layout.journal(index)])
             for index in range(slots)
         )
-        everybody = [slot.cells for slot in self.slots]
+        all_cells = [slot.cells for slot in self.slots]
         for slot in self.slots:
-            slot.everybody = everybody
+            slot.all_cells = all_cells
 
     @classmethod
     def create(cls, slots: int, journal_bytes: int = JOURNAL_BYTES) -> Board:

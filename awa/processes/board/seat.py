@@ -15,7 +15,7 @@ from awa.processes.board.slot import Slot
 
 
 class Seats:
-    """What a forkserver holds of a board: not its memory, only the way to it."""
+    """A forkserver's handle of a board: not its memory, only the way to it."""
 
     def __init__(self, fd: int) -> None:
         """Find the board behind an inherited `fd`. Raises BoardError when it is something else."""
@@ -35,7 +35,7 @@ def _map(fd: int, layout: Layout, index: int) -> Slot:
     own, own_journal = _writable(fd, worker), _writable(fd, journal)
     shown = _readable(fd, layout.journals_start)
     slot = Slot(index, own, shown[layout.control(index)], own_journal)
-    slot.everybody = [shown[layout.worker(other)].cast("q") for other in range(layout.slots)]
+    slot.all_cells = [shown[layout.worker(other)].cast("q") for other in range(layout.slots)]
     return slot
 
 
@@ -49,7 +49,7 @@ def _readable(fd: int, size: int) -> memoryview:
     opened for reading only."""
     try:
         only_read = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:  # no /proc: the mapping is read-only all the same, as long as nobody changes that
+    except OSError:  # no /proc: the mapping is read-only all the same, as long as nothing changes that
         return memoryview(mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ))
     try:
         return memoryview(mmap.mmap(only_read, size, mmap.MAP_SHARED, mmap.PROT_READ))

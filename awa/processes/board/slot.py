@@ -2,7 +2,7 @@
 
 The worker's cells and the supervisor's lie in pages of their own, and a worker cannot write to the latter. What the
 worker has written may be anything: a handler can write there, too. So the supervisor's methods check it, and raise
-`BoardDamage` for what no worker of ours has written.
+`BoardDamage` for what no worker of this node has written.
 
 Worker and supervisor take no lock. A cell is stored and loaded whole, and where two values must agree they share one
 cell (a generation in the high bits, a length or position in the low ones). What spans several cells, the running job,
@@ -48,7 +48,7 @@ _EPOCHS = 1 << 38
 
 
 class WorkerState(IntEnum):
-    """What a worker is doing."""
+    """The state of a worker."""
 
     VACANT = 0
     BOOTING = 1
@@ -60,7 +60,7 @@ class WorkerState(IntEnum):
 
 
 class Stop(IntEnum):
-    """What the supervisor asks of a worker. Killing is not asked for: it is done."""
+    """A request of the supervisor to a worker. Killing is no request: it is done."""
 
     NONE = 0
     AFTER_JOB = 1
@@ -70,7 +70,7 @@ class Stop(IntEnum):
 
 
 class Flag(IntFlag):
-    """What is to be known of a job that is stopped."""
+    """The facts about a job that is stopped."""
 
     NONE = 0
     RAISE_ON_CANCEL = 1
@@ -88,7 +88,7 @@ class Interrupt(IntEnum):
 
 
 class Limits(NamedTuple):
-    """What a job may take."""
+    """The limits of a job."""
 
     timeout_us: int = 0
     """After so long `JobTimeout` is raised in its handler; 0: never."""
@@ -101,7 +101,7 @@ class Limits(NamedTuple):
 NO_LIMITS = Limits()
 
 
-class Running(NamedTuple):
+class BoardEntry(NamedTuple):
     """The job a worker is in."""
 
     turn: int
@@ -114,9 +114,9 @@ class Running(NamedTuple):
     started_us: int
     """Monotonic clock."""
     expected_us: int
-    """How long jobs of this kind usually take; 0 when unknown."""
+    """Usual duration of jobs of this kind; 0 when unknown."""
     deadline_us: int = 0
-    """When its time is up, monotonic clock; 0: never."""
+    """Its deadline, monotonic clock; 0: none."""
     grace_us: int = 0
     flags: int = 0
     used_us: int = 0
@@ -124,11 +124,11 @@ class Running(NamedTuple):
 
 
 class Remains(NamedTuple):
-    """What a worker that died left behind."""
+    """The remains of a worker that died."""
 
     finished: list[Settlement]
     """Jobs that ended and were not settled."""
-    running: Running | None
+    running: BoardEntry | None
     """The job it died in: its attempt is spent."""
 
 
@@ -163,7 +163,7 @@ class _Control:
 
 
 class Slot:
-    """One worker's place. The worker calls `occupy` to `timeout_us`, the supervisor the rest."""
+    """One worker's place. The worker calls `claim_slot` to `timeout_us`, the supervisor the rest."""
 
     __slots__ = (
         "_control_bytes",
@@ -172,14 +172,14 @@ class Slot:
         "_label",
         "_label_text",
         "_memory",
+        "all_cells",
         "cells",
         "controls",
-        "everybody",
         "index",
         "journal",
     )
 
-    everybody: Sequence[memoryview]
+    all_cells: Sequence[memoryview]
     """The worker's cells of all slots of the board, these included. A worker can only read those of others."""
 
     pid = _Cell(PID)
@@ -187,7 +187,7 @@ class Slot:
     state = _Cell(STATE)
     """A `WorkerState`."""
     beat = _Cell(BEAT)
-    """When the worker last showed life: monotonic µs."""
+    """Time of the worker's last sign of life, monotonic µs."""
     lease = _Cell(LEASE)
     """Numbers the leases of this worker from 1."""
     lease_size = _Cell(LEASE_SIZE)
@@ -213,11 +213,11 @@ class Slot:
         self._journal_bytes = journal
         self._epoch = 0
         self.journal = JournalReader(journal, self.cells, JOURNAL, self.controls, SETTLED)
-        self.everybody = (self.cells,)
+        self.all_cells = (self.cells,)
 
     # The worker's side
 
-    def occupy(self) -> None:
+    def claim_slot(self) -> None:
         """Move in: the first thing a worker process does."""
         self.enter(WorkerState.BOOTING)
         self.pid = os.getpid()  # last: a slot with a process id and no state is damaged
@@ -271,12 +271,13 @@ class Slot:
         cells[ENDED] = cells[TURN]
 
     def may_run(self, position: int) -> bool:
-        """Whether the job at `position` of the current lease is still ours to start. If not, hand the rest back."""
+        """Return whether the job at `position` of the current lease may still be started. If not, hand the rest
+        back."""
         word = self.controls[LIMIT]
         return word == 0 or word >> LOW_BITS != self.cells[LEASE] or position < word & LOW_MASK
 
     def is_cancelled(self) -> bool:
-        """Whether the running job has been cancelled."""
+        """Return whether the running job has been cancelled."""
         return self.controls[CANCEL] == self.cells[TURN] != 0
 
     def stop_requested(self) -> StopReason | None:
@@ -297,21 +298,21 @@ class Slot:
         self.cells[SEALED] = now_us
 
     def last_seal_us(self) -> int:
-        """When one of the workers last began a seal that left nothing, monotonic clock; 0: none has.
+        """Time at which a worker last began a seal that left nothing, monotonic clock; 0: none has.
 
-        A time to come was not written by a worker of ours, and would keep all others from sealing.
+        A time to come was not written by a worker, and would keep all others from sealing.
         """
         now_us = monotonic_us()
-        return max((sealed for cells in self.everybody if (sealed := cells[SEALED]) <= now_us), default=0)
+        return max((sealed for cells in self.all_cells if (sealed := cells[SEALED]) <= now_us), default=0)
 
     @property
     def turn(self) -> int:
-        """How many jobs this worker has started."""
+        """Number of jobs this worker has started."""
         return self.cells[TURN]
 
     @property
     def timeout_us(self) -> int:
-        """What the running job may take."""
+        """The limits of the running job."""
         return self.cells[DEADLINE] - self.cells[JOB_STARTED]
 
     # The supervisor's side
@@ -335,17 +336,18 @@ class Slot:
         return max(0, self.cells[TURN] - (self.cells[JOB_ID] != 0))
 
     def is_between(self) -> bool:
-        """Whether a job has begun and neither runs nor has ended: for an instant only, or somebody has taken it off."""
+        """Return whether a job has begun and neither runs nor has ended: for an instant only, or the handler has taken
+        it off."""
         return self.cells[JOB_ID] == 0 and self.cells[ENDED] != self.cells[TURN]
 
-    def running(self) -> Running | None:
+    def running(self) -> BoardEntry | None:
         """Return the job the worker is in, or None between jobs. Raises BoardDamage."""
         cells = self.cells
         for _ in range(_LOOKS_MAX):
             turn, job_id = cells[TURN], cells[JOB_ID]
             if job_id == 0:
                 return None
-            seen = Running(
+            seen = BoardEntry(
                 turn,
                 job_id,
                 cells[ATTEMPT],
@@ -379,15 +381,15 @@ class Slot:
             running = None
         return Remains(finished, running)
 
-    def cancel(self, running: Running) -> None:
+    def cancel(self, running: BoardEntry) -> None:
         """Ask the handler of exactly this run to stop. Harmless when it has ended meanwhile."""
         self.controls[CANCEL] = running.turn
 
-    def has_cancelled(self, running: Running) -> bool:
-        """Whether exactly this run was asked to stop."""
+    def has_cancelled(self, running: BoardEntry) -> bool:
+        """Return whether exactly this run was asked to stop."""
         return self.controls[CANCEL] == running.turn
 
-    def raise_in(self, running: Running, why: Interrupt) -> None:
+    def raise_in(self, running: BoardEntry, why: Interrupt) -> None:
         """Leave word of why the handler of exactly this run is about to be interrupted."""
         self.controls[INTERRUPT] = running.turn << 2 | why
 

@@ -16,13 +16,13 @@ from typing import Any
 from awa.processes.board.seat import Seats
 from awa.processes.exit_codes import ExitCode
 from awa.processes.forkserver.events import BootFailed, Ready, name_of
-from awa.processes.forkserver.serve import Nursery
+from awa.processes.forkserver.serve import ForkLoop
 from awa.processes.forkserver.wire import Message, Wire
 from awa.processes.parent_death import die_with_parent, outlive_parent
 from awa.processes.title import Title
 from awa.processes.wakeups import Wakes
 
-_NOT_THEIRS = (str(Path(__file__).parents[2]), importlib.__file__, "<frozen importlib")
+_NOT_THE_APPLICATION = (str(Path(__file__).parents[2]), importlib.__file__, "<frozen importlib")
 
 
 def main(socket_fd: int, parent: int) -> int:
@@ -35,19 +35,19 @@ def main(socket_fd: int, parent: int) -> int:
     orders = _first_message(sock)
     wire = Wire(sock)
     try:
-        nursery, ready = _boot(orders, wire)
+        fork_loop, ready = _boot(orders, wire)
     except BaseException as error:  # noqa: BLE001 - reported; an application that calls sys.exit has failed to load, too
         failed = BootFailed(error=f"{type(error).__name__}: {error}", traceback=_traceback(error))
         _send_last(sock, {"event": name_of(failed), **failed._asdict()})
         return ExitCode.BOOT_FAILED
     title.show("")
-    nursery.report(ready)
+    fork_loop.report(ready)
     outlive_parent()
-    nursery.run()
+    fork_loop.run()
     return ExitCode.OK
 
 
-def _boot(orders: Message, wire: Wire) -> tuple[Nursery, Ready]:
+def _boot(orders: Message, wire: Wire) -> tuple[ForkLoop, Ready]:
     """Load the application and make everything ready to fork."""
     seats = Seats(orders["board"])
     wakes = Wakes.inherit(orders["wakes"])
@@ -58,7 +58,7 @@ def _boot(orders: Message, wire: Wire) -> tuple[Nursery, Ready]:
     gc.collect()
     gc.freeze()
     warnings = [*info.pop("warnings", []), *_thread_warnings()]
-    return Nursery(wire, seats, wakes, entry), Ready(info, warnings)
+    return ForkLoop(wire, seats, wakes, entry), Ready(info, warnings)
 
 
 def _resolve(name: str) -> Callable[..., Any]:
@@ -69,9 +69,10 @@ def _resolve(name: str) -> Callable[..., Any]:
 
 
 def _traceback(error: BaseException) -> str:
-    """Return the traceback of `error` without the frames of ours and of `importlib` that every one would begin with."""
+    """Return the traceback of `error` without Awa's own frames and those of `importlib` that every one would begin
+    with."""
     frames = error.__traceback__
-    while frames and frames.tb_next and frames.tb_frame.f_code.co_filename.startswith(_NOT_THEIRS):
+    while frames and frames.tb_next and frames.tb_frame.f_code.co_filename.startswith(_NOT_THE_APPLICATION):
         frames = frames.tb_next
     return "".join(traceback.format_exception(type(error), error, frames))
 

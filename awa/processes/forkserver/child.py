@@ -37,7 +37,7 @@ def live(
         volunteer_for_oom()
         _reseed()
         slot = take()
-        slot.occupy()
+        slot.claim_slot()
         code = int(entry(slot, message, wakes.keep_only(slot.index)))
     except BaseException:  # noqa: BLE001 - SystemExit too: what a handler raises must not pass for the worker's code
         traceback.print_exc()
@@ -57,6 +57,6 @@ def _reseed() -> None:
 def flush_output() -> None:
     """Write out what standard output and error still hold."""
     for stream in (sys.stdout, sys.stderr):
-        # Closed by a handler, or nobody reads it any more: there is no one left to tell.
+        # Closed by a handler, or unread: there is no receiver left.
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()

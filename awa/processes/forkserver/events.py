@@ -1,4 +1,4 @@
-"""What a forkserver tells its supervisor. The names of the fields are the names on the wire."""
+"""Messages of a forkserver to its supervisor. The names of the fields are the names on the wire."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ class Ready(NamedTuple):
     """The application is loaded; workers may be forked."""
 
     info: dict[str, Any]
-    """What the boot function returned."""
+    """The return value of the boot function."""
     warnings: list[str]
-    """What the application did at import that does not go well with forking."""
+    """Acts of the application at import that do not go well with forking."""
 
 
 class BootFailed(NamedTuple):
@@ -60,7 +60,7 @@ class ForkServerGone(NamedTuple):
     """Exit code; None when a signal ended it."""
     signal: int | None
     workers: dict[int, int]
-    """Slot to process id of the workers it had. They have been killed; nobody will learn their exit status."""
+    """Slot to process id of the workers it had. They have been killed; their exit status is lost."""
 
 
 Event = Ready | BootFailed | Forked | ForkFailed | Exited | Alive | ForkServerGone

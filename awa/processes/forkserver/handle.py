@@ -23,7 +23,7 @@ _GONE_TIMEOUT_S = 2.0
 PING_S: Final = 1.0
 STOPPED_S: Final = 5.0
 """A forkserver that does not answer for so long, and is stopped, is given up: a signal or a debugger has done it."""
-HUNG_S: Final = 30.0
+FORKSERVER_HUNG_S: Final = 30.0
 """One that is not stopped may be slow: a fork of a large process while memory is short takes seconds."""
 
 
@@ -64,19 +64,19 @@ class ForkServer:
         `message` travels over the socket: unlike arguments it cannot be seen in `ps`. Standard output and error are
         inherited. Raises OSError when the process cannot be started.
         """
-        ours, theirs = socket.socketpair()
-        with contextlib.ExitStack() as undo, theirs:
-            undo.callback(ours.close)
+        parent_end, child_end = socket.socketpair()
+        with contextlib.ExitStack() as undo, child_end:
+            undo.callback(parent_end.close)
             process = subprocess.Popen(
-                [sys.executable, "-m", __package__, str(theirs.fileno()), str(os.getpid())],
+                [sys.executable, "-m", __package__, str(child_end.fileno()), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(), board.fd, *wakes.fds()),
+                pass_fds=(child_end.fileno(), board.fd, *wakes.fds()),
                 start_new_session=True,  # Ctrl-C in the terminal is for the supervisor alone
                 env=None if env is None else dict(env),
                 cwd=cwd,
             )
             undo.pop_all()
-        server = cls(process, Wire(ours), board)
+        server = cls(process, Wire(parent_end), board)
         server._wire.send(
             {"boot": boot, "child": child, "message": message or {}, "board": board.fd, "wakes": wakes.ends()}
         )
@@ -122,7 +122,7 @@ class ForkServer:
         silent_s = self._silence.look()
         if silent_s > STOPPED_S and (how := stopped_by(self.pid)):
             return f"has not answered for {silent_s:.0f} s: it is {how}"
-        return f"has not answered for {silent_s:.0f} s" if silent_s > HUNG_S else None
+        return f"has not answered for {silent_s:.0f} s" if silent_s > FORKSERVER_HUNG_S else None
 
     def kill_hung(self) -> None:
         """Kill one that hangs. `poll` returns `ForkServerGone` when it has ended."""
@@ -159,7 +159,7 @@ class ForkServer:
         return events
 
     def _order(self, message: Message) -> None:
-        if not self._gone:  # or nobody is there to obey, and `ForkServerGone` says so
+        if not self._gone:  # or nothing is there to obey, and `ForkServerGone` says so
             self._wire.send(message)
 
     def _receive(self) -> list[Event]:
@@ -194,7 +194,8 @@ class ForkServer:
         return ForkServerGone(status if status >= 0 else None, -status if status < 0 else None, workers)
 
     def _is_of_its_session(self, pid: int) -> bool:
-        """Whether a process that a worker claims to be is one of this forkserver's: the board may hold anything."""
+        """Return whether a process that a worker claims to be is one of this forkserver's: the board may hold
+        anything."""
         try:
             return pid > 0 and os.getsid(pid) == self.pid
         except (ProcessLookupError, PermissionError, OverflowError):

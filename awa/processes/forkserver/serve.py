@@ -34,8 +34,8 @@ NOTED = (
 )
 
 
-class Nursery:
-    """Forks workers and buries them. Single-threaded, and the only one to reap its children: an id in `children` is
+class ForkLoop:
+    """Forks workers and reaps them. Single-threaded, and the only one to reap its children: an id in `children` is
     that of a worker until this class says otherwise, so a signal sent to it cannot hit a stranger."""
 
     def __init__(self, wire: Wire, seats: Seats, wakes: Wakes, entry: ChildMain) -> None:
@@ -49,7 +49,7 @@ class Nursery:
         self._selector.register(self._signals, selectors.EVENT_READ)
         self._running = True
         self._of_the_application = children()
-        """What it has started while it was imported is its own affair."""
+        """Processes started by the application's import are its own affair."""
         adopt_orphans()
         self.children: dict[int, int] = {}
         """Process id to slot of the workers that have not been reaped."""
@@ -125,7 +125,7 @@ class Nursery:
             _kill_group(pid, Signals.SIGKILL)
         while self.children:
             self._reap(0)
-        # What jobs had started, and had left its group: now that the workers are gone it is ours.
+        # What jobs had started, and had left its group: now that the workers are gone it is this process's.
         while left := children() - self._of_the_application:
             for pid in left:
                 with contextlib.suppress(ProcessLookupError, PermissionError):

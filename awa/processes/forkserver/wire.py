@@ -21,7 +21,7 @@ class Wire:
         self._incoming = b""
         self._outgoing = b""
         self.closed = False
-        """Whether the other side has gone. Messages it sent before are still returned by `receive`."""
+        """True if the other side has gone. Messages it sent before are still returned by `receive`."""
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when there is something to receive."""

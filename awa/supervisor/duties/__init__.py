@@ -18,8 +18,8 @@ class Duty(Protocol):
     name: str
     interval_s: float
     """Seconds between two rounds."""
-    patience: float
-    """How many times longer than others a statement of it may take before its connection is given up."""
+    timeout_factor: float
+    """Factor by which its statements may exceed the usual response timeout before the connection is given up."""
 
     def run_once(self, connection: psycopg.Connection[Any]) -> None:
         """Do it once."""

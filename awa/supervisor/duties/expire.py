@@ -13,7 +13,7 @@ class Expire:
     """Cancels all that has expired."""
 
     name = "expire"
-    patience = 1.0
+    timeout_factor = 1.0
     interval_s = 1.0
 
     def run_once(self, connection: psycopg.Connection[Any]) -> None:

@@ -13,7 +13,7 @@ class Ids:
     """Moves the id sequence up where it is behind, and has jobs looked for that seals may have passed over."""
 
     name = "ids"
-    patience = 1.0
+    timeout_factor = 1.0
     interval_s = 5.0
 
     def run_once(self, connection: psycopg.Connection[Any]) -> None:

@@ -17,7 +17,7 @@ class Promote:
     """Promotes all that is due, in steps."""
 
     name = "promote"
-    patience = 1.0
+    timeout_factor = 1.0
 
     def __init__(self, interval_s: float) -> None:
         self.interval_s = interval_s

@@ -12,11 +12,11 @@ from awa.engine.admin import control
 from awa.telemetry import events
 
 
-class Report:
+class ReportQueues:
     """Says which jobs wait for a node that is not there, and which queues are paused, when that changes."""
 
     name = "report"
-    patience = 10.0  # it counts all that waits
+    timeout_factor = 10.0  # it counts all that waits
     interval_s = 10.0
 
     def __init__(self) -> None:

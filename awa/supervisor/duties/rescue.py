@@ -6,7 +6,7 @@ by this machine's monotonic clock (see `awa.supervisor.peers`), and only when th
 answered in time for as long as the others may be silent. They try to reconnect more often than that. A server that
 hangs breaks no connection, and it may do so while it is being asked who is silent: so that is seen to again when the
 answer is there. A connection that broke and was replaced before the next heartbeat was due means nothing: if it did, a
-leader whose connections break now and then would never come to rescue anybody.
+leader whose connections break now and then would never come to rescue a node.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Rescue:
     """Looks for stale heartbeats."""
 
     name = "rescue"
-    patience = 1.0
+    timeout_factor = 1.0
 
     def __init__(self, node: Node) -> None:
         self._node = node

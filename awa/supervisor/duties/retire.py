@@ -19,7 +19,7 @@ class Retire:
     """Looks after the log."""
 
     name = "retire"
-    patience = 10.0  # it reads or drops what has grown for hours
+    timeout_factor = 10.0  # it reads or drops what has grown for hours
     interval_s = 5.0
 
     def __init__(self, settings: Settings, goes_on: Callable[[], bool] = lambda: True) -> None:

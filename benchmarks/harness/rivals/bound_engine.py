@@ -13,9 +13,9 @@ from typing import Any
 import psycopg
 
 from awa.database.open import connect
-from awa.database.pipeline import one_trip
+from awa.database.pipeline import pipeline
 from awa.engine import claim, nodes, seal, settle
-from awa.engine.claim import FROM_THE_START, Claimed, Want
+from awa.engine.claim import FROM_THE_START, Claimed, LaneRequest
 from awa.job.attempt import Settlement
 from awa.job.model import JobState
 from awa.worker.lease_size import BATCHES_MAX, LEASE_JOBS_MAX
@@ -60,7 +60,7 @@ class _Loop:
             if not seal.seal(self._connection).jobs:
                 time.sleep(0.01)
             return []
-        self._starts.update({lease.lane: lease.order_key for lease in claimed.leases})
+        self._starts.update({lease.lane: lease.sort_at for lease in claimed.leases})
         ids = [job for lease in claimed.leases for job in lease.ids]
         bodies = claim.bodies(self._connection, ids)
         now = time.time_ns() // 1000
@@ -72,11 +72,11 @@ class _Loop:
         settle.settle(self._connection, self._worker, self._done)
 
     def _settle_and_claim(self) -> Claimed:
-        wants = [Want(lane, start, 1.0) for lane, start in self._starts.items()]
+        wants = [LaneRequest(lane, start, 1.0) for lane, start in self._starts.items()]
         done, self._done = self._done, []
-        with one_trip(self._connection) as trip:
-            settled = settle.send_settle(trip, self._worker, done) if done else None
-            answer = claim.send_claim(trip, self._worker, wants, budget_us=LEASE_JOBS_MAX, batches_max=BATCHES_MAX)
+        with pipeline(self._connection) as pipe:
+            settled = settle.send_settle(pipe, self._worker, done) if done else None
+            answer = claim.send_claim(pipe, self._worker, wants, budget_us=LEASE_JOBS_MAX, batches_max=BATCHES_MAX)
         if settled:
             settle.read_settle(settled)
         return claim.read_claim(answer)

@@ -1,4 +1,4 @@
-"""`manage.py awa_migrate`: install or upgrade Awa's schema, whoever owns it."""
+"""`manage.py awa_migrate`: install or upgrade Awa's schema, whichever app owns it."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ S = TypeVar("S")
 S_co = TypeVar("S_co", covariant=True)
 
 
-class Mirror(Generic[S_co]):
+class AsyncWrapper(Generic[S_co]):
     """An object whose coroutines are the methods of a synchronous one."""
 
     def __init__(self, synchronous: S_co) -> None:
@@ -24,21 +24,23 @@ class Mirror(Generic[S_co]):
         return await run(function, *args, **kwargs)
 
 
-def coroutine(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[Mirror[S], P], Coroutine[Any, Any, T]]:
-    """Return a method as a coroutine of the mirror, with its signature and docstring."""
+def coroutine(
+    method: Callable[Concatenate[S, P], T],
+) -> Callable[Concatenate[AsyncWrapper[S], P], Coroutine[Any, Any, T]]:
+    """Return a method as a coroutine of the wrapper, with its signature and docstring."""
 
     @wraps(method)
-    async def call(self: Mirror[S], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def call(self: AsyncWrapper[S], /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._run(method, self._synchronous, *args, **kwargs)
 
     return call
 
 
-def same(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[Mirror[S], P], T]:
-    """Return a method that waits for nothing, as a method of the mirror."""
+def same(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[AsyncWrapper[S], P], T]:
+    """Return a method that waits for nothing, as a method of the wrapper."""
 
     @wraps(method)
-    def call(self: Mirror[S], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    def call(self: AsyncWrapper[S], /, *args: P.args, **kwargs: P.kwargs) -> T:
         return method(self._synchronous, *args, **kwargs)
 
     return call

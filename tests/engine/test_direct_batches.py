@@ -1,4 +1,5 @@
-"""Filing: plain jobs that come many at once are in ready batches when they are committed; all others are sealed."""
+"""Direct batches: plain jobs that come many at once are in ready batches when they are committed; all others are
+sealed."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import pytest
 
 from awa.engine import retire
 from awa.engine.insert.bulk import insert_many
-from awa.engine.insert.filing import JOBS_MIN
+from awa.engine.insert.direct_batches import JOBS_MIN
 from awa.engine.insert.single import NewJob, Unique
 from awa.engine.seal import BATCH_JOBS_MAX, seal
 from tests.engine.helpers import (
@@ -32,7 +33,7 @@ MANY = JOBS_MIN
 NOON = datetime(2099, 1, 1, 12, tzinfo=timezone.utc)
 ORDER = """
     select b.ids, l.queue, l.kind, l.priority
-    from awa.batch b join awa.lane l on l.id = b.lane order by b.order_key, b.id"""
+    from awa.batch b join awa.lane l on l.id = b.lane order by b.sort_at, b.id"""
 
 
 def put(connection: Connection, jobs: list[NewJob], *, ahead: bool = False) -> list[int]:
@@ -77,7 +78,7 @@ def test_batches_are_full_however_the_jobs_are_cut_into_chunks(
 ) -> None:
     monkeypatch.setattr("awa.engine.insert.bulk.CHUNK_JOBS", MANY)
     monkeypatch.setattr("awa.engine.insert.bulk.FIRST_JOBS", MANY)
-    monkeypatch.setattr("awa.engine.insert.filing.FILE_JOBS_MIN", 3 * MANY)
+    monkeypatch.setattr("awa.engine.insert.direct_batches.FILE_JOBS_MIN", 3 * MANY)
     ids = put(db, [new(queue=f"q{n % queues}") for n in range(7 * MANY + 30)], ahead=True)
     assert all_in(db, "ready", ids)
     found = db.execute(ORDER).fetchall()
@@ -85,9 +86,7 @@ def test_batches_are_full_however_the_jobs_are_cut_into_chunks(
         mine = [batch for batch, name, _, _ in found if name == f"q{queue}"]
         assert [job for batch in mine for job in batch] == ids[queue::queues]
         assert {len(batch) for batch in mine[:-1]} == {BATCH_JOBS_MAX}
-    late = (
-        "select count(*) from awa.batch b join awa.job_log j on j.id = b.ids[1] where b.order_key - j.created_at <> %s"
-    )
+    late = "select count(*) from awa.batch b join awa.job_log j on j.id = b.ids[1] where b.sort_at - j.created_at <> %s"
     assert db.execute(late, [timedelta(seconds=60)]).fetchone() == (0,)
 
 
@@ -173,7 +172,7 @@ def test_the_order_key_is_the_one_a_seal_would_give(db: Connection) -> None:
     }
     for (queue, priority), ids in jobs.items():
         shifts = db.execute(
-            "select distinct b.order_key - j.created_at from awa.batch b join awa.job_log j on j.id = any (b.ids)"
+            "select distinct b.sort_at - j.created_at from awa.batch b join awa.job_log j on j.id = any (b.ids)"
             " where j.id = any (%s)",
             [ids],
         ).fetchall()

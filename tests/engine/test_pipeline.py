@@ -14,7 +14,7 @@ import pytest
 from psycopg.pq import TransactionStatus
 
 from awa.database.open import connect
-from awa.database.pipeline import one_trip, repeat
+from awa.database.pipeline import execute_prepared, pipeline
 from awa.database.prepared import Message, OwnConnection
 from tests.engine.helpers import Connection
 from tests.fixtures.waiting import until_blocked
@@ -56,8 +56,8 @@ def waits(connection: psycopg.Connection[object], tmp_path: Path, do: Callable[[
 
 
 def two(connection: psycopg.Connection[object]) -> list[object]:
-    with one_trip(connection) as trip:
-        answers = [trip.execute(A_NUMBER, {"number": number}, prepare=True) for number in (1, 2)]
+    with pipeline(connection) as pipe:
+        answers = [pipe.execute(A_NUMBER, {"number": number}, prepare=True) for number in (1, 2)]
     return [answer.fetchone() for answer in answers]
 
 
@@ -70,15 +70,15 @@ def test_it_is_one_trip(connection: Connection, tmp_path: Path) -> None:
 
 def test_nothing_to_say_is_said_to_nobody(ours: Connection, tmp_path: Path) -> None:
     def nothing() -> None:
-        with one_trip(ours):
+        with pipeline(ours):
             pass
 
     assert waits(ours, tmp_path, nothing) == 0
 
 
 def test_it_is_one_transaction(connection: Connection) -> None:
-    with one_trip(connection) as trip:
-        answers = [trip.execute(b"select pg_current_xact_id(), current_setting('transaction_isolation')") for _ in "ab"]
+    with pipeline(connection) as pipe:
+        answers = [pipe.execute(b"select pg_current_xact_id(), current_setting('transaction_isolation')") for _ in "ab"]
     assert answers[0].fetchone() == (again := answers[1].fetchone())
     assert again is not None
     assert again[1] == "read committed"
@@ -113,10 +113,10 @@ def test_each_statement_sees_what_others_have_committed_meanwhile(connection: Co
 
     thread = Thread(target=let_go)
     thread.start()
-    with one_trip(connection) as trip:
-        first = trip.execute(b"select count(*) from public.seen")
-        trip.execute(b"select pg_advisory_xact_lock(7)")
-        after = trip.execute(b"select count(*) from public.seen")
+    with pipeline(connection) as pipe:
+        first = pipe.execute(b"select count(*) from public.seen")
+        pipe.execute(b"select pg_advisory_xact_lock(7)")
+        after = pipe.execute(b"select count(*) from public.seen")
     thread.join()
     assert first.fetchone() == (0,)
     assert after.fetchone() == (1,)
@@ -128,10 +128,10 @@ def test_what_the_server_refuses_undoes_all_of_it(connection: Connection, statem
     connection.execute("create temporary table kept (id int)")
 
     def refused() -> None:
-        with one_trip(connection) as trip:
-            trip.execute(b"insert into kept values (1)", prepare=prepare)
-            trip.execute(statement.encode(), prepare=prepare)
-            trip.execute(b"insert into kept values (2)", prepare=prepare)
+        with pipeline(connection) as pipe:
+            pipe.execute(b"insert into kept values (1)", prepare=prepare)
+            pipe.execute(statement.encode(), prepare=prepare)
+            pipe.execute(b"insert into kept values (2)", prepare=prepare)
 
     for _ in range(7):  # as often as makes the driver prepare it
         with pytest.raises(psycopg.errors.ProgrammingError if "nothing" in statement else psycopg.DataError):
@@ -146,8 +146,8 @@ def test_so_does_an_exception_in_the_block(connection: Connection, error: type[B
     connection.execute("create temporary table kept (id int)")
 
     def interrupted() -> None:
-        with one_trip(connection) as trip:
-            trip.execute(b"insert into kept values (1)")
+        with pipeline(connection) as pipe:
+            pipe.execute(b"insert into kept values (1)")
             raise error
 
     with pytest.raises(error):
@@ -164,9 +164,9 @@ def test_ctrl_c_stops_it_and_leaves_the_connection_as_it_was(ours: Connection, s
         interrupt = Timer(0.3, os.kill, [os.getpid(), signal.SIGINT])
         interrupt.start()
         try:
-            with one_trip(ours) as trip:
+            with pipeline(ours) as pipe:
                 for _ in range(statements):
-                    trip.execute(b"insert into kept select 1 from pg_sleep(60)", prepare=True)
+                    pipe.execute(b"insert into kept select 1 from pg_sleep(60)", prepare=True)
         finally:
             interrupt.join()
 
@@ -229,9 +229,9 @@ def test_what_fails_as_it_is_committed_is_an_error(connection: Connection) -> No
     connection.execute("create temporary table kept (id int primary key deferrable initially deferred)")
 
     def twice() -> None:
-        with one_trip(connection) as trip:
-            trip.execute(b"insert into kept values (1)")
-            trip.execute(b"insert into kept values (1)")
+        with pipeline(connection) as pipe:
+            pipe.execute(b"insert into kept values (1)")
+            pipe.execute(b"insert into kept values (1)")
 
     for _ in range(2):
         with pytest.raises(psycopg.errors.UniqueViolation):
@@ -242,9 +242,9 @@ def test_what_fails_as_it_is_committed_is_an_error(connection: Connection) -> No
 
 def test_a_connection_that_is_lost_says_so(connection: Connection) -> None:
     def lost() -> None:
-        with one_trip(connection) as trip:
-            trip.execute(b"select pg_terminate_backend(pg_backend_pid())")
-            trip.execute(b"select 1")
+        with pipeline(connection) as pipe:
+            pipe.execute(b"select pg_terminate_backend(pg_backend_pid())")
+            pipe.execute(b"select 1")
 
     with pytest.raises(psycopg.OperationalError):
         lost()
@@ -258,8 +258,8 @@ def test_in_a_transaction_of_the_callers_it_is_refused(database: str, db: Connec
     db.execute("create table public.kept (id int)")
     with psycopg.connect(database, autocommit=autocommit) as callers:
         callers.execute("begin" if autocommit else "select 1")
-        with pytest.raises(psycopg.ProgrammingError, match="INTRANS"), one_trip(callers) as trip:
-            trip.execute(b"insert into public.kept values (1)")
+        with pytest.raises(psycopg.ProgrammingError, match="INTRANS"), pipeline(callers) as pipe:
+            pipe.execute(b"insert into public.kept values (1)")
         assert callers.info.transaction_status == TransactionStatus.INTRANS
         callers.rollback()
     assert db.execute("select * from public.kept").fetchall() == []
@@ -268,8 +268,8 @@ def test_in_a_transaction_of_the_callers_it_is_refused(database: str, db: Connec
 def test_where_transactions_begin_by_themselves_it_is_one_of_its_own(database: str, db: Connection) -> None:
     db.execute("create table public.kept (id int)")
     with psycopg.connect(database) as callers:
-        with one_trip(callers) as trip:
-            trip.execute(b"insert into public.kept values (1)")
+        with pipeline(callers) as pipe:
+            pipe.execute(b"insert into public.kept values (1)")
         assert callers.info.transaction_status == TransactionStatus.IDLE
         assert db.execute("select * from public.kept").fetchall() == [(1,)]
 
@@ -279,9 +279,9 @@ def test_where_transactions_begin_by_themselves_it_is_one_of_its_own(database: s
 
 def test_a_repeated_statement_is_sent_once_and_then_by_its_name(ours: Connection, tmp_path: Path) -> None:
     for number in range(3):
-        assert repeat(ours, A_NUMBER, {"number": number}).fetchall() == [(number,)]
+        assert execute_prepared(ours, A_NUMBER, {"number": number}).fetchall() == [(number,)]
     assert ours.execute("select statement from pg_prepared_statements").fetchall() == [("select $1::int",)]
-    assert waits(ours, tmp_path, lambda: repeat(ours, A_NUMBER, {"number": 3})) == 1
+    assert waits(ours, tmp_path, lambda: execute_prepared(ours, A_NUMBER, {"number": 3})) == 1
 
 
 def test_values_arrive_as_they_were(connection: Connection) -> None:
@@ -291,27 +291,27 @@ def test_values_arrive_as_they_were(connection: Connection) -> None:
     )
     given = {"text": "ā \\ ' \" $1 %s \U0001f30a", "whole": -(2**63), "part": 0.1, "yes": False, "none": None}
     expected = (given["text"], -(2**63), 0.1, False, True, 3, given["text"])
-    assert repeat(connection, sql, given).fetchone() == expected
-    assert repeat(connection, sql, given, binary=True).fetchone() == expected
+    assert execute_prepared(connection, sql, given).fetchone() == expected
+    assert execute_prepared(connection, sql, given, binary=True).fetchone() == expected
 
 
 def test_a_text_with_a_nul_is_refused_and_not_cut_off(connection: Connection) -> None:
     with pytest.raises(psycopg.DataError, match="NUL"):
-        repeat(connection, b"select %(text)s::text", {"text": "a\0b"})
+        execute_prepared(connection, b"select %(text)s::text", {"text": "a\0b"})
     assert two(connection) == [(1,), (2,)]
 
 
 def test_a_parameter_of_another_type_is_a_mistake_of_ours(ours: Connection) -> None:
     with pytest.raises(TypeError, match="number is of type list"):
-        repeat(ours, A_NUMBER, {"number": [1]})
+        execute_prepared(ours, A_NUMBER, {"number": [1]})
     assert two(ours) == [(1,), (2,)]
 
 
 def test_an_answer_says_how_many_rows_there_were(connection: Connection) -> None:
     connection.execute("create temporary table kept (id int)")
-    added = repeat(connection, b"insert into kept select generate_series(1, %(number)s::int)", {"number": 3})
+    added = execute_prepared(connection, b"insert into kept select generate_series(1, %(number)s::int)", {"number": 3})
     assert added.rowcount == 3
-    found = repeat(connection, b"select id from kept where id > %(number)s order by id", {"number": 1})
+    found = execute_prepared(connection, b"select id from kept where id > %(number)s order by id", {"number": 1})
     assert (found.rowcount, found.fetchone(), list(found), found.fetchone()) == (2, (2,), [(3,)], None)
 
 
@@ -319,9 +319,9 @@ def test_whoever_deallocates_what_we_have_prepared_does_no_harm(ours: Connection
     """A client lends its connections to transactions of the application's."""
     for said in ("deallocate all", "discard all"):
         assert two(ours) == [(1,), (2,)]
-        assert repeat(ours, b"select %(number)s::int + 1", {"number": 1}).fetchone() == (2,)
+        assert execute_prepared(ours, b"select %(number)s::int + 1", {"number": 1}).fetchone() == (2,)
         ours.execute(said)
-        assert repeat(ours, b"select %(number)s::int + 1", {"number": 1}).fetchone() == (2,)
+        assert execute_prepared(ours, b"select %(number)s::int + 1", {"number": 1}).fetchone() == (2,)
         assert two(ours) == [(1,), (2,)]
 
 
@@ -330,12 +330,12 @@ def test_whoever_changes_what_a_statement_returns_does_no_harm(ours: Connection)
     look = b"select * from seen where id >= %(number)s"
     ours.execute("create temporary table seen (id int)")
     ours.execute("insert into seen values (1)")
-    assert repeat(ours, look, {"number": 1}).fetchall() == [(1,)]
+    assert execute_prepared(ours, look, {"number": 1}).fetchall() == [(1,)]
     ours.execute("alter table seen add more text default 'x'")
-    assert repeat(ours, look, {"number": 1}).fetchall() == [(1, "x")]
+    assert execute_prepared(ours, look, {"number": 1}).fetchall() == [(1, "x")]
     ours.execute("alter table seen drop more")
-    with one_trip(ours) as trip:
-        answer = trip.execute(look, {"number": 1}, prepare=True)
+    with pipeline(ours) as pipe:
+        answer = pipe.execute(look, {"number": 1}, prepare=True)
     assert answer.fetchall() == [(1,)]
 
 
@@ -343,15 +343,17 @@ def test_texts_are_right_in_whatever_encoding_the_session_has(ours: Connection) 
     for encoding in ("latin1", "utf8"):
         ours.execute(f"set client_encoding = {encoding}")
         for _ in range(2):
-            assert repeat(ours, b"select %(text)s::text, length(%(text)s::text)", {"text": "é"}).fetchone() == ("é", 1)
+            assert execute_prepared(
+                ours, b"select %(text)s::text, length(%(text)s::text)", {"text": "é"}
+            ).fetchone() == ("é", 1)
 
 
 def test_in_a_transaction_it_is_a_part_of_that(ours: Connection) -> None:
     ours.execute("create temporary table kept (id int)")
     insert = b"insert into kept values (%(number)s)"
-    repeat(ours, insert, {"number": 1})
+    execute_prepared(ours, insert, {"number": 1})
     with ours.transaction(force_rollback=True):
-        repeat(ours, insert, {"number": 2})
+        execute_prepared(ours, insert, {"number": 2})
     assert ours.execute("select id from kept").fetchall() == [(1,)]
 
 
@@ -364,11 +366,11 @@ def test_something_else_is_done_while_the_server_works(ours: Connection) -> None
         done.append("read")
 
     with ours.transaction():
-        answer = ours.tell_and_do(Message(b"select %(number)s::int, pg_sleep(0.05)", {"number": 7}), do)
+        answer = ours.execute_overlapped(Message(b"select %(number)s::int, pg_sleep(0.05)", {"number": 7}), do)
         assert answer.fetchone() == (7, "")
     assert done == ["read"]
     with pytest.raises(psycopg.errors.DivisionByZero), ours.transaction():
-        ours.tell_and_do(Message(b"select 1 / %(number)s::int", {"number": 0}), do)
+        ours.execute_overlapped(Message(b"select 1 / %(number)s::int", {"number": 0}), do)
     assert two(ours) == [(1,), (2,)]
 
 
@@ -379,15 +381,15 @@ def test_where_that_is_interrupted_the_connection_is_given_up(ours: Connection) 
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        ours.tell_and_do(Message(A_NUMBER, {"number": 7}), interrupted)
+        ours.execute_overlapped(Message(A_NUMBER, {"number": 7}), interrupted)
     assert ours.closed
 
 
 def test_notifications_that_come_with_an_answer_are_kept(ours: Connection) -> None:
-    """The waker listens on a connection over which it also seals."""
+    """The listener listens on a connection over which it also seals."""
     ours.execute("listen x")
-    with one_trip(ours) as trip:
-        trip.execute(b"select pg_notify('x', 'a')")
-        trip.execute(A_NUMBER, {"number": 1}, prepare=True)
-    repeat(ours, b"select pg_notify('x', %(text)s)", {"text": "b"})
+    with pipeline(ours) as pipe:
+        pipe.execute(b"select pg_notify('x', 'a')")
+        pipe.execute(A_NUMBER, {"number": 1}, prepare=True)
+    execute_prepared(ours, b"select pg_notify('x', %(text)s)", {"text": "b"})
     assert [notify.payload for notify in ours.notifies(timeout=0)] == ["a", "b"]

@@ -1,4 +1,4 @@
-"""Turns: so many at a time, the others in the order they came."""
+"""Fair semaphore: so many at a time, the others in the order they came."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections import deque
 from awa.database.aio.greenlets import await_
 
 
-class Turns:
-    """What several tasks of one event loop want and not all can have at the same time.
+class FairSemaphore:
+    """A resource that several tasks of one event loop share, for a limited number at a time.
 
     A turn that ends is handed on, not put up for grabs: otherwise a task that asks again and again without a pause
     would get it each time, since those that wait have to be woken first.
@@ -39,7 +39,7 @@ class Turns:
                 timer.cancel()
 
     def end(self) -> None:
-        """Hand the turn on to whoever waits longest. Waits for nothing itself."""
+        """Hand the turn on to the task that waits longest. Waits for nothing itself."""
         while self._waiting:
             if _answer(self._waiting.popleft(), True):
                 return
@@ -47,7 +47,7 @@ class Turns:
 
 
 def _answer(turn: asyncio.Future[bool], answer: bool) -> bool:
-    """Tell somebody who waits; return whether he still does."""
+    """Tell a waiting task; return whether it still waits."""
     if turn.done():
         return False
     turn.set_result(answer)

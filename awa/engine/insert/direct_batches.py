@@ -1,8 +1,8 @@
-"""Filing: put the jobs of a bulk insert into ready batches in the transaction that inserts them.
+"""Direct batches: put the jobs of a bulk insert into ready batches in the transaction that inserts them.
 
-A job that comes by itself is found by a seal, through an index of the log. Where many plain ones come at once, whoever
-inserts them knows which they are, and there is no need to look for them: they spare themselves that index and the seal.
-Plain is what is due and has no key, no line and no end: a seal has nothing to decide about it.
+A job that comes by itself is found by a seal, through an index of the log. Where many plain ones come at once, the
+producer inserts them knows which they are, and there is no need to look for them: they spare themselves that index and
+the seal. Plain is what is due and has no key, no line and no end: a seal has nothing to decide about it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import psycopg
 
-from awa.database.pipeline import run_and_do
+from awa.database.pipeline import execute_overlapped
 from awa.database.statements import statement
 from awa.engine.arrays import numbers, texts
 from awa.engine.insert.single import Envelope, NewJob
@@ -25,7 +25,7 @@ from awa.engine.seal import BATCH_JOBS_MAX
 JOBS_MIN: Final = 256
 """A bulk insert of fewer jobs leaves them to a seal, which puts those of several inserts into one batch."""
 FILE_JOBS_MIN: Final = 2_000
-"""Batches are filed as soon as they are full and hold so many jobs, and what is left at the end."""
+"""Batches are batched as soon as they are full and hold so many jobs, and what is left at the end."""
 
 _ENVELOPE = attrgetter("envelope")
 _FIRST = itemgetter(0)
@@ -34,14 +34,14 @@ _FILE = statement("insert/file")
 
 
 class Address(NamedTuple):
-    """What a lane is for: where a job goes."""
+    """The route of a job, which determines its lane."""
 
     queue: str
     kind: str
     priority: int
 
 
-class Filing:
+class DirectBatcher:
     """Files the jobs of one bulk insert."""
 
     def __init__(self, *, is_allowed: bool) -> None:
@@ -55,10 +55,11 @@ class Filing:
         self._times: list[tuple[int, datetime]] = []
         """The first job of each chunk, and when all of that were inserted."""
         self._jobs: dict[int, list[int]] = {}
-        """By lane, the jobs that are to be filed. A batch may have jobs of several chunks: there may be many lanes."""
+        """By lane, the jobs that are to be batched. A batch may have jobs of several chunks: there may be many
+        lanes."""
 
     def takes(self, chunk: Sequence[NewJob]) -> bool:
-        """Whether to file these jobs: all of them plain, and many, or more of many."""
+        """Return whether to file these jobs: all of them plain, and many, or more of many."""
         if not self._is_allowed or (not self._has_begun and len(chunk) < JOBS_MIN):
             return False
         self._envelopes = {id(envelope): envelope for envelope in map(_ENVELOPE, chunk)}
@@ -79,7 +80,7 @@ class Filing:
         for envelope, job_id in zip(map(_ENVELOPE, chunk), ids, strict=True):
             self._jobs.setdefault(lanes[id(envelope)], []).append(job_id)
 
-    def file_full(self, connection: psycopg.Connection[Any], meanwhile: Callable[[], None]) -> None:
+    def batch_full(self, connection: psycopg.Connection[Any], meanwhile: Callable[[], None]) -> None:
         """Put the jobs that fill batches into these, if they are many; do something else `meanwhile`."""
         full = {lane: len(jobs) // BATCH_JOBS_MAX * BATCH_JOBS_MAX for lane, jobs in self._jobs.items()}
         if sum(full.values()) >= FILE_JOBS_MIN:
@@ -87,7 +88,7 @@ class Filing:
             self._jobs = {lane: jobs[full[lane] :] for lane, jobs in self._jobs.items()}
             self._file(connection, jobs, meanwhile)
 
-    def file_rest(self, connection: psycopg.Connection[Any]) -> None:
+    def batch_rest(self, connection: psycopg.Connection[Any]) -> None:
         """Put all that are left into batches, and forget what a rollback to a savepoint could make untrue."""
         jobs = {lane: jobs for lane, jobs in self._jobs.items() if jobs}
         if jobs:
@@ -102,7 +103,7 @@ class Filing:
         starts = [(ids[at], lane, at) for lane, ids in jobs.items() for at in range(0, len(ids), BATCH_JOBS_MAX)]
         batches = [(lane, jobs[lane][at : at + BATCH_JOBS_MAX]) for _, lane, at in sorted(starts)]
         ids = [job for _, batch in batches for job in batch]
-        # Ids of one lane only grow. Mostly nobody has taken any in between, and there is no need to list them.
+        # Ids of one lane only grow. Mostly none has been taken in between, and there is no need to list them.
         is_row = len(jobs) == 1 and ids[-1] - ids[0] == len(ids) - 1
         parts = {
             "first": ids[0],
@@ -112,9 +113,9 @@ class Filing:
             "times": texts(self._time(batch[0]) for _, batch in batches),
             "ends": numbers(accumulate(len(batch) for _, batch in batches)),
         }
-        row = run_and_do(connection, _FILE, parts, meanwhile).fetchone()
+        row = execute_overlapped(connection, _FILE, parts, meanwhile).fetchone()
         if row is None or row[0] != len(ids):
-            raise AssertionError(f"{len(ids)} jobs were to be filed, and so many were: {row}")
+            raise AssertionError(f"{len(ids)} jobs were to be batched, and so many were: {row}")
 
     def _time(self, job: int) -> str:
         """Return when a job was inserted."""
