@@ -21,7 +21,7 @@ FILES_MIN = 20
     "--processes",
     type=click.IntRange(PROCESSES_MIN, 64),
     metavar="N",
-    help="How many workers, at least 2. Left out: one per available CPU, up to 8.",
+    help="Number of workers, at least 2. Left out: one per available CPU, up to 8.",
 )
 @click.option(
     "--files", type=click.IntRange(FILES_MIN), metavar="N", help="Only the N largest files, at least 20. Left out: all."

@@ -150,7 +150,7 @@ def policy(name: str, force: bool, as_json: bool) -> None:
     metavar="S|default",
     help="Seconds an attempt may take, unless its task or the job says otherwise; 0: as long as it likes.",
 )
-@click.option("--dlq/--no-dlq", default=None, help="Whether jobs that fail go to the dead-letter queue.")
+@click.option("--dlq/--no-dlq", default=None, help="Keep jobs that fail in the dead-letter queue.")
 @click.option(
     "--ageing-s",
     type=OrDefault(click.IntRange(AGEING_S[0], AGEING_S[-1])),
@@ -160,13 +160,11 @@ def policy(name: str, force: bool, as_json: bool) -> None:
 @hours_option("completed", "completed and cancelled jobs stay readable")
 @hours_option("failed", "failed jobs stay readable")
 @hours_option("dlq", "dead letters are kept")
-@click.option(
-    "--serial/--no-serial", default=None, help="Whether of the jobs with one ordering key never two run at a time."
-)
+@click.option("--serial/--no-serial", default=None, help="Run the jobs with one ordering key one at a time.")
 @click.option(
     "--block-on-retry/--no-block-on-retry",
     default=None,
-    help="Whether jobs behind one that waits for another try, with the same ordering key, wait until it has ended.",
+    help="Hold jobs back behind one of their ordering key that waits for another try.",
 )
 @force_option("Configure a new queue although its name is like that of another one.")
 @json_option

@@ -60,8 +60,8 @@ def connect(
     its server waits in the middle of a transaction; None: for ever. `patience_max`: how many times longer a transaction
     may take, and with `longer_timeout` an answer. `plan_once`: its user prepares few statements and repeats them for
     ever, so the server is to plan each once, for whatever parameters, and on indexes. `is_shared`: the application gets
-    it lent for statements of its own, so it keeps the settings that role and database give it, and what is Awa's goes by
-    way of `guarded`; left out, it has Awa's settings (see `session`), with each transaction if a pooler is between.
+    it lent for statements of its own, so it keeps the settings that role and database give it, and Awa's statements go
+    by way of `guarded`; left out, it has Awa's settings (see `session`), with each transaction if a pooler is between.
     JSON columns come back as raw bytes: the codec decodes them straight into the handler's type.
     Raises `DatabaseError` that names the server (never the password) and says what to check.
     """

@@ -18,7 +18,7 @@ _RESETS: Final = {
     "database user": "alter role {role} in database {database} reset session_replication_role",
     "global": "alter role all reset session_replication_role",
 }
-"""What takes it back, by where it has been set."""
+"""The statement that takes it back, by the place of the setting."""
 _ELSEWHERE: Final = "set session_replication_role to origin in the server's configuration, and reload it"
 
 

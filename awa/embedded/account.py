@@ -1,4 +1,4 @@
-"""Whom the server runs as.
+"""The account that the server runs as.
 
 PostgreSQL refuses to run as root. A root process therefore starts it as an unprivileged user: the child process changes
 its user between fork and exec, so neither `su` nor a login shell is needed.

@@ -24,7 +24,7 @@ from awa.worker.job_context import RunningJob, end
 
 INTERRUPTS: Final = (JobTimeout, JobCancelled)
 _CALLERS: Final = (__file__, hooks.__file__, asyncio.base_events.__file__)
-"""Whose frames stand in every traceback before the handler's."""
+"""Files whose frames stand in every traceback before the handler's."""
 
 
 class Runner:

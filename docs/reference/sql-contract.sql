@@ -59,7 +59,7 @@ select pg_temp.same('the first eight states', array_to_string((enum_range(null::
 
 -- ------------------------------------------------------------- privileges
 
-select pg_temp.same('the rights of running on ' || name, has_function_privilege('public', name::regproc, 'execute')::text, 'false')
+select pg_temp.same('the rights of everybody on ' || name, has_function_privilege('public', name::regproc, 'execute')::text, 'false')
 from unnest(array['awa.contract_version', 'awa.insert_job', 'awa.insert_jobs']) as name;
 
 select pg_temp.same(name || ' runs with the rights of the schema''s owner, and looks for names in', (

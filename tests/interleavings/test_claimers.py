@@ -411,10 +411,10 @@ def test_where_a_claim_passed_locked_batches_the_next_one_starts_behind_them(
     operator.run("select id from awa.batch where lane = %s for update", [wants(db)[0].lane])
     lanes = Lanes([KIND, "other"], None)
     lanes.refresh(db)
-    claimed = claim.claim(db, first.worker, lanes.wants(LeaseSizer()), budget_us=1.0)
+    claimed = claim.claim(db, first.worker, lanes.requests(LeaseSizer()), budget_us=1.0)
     assert ids_of(claimed) == free
     lanes.note(claimed)
-    assert claim.FROM_THE_START not in [want.start for want in lanes.wants(LeaseSizer())]
+    assert claim.FROM_THE_START not in [want.start for want in lanes.requests(LeaseSizer())]
 
 
 @both_servers

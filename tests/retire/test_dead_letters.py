@@ -129,7 +129,7 @@ def test_a_move_between_the_two_looks_is_not_lost(db: Connection) -> None:
         db.execute("select id, first_id, end_id from awa.segment where sealed order by first_id limit 1").fetchone()
         or ()
     )
-    db.execute(statement("retire/leave"), {"no": no})
+    db.execute(statement("retire/leave"), {"id": no})
     row = db.execute(
         statement("retire/verify"), {"first_id": first_id, "end_id": end_id, **AT_ONCE._asdict()}
     ).fetchone()
@@ -137,7 +137,7 @@ def test_a_move_between_the_two_looks_is_not_lost(db: Connection) -> None:
     _, fresh, survivors, running = row
     assert (fresh, survivors, running) == (0, [], [])
     assert dlq.move(db, ids[1], "odd")
-    db.execute(statement("retire/drop"), {"no": no, "left_over": survivors})
+    db.execute(statement("retire/drop"), {"id": no, "left_over": survivors})
     assert (held(db), letters(db)) == (ids[1:], ids[1:])
     assert state(db, ids[1]) == "failed"
 

@@ -145,7 +145,7 @@ def test_a_duty_that_fails_does_not_keep_the_others_from_being_done(shop: Shop, 
     supervisor = supervise(processes=1).ready()
     failed = supervisor.until_event("supervisor.service_failed")
     assert failed["service"] == "retire"
-    assert "permission denied for table held" in failed["traceback"]
+    assert "permission denied for table job_archive" in failed["traceback"]
     for _ in range(3):
         job = shop.insert("once_more")
         shop.until_state("completed", job)

@@ -13,7 +13,7 @@ import pytest
 
 import awa
 from awa.database.adapters.async_connection import require_async_adapter
-from awa.database.adapters.connection import foreign
+from awa.database.adapters.connection import adapt
 from awa.integrations.flask import sessions
 from tests.client.test_bridge import ASYNCHRONOUS, SYNCHRONOUS
 from tests.fixtures.ledger import configure_django
@@ -56,7 +56,7 @@ def test_they_are_in_front_of_everything(connection: psycopg.Connection[Any]) ->
 def test_jobs_are_inserted(database: str, name: str) -> None:
     with awa.Client(database) as client:
         with SYNCHRONOUS[name](database) as (connection, commit, _):
-            foreign(connection).execute(TAKE_PATH, {})
+            adapt(connection).execute(TAKE_PATH, {})
             found = at_once(story(client, connection, commit))
         check(client, found)
 
@@ -79,7 +79,7 @@ def test_handlers_complete_their_jobs(database: str, name: str) -> None:
 
     def handler(job: Any) -> None:
         with job.transaction(library.given(connection), result="done"):
-            foreign(library.given(connection)).execute(TAKE_PATH, {})
+            adapt(library.given(connection)).execute(TAKE_PATH, {})
             library.write(connection, job.id)
 
     job = app.run(handler, jobs=2)
@@ -226,6 +226,6 @@ def test_the_schema_is_installed_by_way_of_django(empty_database: str, superuser
 
 def test_a_session_is_asked_which_database_it_leads_to(database: str) -> None:
     with psycopg.connect(database) as connection:
-        plain = foreign(connection).execute(sessions._DATABASE.encode(), {})
+        plain = adapt(connection).execute(sessions._DATABASE.encode(), {})
         connection.execute(TAKE_PATH)
-        assert foreign(connection).execute(sessions._DATABASE.encode(), {}) == plain
+        assert adapt(connection).execute(sessions._DATABASE.encode(), {}) == plain
